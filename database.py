@@ -1,0 +1,285 @@
+"""Step 1: download the posters that a movie metadata CSV lists.
+
+    python database.py
+
+Reads   METADATA_CSV (see metadata.py for the forms it may have). It is never written.
+Writes  DATA_DIR/posters/<id>.jpg, the bytes as served, and DATA_DIR/posters.csv with one row per movie, failures
+        included. A second run asks only for what is missing.
+Takes   seconds for the demonstration set; for real posters see the README.
+"""
+
+import json
+import os
+import re
+import sys
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from download import fetch_image, is_url, open_session
+from metadata import read_metadata
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+DATA_DIR = (
+    "data"  # every step reads and writes here; change it in all five to keep two experiments apart
+)
+METADATA_CSV = "data/sample/movies_metadata.csv"  # the list of movies; point it at your own CSV
+POSTER_BASE = "data/sample/posters"  # URL prefix (https://image.tmdb.org/t/p/w185) or folder; None if the CSV has URLs
+LIMIT = None  # movies, from the top of the CSV; 500 gives a first look at a large CSV
+WORKERS = 16  # downloads at a time; lower it where the host asks for less
+TIMEOUT = 10  # seconds without an answer or a further byte before an attempt counts as failed
+RETRIES = (
+    4  # further attempts per poster, 0.5, 1, 2, 4 ... seconds apart; raise it on a bad network
+)
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def main(
+    data_dir=DATA_DIR,
+    metadata_csv=METADATA_CSV,
+    poster_base=POSTER_BASE,
+    limit=LIMIT,
+    workers=WORKERS,
+    timeout=TIMEOUT,
+    retries=RETRIES,
+):
+    """Download the posters and write posters.csv. Exits with status 1 where more than 2 % of the posters failed."""
+    check_settings(limit, workers, timeout, retries)
+    data_dir = Path(data_dir)
+    posters = locate_posters(read_metadata(metadata_csv).head(limit), poster_base)
+    (data_dir / "posters").mkdir(parents=True, exist_ok=True)
+    for leftover in (data_dir / "posters").glob("*.part.*"):
+        leftover.unlink()
+
+    known = read_known(data_dir)
+    todo = [poster for poster in posters if not settle(poster, known, data_dir)]
+    print(
+        f"{len(posters):,} movies: {len(posters) - len(todo):,} need no download, {len(todo):,} posters to fetch"
+    )
+    fetch_all(todo, data_dir, workers, timeout, retries)
+
+    columns = ["id", "title", "genres", "url", "status", "error"]
+    write_csv(pd.DataFrame(posters, columns=columns), data_dir / "posters.csv")
+    journal_path(data_dir).unlink(missing_ok=True)
+    report(posters, data_dir)
+
+
+def check_settings(limit, workers, timeout, retries):
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be None or at least 1 movie, got {limit!r}")
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers!r}")
+    if timeout <= 0:
+        raise ValueError(f"timeout must be more than 0 seconds, got {timeout!r}")
+    if retries < 0:
+        raise ValueError(f"retries must be 0 or more, got {retries!r}")
+
+
+# --- where the posters are --------------------------------------------------------------------------------------------
+
+
+def locate_posters(movies, poster_base):
+    """Say where each movie's poster is to be had.
+
+    In a folder a poster is the file that the CSV names, or the one that bears the id. A URL in the CSV is used as it
+    is; a path is joined to a URL prefix. A folder that holds none of the movies gives way to the URLs in the CSV.
+
+    Returns a list of dicts with the columns of posters.csv. `status` is `gone` where there is nothing to ask for, and
+    empty where `url` (a URL or a path) is yet to be fetched.
+    """
+    base = str(poster_base or "")
+    has_urls = movies["poster"].map(is_url).any()
+    folder = images_in(base) if base and not is_url(base) else None
+    if (
+        folder is not None
+        and has_urls
+        and not any(find_image(folder, movie) for movie in movies.itertuples())
+    ):
+        print(f"{base} holds none of these movies; using the URLs in the CSV")
+        base, folder = "", None
+    if folder is None and not is_url(base) and not has_urls:
+        sys.exit(
+            f"POSTER_BASE ({base or None}) is neither a URL nor a folder, and the CSV lists no poster URLs. "
+            "Set it in database.py, then run: python database.py"
+        )
+
+    posters = []
+    for movie in movies.itertuples():
+        url, error = "", "no poster listed"
+        if not re.fullmatch(r"[\w-]{1,100}", movie.id, re.ASCII):
+            error = "the id cannot name a file"
+        elif folder is not None:
+            url, error = find_image(folder, movie), f"no image in {base}"
+        elif is_url(movie.poster):
+            url = movie.poster
+        elif movie.poster and is_url(base):
+            url = f"{base.rstrip('/')}/{movie.poster.lstrip('/')}"
+        status, error = ("", "") if url else ("gone", error)
+        posters.append(
+            dict(
+                id=movie.id,
+                title=movie.title,
+                genres=movie.genres,
+                url=url,
+                status=status,
+                error=error,
+            )
+        )
+    return posters
+
+
+def images_in(folder):
+    """The images directly in a folder, {file name: path, and name without suffix: path}; None if it is no folder."""
+    if not Path(folder).is_dir():
+        return None
+    suffixes = {".jpg", ".jpeg", ".png", ".webp", ".gif"}
+    paths = [path for path in sorted(Path(folder).iterdir()) if path.suffix.lower() in suffixes]
+    return {path.stem: path.as_posix() for path in paths} | {
+        path.name: path.as_posix() for path in paths
+    }
+
+
+def find_image(folder, movie):
+    """The path of a movie's image among those of `images_in`, or an empty string."""
+    return folder.get(movie.poster.lstrip("/")) or folder.get(movie.id, "")
+
+
+# --- what earlier runs have -------------------------------------------------------------------------------------------
+
+
+def read_posters(data_dir):
+    """Read posters.csv: a DataFrame of strings id, title, genres, url, status (ok, gone, failed), error."""
+    path = Path(data_dir) / "posters.csv"
+    if not path.is_file():
+        sys.exit(f"{path} is missing. Run: python database.py")
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def poster_path(data_dir, movie):
+    """The file that holds the poster of the movie with this id."""
+    return Path(data_dir) / "posters" / f"{movie}.jpg"
+
+
+def journal_path(data_dir):
+    """What a run has settled so far, a JSON object per line; it lets a killed run go on, and ends with the run."""
+    return Path(data_dir) / "posters.journal.jsonl"
+
+
+def read_known(data_dir):
+    """What earlier runs settled, finished or killed: {id: {id, url, status, error}}."""
+    known = {}
+    if (Path(data_dir) / "posters.csv").is_file():
+        known = {poster["id"]: poster for poster in read_posters(data_dir).to_dict("records")}
+    if journal_path(data_dir).is_file():
+        for line in journal_path(data_dir).read_text(encoding="utf-8").splitlines():
+            try:
+                known[json.loads(line)["id"]] = json.loads(line)
+            except ValueError:
+                continue  # the line that was being written when the run was killed
+    return known
+
+
+def settle(poster, known, data_dir):
+    """Fill in the status of a poster that needs no asking, and say whether that is so."""
+    before = known.get(poster["id"])
+    if not poster["status"] and before and before["url"] == poster["url"]:
+        is_here = before["status"] == "ok" and poster_path(data_dir, poster["id"]).is_file()
+        if is_here or before["status"] == "gone":
+            poster |= {"status": before["status"], "error": before["error"]}
+    return poster["status"] != ""
+
+
+# --- fetching ---------------------------------------------------------------------------------------------------------
+
+
+def fetch_all(posters, data_dir, workers, timeout, retries):
+    """Fetch posters in threads and fill in their status and error. Stops early where nothing can be reached."""
+    counts, local, stop = Counter(), threading.local(), threading.Event()
+    pool = ThreadPoolExecutor(workers)
+    with (
+        open(journal_path(data_dir), "a", encoding="utf-8") as journal,
+        tqdm(total=len(posters), desc="posters", unit="poster", disable=not posters) as progress,
+    ):
+        journal.write("\n")  # a killed run may have left half a line
+        futures = {
+            pool.submit(fetch, poster, data_dir, local, stop, timeout, retries): poster
+            for poster in posters
+        }
+        try:
+            for future in as_completed(futures):
+                poster = futures[future]
+                poster["status"], poster["error"] = future.result()
+                counts[poster["status"]] += 1
+                if not stop.is_set():
+                    journal.write(
+                        json.dumps({key: poster[key] for key in ("id", "url", "status", "error")})
+                        + "\n"
+                    )
+                    journal.flush()
+                progress.set_postfix(counts, refresh=False)
+                progress.update()
+                if counts["failed"] == 20 == counts.total():
+                    stop.set()  # the host is unreachable: do not wait for thousands of posters to time out
+        except KeyboardInterrupt:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            print("Stopped. To go on from here, run: python database.py", file=sys.stderr)
+            sys.exit(130)
+    pool.shutdown()
+
+
+def fetch(poster, data_dir, local, stop, timeout, retries):
+    """Fetch one poster into its file. Returns its (status, error)."""
+    if not hasattr(local, "session"):
+        local.session = open_session()
+    status, error, body = fetch_image(local.session, poster["url"], timeout, retries, stop)
+    if status == "ok":
+        with replacing(poster_path(data_dir, poster["id"])) as part:
+            part.write_bytes(body)
+    return status, error
+
+
+# --- files that are whole or absent -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def replacing(path):
+    """Yield a path beside `path`, and rename it to `path` once the block has ended without an error."""
+    part = Path(path).with_suffix(f".part{Path(path).suffix}")
+    yield part
+    os.replace(part, path)
+
+
+def write_csv(table, path):
+    """Write a DataFrame as CSV, whole or not at all."""
+    with replacing(path) as part:
+        table.to_csv(part, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def report(posters, data_dir):
+    """Print the counts, and exit with status 1 where too many posters failed to be worth going on."""
+    counts = Counter(poster["status"] for poster in posters)
+    reasons = Counter(poster["error"].split(" (")[0][:60] for poster in posters if poster["error"])
+    print(f"ok {counts['ok']:,}   gone {counts['gone']:,}   failed {counts['failed']:,}")
+    for reason, count in reasons.most_common(5):
+        print(f"  {count:,} x {reason}")
+    print(f"wrote {data_dir / 'posters.csv'} ({len(posters):,} rows) and {data_dir / 'posters'}")
+    if counts["failed"] > 0.02 * len(posters):
+        sys.exit(
+            f"{counts['failed']:,} of {len(posters):,} posters failed. Check the network and POSTER_BASE; "
+            "to ask for them again, run: python database.py"
+        )
+    if not counts["ok"]:
+        sys.exit(
+            "No poster was found. Check POSTER_BASE in database.py, then run: python database.py"
+        )
+    print("next: python sampling.py")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""Scores of multi-label predictions, each beside its floor: the score of the prior.
+
+The prior answers every movie alike, with the share of movies that carry each genre. It never looks
+at a poster, so a model has learnt what it scores above the prior, and nothing more. The floor goes
+through the same functions as the model, thresholds included.
+"""
+
+import numpy as np
+import pandas as pd
+from sklearn import metrics
+
+# The scores that are reported, in this order, and what a person reads beside them.
+SCORES = {
+    "binary_cross_entropy": "binary cross-entropy (lower is better)",
+    "mAP": "mean average precision (mAP)",
+    "macro_roc_auc": "macro ROC-AUC",
+    "micro_roc_auc": "micro ROC-AUC",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "samples_f1": "samples F1",
+    "hamming_loss": "Hamming loss (lower is better)",
+    "precision_at_1": "precision at 1",
+    "top3_success": "true genres among the top 3 (the study's success)",
+}
+
+
+def estimate_prior(labels):
+    """Share of movies that carry each genre, (G,), with half a movie added to each side.
+
+    The half (Krichevsky and Trofimov 1981) keeps a genre that a small split lacks off 0, where its
+    cross-entropy would be infinite.
+    """
+    return (labels.sum(axis=0) + 0.5) / (len(labels) + 1)
+
+
+def choose_thresholds(labels, probabilities):
+    """For each genre the threshold that maximises F1: predict a genre at or above it.
+
+    Args:
+        labels: (N, G) of 0 and 1, of the validation split.
+        probabilities: (N, G).
+
+    Returns:
+        (G,) thresholds; 1 for a genre that no movie carries.
+    """
+    thresholds = np.ones(labels.shape[1])
+    for genre in np.flatnonzero(labels.any(axis=0)):
+        precision, recall, candidates = metrics.precision_recall_curve(
+            labels[:, genre], probabilities[:, genre]
+        )
+        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+        thresholds[genre] = candidates[f1[:-1].argmax()]
+    return thresholds
+
+
+def score(labels, probabilities, thresholds):
+    """Score predictions, with scikit-learn where it has the metric.
+
+    Args:
+        labels: (N, G) of 0 and 1.
+        probabilities: (N, G).
+        thresholds: (G,), for F1. Hamming loss takes 0.5, which is best for it.
+
+    Returns:
+        A dict of the keys of SCORES, and `average_precision`, (G,). A genre that no movie carries
+        has the average precision nan and is left out of the macro means.
+    """
+    present = labels.any(axis=0)
+    varied = present & ~labels.all(axis=0)
+    predicted = probabilities >= thresholds
+    average_precision = np.full(labels.shape[1], np.nan)
+    average_precision[present] = metrics.average_precision_score(
+        labels[:, present], probabilities[:, present], average=None
+    )
+    per_movie = score_movies(labels, probabilities, predicted)
+    return {
+        "binary_cross_entropy": per_movie["binary_cross_entropy"].mean(),
+        "mAP": np.nanmean(average_precision),
+        "macro_roc_auc": metrics.roc_auc_score(labels[:, varied], probabilities[:, varied]),
+        "micro_roc_auc": metrics.roc_auc_score(labels, probabilities, average="micro"),
+        "macro_f1": f1_score(labels[:, present], predicted[:, present], "macro"),
+        "micro_f1": f1_score(labels, predicted, "micro"),
+        "samples_f1": f1_score(labels, predicted, "samples"),
+        "hamming_loss": metrics.hamming_loss(labels, probabilities >= 0.5),
+        "precision_at_1": per_movie["precision_at_1"].mean(),
+        "top3_success": per_movie["top3_success"].mean(),
+        "average_precision": average_precision,
+    }
+
+
+def f1_score(labels, predicted, average):
+    return metrics.f1_score(labels, predicted, average=average, zero_division=0)
+
+
+def score_movies(labels, probabilities, predicted):
+    """The scores that are means over movies, {name: (N,)}.
+
+    `top3_success` is the study's measure: how many of the three most probable genres a movie
+    carries. It can exceed 1.
+    """
+    clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)  # as Keras does
+    cross_entropy = -np.where(labels, np.log(clipped), np.log1p(-clipped))
+    top = np.argsort(-probabilities, axis=1, kind="stable")[:, :3]
+    hits = np.take_along_axis(labels, top, axis=1)
+    true_positives = (labels * predicted).sum(axis=1)
+    answered = (labels + predicted).sum(axis=1)
+    return {
+        "binary_cross_entropy": cross_entropy.mean(axis=1),
+        "samples_f1": 2 * true_positives / np.maximum(answered, 1),
+        "hamming_loss": (labels != (probabilities >= 0.5)).mean(axis=1),
+        "precision_at_1": hits[:, 0].astype(np.float64),
+        "top3_success": hits.sum(axis=1).astype(np.float64),
+    }
+
+
+def compare_with_prior(labels, probabilities, thresholds, prior, prior_thresholds, seed=0):
+    """Score a model beside the prior.
+
+    Returns:
+        Two DataFrames with columns score, low, high, floor: one row per key of SCORES, and one row
+        per genre (its average precision; also `movies` that carry it). Low and high bound the 95 %
+        bootstrap interval over movies.
+    """
+    model = score(labels, probabilities, thresholds)
+    constant = np.broadcast_to(prior, probabilities.shape)
+    floor = score(labels, constant, prior_thresholds)
+    resampled = bootstrap(labels, probabilities, thresholds, seed=seed)
+    low_high = {
+        name: np.nanpercentile(values, [2.5, 97.5], axis=0) if values.size else values
+        for name, values in resampled.items()
+    }
+
+    overall = pd.DataFrame(
+        [[model[name], *low_high[name], floor[name]] for name in SCORES],
+        columns=["score", "low", "high", "floor"],
+        index=pd.Index(SCORES, name="metric"),
+    )
+    low, high = low_high["average_precision"]
+    per_genre = pd.DataFrame(
+        {
+            "movies": labels.sum(axis=0),
+            "score": model["average_precision"],
+            "low": low,
+            "high": high,
+            "floor": floor["average_precision"],
+        }
+    )
+    return overall, per_genre
+
+
+# --- bootstrap ------------------------------------------------------------------------------------
+
+
+def bootstrap(labels, probabilities, thresholds, resamples=1000, seed=0, chunk=50):
+    """Score resamples of the movies, drawn with replacement (Efron 1979).
+
+    A resample is a weight per movie, how often it was drawn, so that `chunk` resamples are scored
+    at once without sorting anew.
+
+    Returns:
+        {name: (resamples,)} for the keys of SCORES, and `average_precision`, (resamples, G).
+    """
+    rng = np.random.default_rng(seed)
+    count = len(labels)
+    draws = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float32)
+    parts = [
+        score_weighted(labels, probabilities, thresholds, draws[start : start + chunk])
+        for start in range(0, resamples, chunk)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def score_weighted(labels, probabilities, thresholds, weights):
+    """`score` for many weightings of the movies at once.
+
+    Args:
+        weights: (R, N), how often each movie counts.
+
+    Returns:
+        As `score`, with a leading axis of R.
+    """
+    predicted = probabilities >= thresholds
+    ranked = [
+        rank_scores(labels[:, genre], probabilities[:, genre], weights)
+        for genre in range(labels.shape[1])
+    ]
+    average_precision, roc_auc = (np.stack(values, axis=1) for values in zip(*ranked, strict=True))
+    micro_weights = np.repeat(weights, labels.shape[1], axis=1)
+    true_positives = weights @ (labels * predicted)
+    positives, answers = weights @ labels, weights @ predicted
+    with np.errstate(invalid="ignore", divide="ignore"):
+        f1 = np.where(positives > 0, 2 * true_positives / (positives + answers), np.nan)
+        micro_f1 = 2 * true_positives.sum(axis=1) / (positives + answers).sum(axis=1)
+    per_movie = score_movies(labels, probabilities, predicted)
+    means = {name: weights @ values / weights.sum(axis=1) for name, values in per_movie.items()}
+    return means | {
+        "mAP": np.nanmean(average_precision, axis=1),
+        "macro_roc_auc": np.nanmean(roc_auc, axis=1),
+        "micro_roc_auc": rank_scores(labels.ravel(), probabilities.ravel(), micro_weights)[1],
+        "macro_f1": np.nanmean(f1, axis=1),
+        "micro_f1": np.nan_to_num(micro_f1),
+        "average_precision": average_precision,
+    }
+
+
+def rank_scores(labels, scores, weights):
+    """Average precision and ROC-AUC for many weightings at once, ties as in scikit-learn.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        scores: (N,).
+        weights: (R, N).
+
+    Returns:
+        Two arrays (R,); nan where a weighting leaves no positive (or, for ROC-AUC, no negative).
+    """
+    order = np.argsort(-scores, kind="stable")
+    last_of_ties = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    weights = weights[:, order].astype(np.float64)
+    true_positives = np.cumsum(weights * labels[order], axis=1)[:, last_of_ties]
+    answers = np.cumsum(weights, axis=1)[:, last_of_ties]
+    false_positives = answers - true_positives
+    gained = np.diff(true_positives, axis=1, prepend=0)
+    precision = true_positives / np.maximum(answers, 1)
+    positives, negatives = true_positives[:, -1], false_positives[:, -1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        average_precision = (gained * precision).sum(axis=1) / positives
+        above = true_positives - gained / 2  # half of a tie counts, as the trapezoid has it
+        area = (np.diff(false_positives, axis=1, prepend=0) * above).sum(axis=1)
+        return average_precision, area / (positives * negatives)
