@@ -2,10 +2,10 @@
 
     python database.py
 
-Reads   METADATA_CSV (see metadata.py for the forms it may have). It is never written.
-Writes  DATA_DIR/posters/<id>.jpg, the bytes as served, and DATA_DIR/posters.csv with one row per movie, failures
-        included. A second run asks only for what is missing.
-Takes   seconds for the demonstration set; for real posters see the README.
+Reads   METADATA_CSV (metadata.py says which forms it may have); it is never written
+Writes  DATA_DIR/posters/<id>.jpg, the bytes as served, and DATA_DIR/posters.csv: one row per
+        movie, failures included. A second run asks only for what is missing.
+Takes   seconds for the demonstration set, two minutes for 15,000 posters from a fast host.
 """
 
 import json
@@ -24,19 +24,15 @@ from tqdm import tqdm
 from download import fetch_image, is_url, open_session
 from metadata import read_metadata
 
-# --- settings ---------------------------------------------------------------------------------------------------------
-DATA_DIR = (
-    "data"  # every step reads and writes here; change it in all five to keep two experiments apart
-)
+# --- settings -------------------------------------------------------------------------------------
+DATA_DIR = "data"  # every step reads and writes here; change it in all to keep two runs apart
 METADATA_CSV = "data/sample/movies_metadata.csv"  # the list of movies; point it at your own CSV
-POSTER_BASE = "data/sample/posters"  # URL prefix (https://image.tmdb.org/t/p/w185) or folder; None if the CSV has URLs
-LIMIT = None  # movies, from the top of the CSV; 500 gives a first look at a large CSV
+POSTER_BASE = "data/sample/posters"  # folder or URL prefix; None where the CSV has whole URLs
+LIMIT = None  # movies, from the top of the CSV; 500 gives a first look at a large one
 WORKERS = 16  # downloads at a time; lower it where the host asks for less
-TIMEOUT = 10  # seconds without an answer or a further byte before an attempt counts as failed
-RETRIES = (
-    4  # further attempts per poster, 0.5, 1, 2, 4 ... seconds apart; raise it on a bad network
-)
-# ----------------------------------------------------------------------------------------------------------------------
+TIMEOUT = 10  # seconds without an answer or a further byte before an attempt has failed
+RETRIES = 4  # further attempts per poster, 0.5, 1, 2, 4 ... seconds apart; more on a bad network
+# --------------------------------------------------------------------------------------------------
 
 
 def main(
@@ -48,19 +44,17 @@ def main(
     timeout=TIMEOUT,
     retries=RETRIES,
 ):
-    """Download the posters and write posters.csv. Exits with status 1 where more than 2 % of the posters failed."""
+    """Download the posters and write posters.csv; exit with 1 where over 2 % of them failed."""
     check_settings(limit, workers, timeout, retries)
     data_dir = Path(data_dir)
     posters = locate_posters(read_metadata(metadata_csv).head(limit), poster_base)
     (data_dir / "posters").mkdir(parents=True, exist_ok=True)
-    for leftover in (data_dir / "posters").glob("*.part.*"):
+    for leftover in (data_dir / "posters").glob("*.part.jpg"):
         leftover.unlink()
 
     known = read_known(data_dir)
     todo = [poster for poster in posters if not settle(poster, known, data_dir)]
-    print(
-        f"{len(posters):,} movies: {len(posters) - len(todo):,} need no download, {len(todo):,} posters to fetch"
-    )
+    print(f"{len(posters):,} movies, {len(todo):,} posters to fetch")
     fetch_all(todo, data_dir, workers, timeout, retries)
 
     columns = ["id", "title", "genres", "url", "status", "error"]
@@ -80,80 +74,71 @@ def check_settings(limit, workers, timeout, retries):
         raise ValueError(f"retries must be 0 or more, got {retries!r}")
 
 
-# --- where the posters are --------------------------------------------------------------------------------------------
+# --- where the posters are ------------------------------------------------------------------------
 
 
 def locate_posters(movies, poster_base):
     """Say where each movie's poster is to be had.
 
-    In a folder a poster is the file that the CSV names, or the one that bears the id. A URL in the CSV is used as it
-    is; a path is joined to a URL prefix. A folder that holds none of the movies gives way to the URLs in the CSV.
+    In a folder a poster is the file that the CSV names, or the one that bears the id. Elsewhere a
+    URL in the CSV is used as it is, and a path is joined to the URL prefix. A folder that holds
+    none of the movies gives way to the URLs in the CSV.
 
-    Returns a list of dicts with the columns of posters.csv. `status` is `gone` where there is nothing to ask for, and
-    empty where `url` (a URL or a path) is yet to be fetched.
+    Returns:
+        A list of dicts with the columns of posters.csv. `status` is `gone` where there is nothing
+        to ask for, and empty where `url`, a URL or a path, is yet to be fetched.
     """
     base = str(poster_base or "")
-    has_urls = movies["poster"].map(is_url).any()
-    folder = images_in(base) if base and not is_url(base) else None
-    if (
-        folder is not None
-        and has_urls
-        and not any(find_image(folder, movie) for movie in movies.itertuples())
-    ):
-        print(f"{base} holds none of these movies; using the URLs in the CSV")
+    has_urls = any(map(is_url, movies["poster"]))
+    folder = images_by_name(base) if base and not is_url(base) else None
+    if folder is not None and has_urls and not any(map(folder.get, movies["id"])):
+        print(f"{base} holds none of these movies: using the URLs in the CSV")
         base, folder = "", None
     if folder is None and not is_url(base) and not has_urls:
         sys.exit(
-            f"POSTER_BASE ({base or None}) is neither a URL nor a folder, and the CSV lists no poster URLs. "
-            "Set it in database.py, then run: python database.py"
+            f"POSTER_BASE ({base or None}) is neither a URL nor a folder, and the CSV lists no "
+            "poster URLs. Set it in database.py, then run: python database.py"
         )
 
     posters = []
-    for movie in movies.itertuples():
+    for movie in movies.to_dict("records"):
+        listed = movie.pop("poster")
         url, error = "", "no poster listed"
-        if not re.fullmatch(r"[\w-]{1,100}", movie.id, re.ASCII):
+        if not re.fullmatch(r"[\w-]{1,100}", movie["id"], re.ASCII):
             error = "the id cannot name a file"
         elif folder is not None:
-            url, error = find_image(folder, movie), f"no image in {base}"
-        elif is_url(movie.poster):
-            url = movie.poster
-        elif movie.poster and is_url(base):
-            url = f"{base.rstrip('/')}/{movie.poster.lstrip('/')}"
-        status, error = ("", "") if url else ("gone", error)
-        posters.append(
-            dict(
-                id=movie.id,
-                title=movie.title,
-                genres=movie.genres,
-                url=url,
-                status=status,
-                error=error,
-            )
-        )
+            url = folder.get(listed.lstrip("/")) or folder.get(movie["id"], "")
+            error = f"no image in {base}"
+        elif is_url(listed):
+            url = listed
+        elif listed and is_url(base):
+            url = f"{base.rstrip('/')}/{listed.lstrip('/')}"
+        found = {"status": "", "error": ""} if url else {"status": "gone", "error": error}
+        posters.append(movie | {"url": url} | found)
     return posters
 
 
-def images_in(folder):
-    """The images directly in a folder, {file name: path, and name without suffix: path}; None if it is no folder."""
+def images_by_name(folder):
+    """The images directly in a folder under their names, with and without suffix: {name: path}."""
     if not Path(folder).is_dir():
         return None
-    suffixes = {".jpg", ".jpeg", ".png", ".webp", ".gif"}
-    paths = [path for path in sorted(Path(folder).iterdir()) if path.suffix.lower() in suffixes]
+    paths = list_images(folder)
     return {path.stem: path.as_posix() for path in paths} | {
         path.name: path.as_posix() for path in paths
     }
 
 
-def find_image(folder, movie):
-    """The path of a movie's image among those of `images_in`, or an empty string."""
-    return folder.get(movie.poster.lstrip("/")) or folder.get(movie.id, "")
+def list_images(folder):
+    """The paths of the images directly in a folder, sorted by name."""
+    suffixes = {".jpg", ".jpeg", ".png", ".webp", ".gif"}
+    return [path for path in sorted(Path(folder).iterdir()) if path.suffix.lower() in suffixes]
 
 
-# --- what earlier runs have -------------------------------------------------------------------------------------------
+# --- what earlier runs have -----------------------------------------------------------------------
 
 
 def read_posters(data_dir):
-    """Read posters.csv: a DataFrame of strings id, title, genres, url, status (ok, gone, failed), error."""
+    """Read posters.csv: id, title, genres, url, status (ok, gone, failed) and error, as strings."""
     path = Path(data_dir) / "posters.csv"
     if not path.is_file():
         sys.exit(f"{path} is missing. Run: python database.py")
@@ -166,7 +151,7 @@ def poster_path(data_dir, movie):
 
 
 def journal_path(data_dir):
-    """What a run has settled so far, a JSON object per line; it lets a killed run go on, and ends with the run."""
+    """What a run has settled so far, one JSON object per line; it is deleted when the run ends."""
     return Path(data_dir) / "posters.journal.jsonl"
 
 
@@ -178,9 +163,10 @@ def read_known(data_dir):
     if journal_path(data_dir).is_file():
         for line in journal_path(data_dir).read_text(encoding="utf-8").splitlines():
             try:
-                known[json.loads(line)["id"]] = json.loads(line)
+                poster = json.loads(line)
             except ValueError:
                 continue  # the line that was being written when the run was killed
+            known[poster["id"]] = poster
     return known
 
 
@@ -194,16 +180,20 @@ def settle(poster, known, data_dir):
     return poster["status"] != ""
 
 
-# --- fetching ---------------------------------------------------------------------------------------------------------
+# --- fetching -------------------------------------------------------------------------------------
 
 
-def fetch_all(posters, data_dir, workers, timeout, retries):
-    """Fetch posters in threads and fill in their status and error. Stops early where nothing can be reached."""
+def fetch_all(posters, data_dir, workers, timeout, retries, hopeless=20):
+    """Fetch posters in threads and fill in their status and error.
+
+    Where the first `hopeless` posters all fail, the host is out of reach: the others count as
+    failed without being asked for, rather than to wait for thousands of time-outs.
+    """
     counts, local, stop = Counter(), threading.local(), threading.Event()
     pool = ThreadPoolExecutor(workers)
     with (
         open(journal_path(data_dir), "a", encoding="utf-8") as journal,
-        tqdm(total=len(posters), desc="posters", unit="poster", disable=not posters) as progress,
+        tqdm(total=len(posters), desc="posters", unit="poster") as progress,
     ):
         journal.write("\n")  # a killed run may have left half a line
         futures = {
@@ -214,17 +204,14 @@ def fetch_all(posters, data_dir, workers, timeout, retries):
             for future in as_completed(futures):
                 poster = futures[future]
                 poster["status"], poster["error"] = future.result()
+                settled = {key: poster[key] for key in ("id", "url", "status", "error")}
+                journal.write(json.dumps(settled) + "\n")
+                journal.flush()
                 counts[poster["status"]] += 1
-                if not stop.is_set():
-                    journal.write(
-                        json.dumps({key: poster[key] for key in ("id", "url", "status", "error")})
-                        + "\n"
-                    )
-                    journal.flush()
                 progress.set_postfix(counts, refresh=False)
                 progress.update()
-                if counts["failed"] == 20 == counts.total():
-                    stop.set()  # the host is unreachable: do not wait for thousands of posters to time out
+                if counts["failed"] == hopeless == counts.total():
+                    stop.set()
         except KeyboardInterrupt:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -244,12 +231,12 @@ def fetch(poster, data_dir, local, stop, timeout, retries):
     return status, error
 
 
-# --- files that are whole or absent -----------------------------------------------------------------------------------
+# --- files that are whole or absent ---------------------------------------------------------------
 
 
 @contextmanager
 def replacing(path):
-    """Yield a path beside `path`, and rename it to `path` once the block has ended without an error."""
+    """Yield a path beside `path`; rename it to `path` once the block has ended without an error."""
     part = Path(path).with_suffix(f".part{Path(path).suffix}")
     yield part
     os.replace(part, path)
@@ -262,22 +249,20 @@ def write_csv(table, path):
 
 
 def report(posters, data_dir):
-    """Print the counts, and exit with status 1 where too many posters failed to be worth going on."""
+    """Print the counts; exit with status 1 where too many failed to go on."""
     counts = Counter(poster["status"] for poster in posters)
-    reasons = Counter(poster["error"].split(" (")[0][:60] for poster in posters if poster["error"])
     print(f"ok {counts['ok']:,}   gone {counts['gone']:,}   failed {counts['failed']:,}")
+    reasons = Counter(poster["error"].split(" (")[0] for poster in posters if poster["error"])
     for reason, count in reasons.most_common(5):
-        print(f"  {count:,} x {reason}")
+        print(f"  {count:,} x {reason:.90}")
     print(f"wrote {data_dir / 'posters.csv'} ({len(posters):,} rows) and {data_dir / 'posters'}")
     if counts["failed"] > 0.02 * len(posters):
         sys.exit(
-            f"{counts['failed']:,} of {len(posters):,} posters failed. Check the network and POSTER_BASE; "
-            "to ask for them again, run: python database.py"
+            f"{counts['failed']:,} of {len(posters):,} posters failed. Check the network and "
+            "POSTER_BASE; to ask for these again, run: python database.py"
         )
     if not counts["ok"]:
-        sys.exit(
-            "No poster was found. Check POSTER_BASE in database.py, then run: python database.py"
-        )
+        sys.exit("No poster was found. Check POSTER_BASE, then run: python database.py")
     print("next: python sampling.py")
 
 

@@ -18,11 +18,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from database import images_in, replacing, write_csv
+from database import list_images, replacing, write_csv
 from evaluation import SCORES, choose_thresholds, compare_with_prior, estimate_prior
 from model import open_model, predict_probabilities
 from preprocessing import open_store, try_decode, write_json
-from sampling import read_samples
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that train.py wrote
@@ -64,10 +63,9 @@ def score_test(data_dir):
     per_genre.index = pd.Index(store.genres, name="genre")
 
     write_metrics(overall, per_genre, about, len(test), data_dir)
-    movies = store.index.iloc[test].merge(read_samples(data_dir), on="id", how="left")
-    write_test_predictions(movies, probabilities, thresholds, store.genres, data_dir)
+    write_test_predictions(store, test, probabilities, thresholds, data_dir)
     save_average_precision(per_genre, overall, data_dir / "average_precision.png")
-    save_test_posters(store, test, movies, probabilities, data_dir / "test_posters.png")
+    save_test_posters(store, test, probabilities, data_dir / "test_posters.png")
     report(overall, per_genre, about, len(test), data_dir)
     return overall
 
@@ -82,22 +80,23 @@ def write_metrics(overall, per_genre, about, movies, data_dir):
         "settings": about["settings"],
         "samples_sha256": about["samples_sha256"],
         "scores": overall.to_dict("index"),
-        "average_precision": per_genre.astype(object).where(per_genre.notna(), None).to_dict("index"),
+        "average_precision": per_genre.astype(object)
+        .where(per_genre.notna(), None)
+        .to_dict("index"),
     }
     write_json(content, data_dir / "metrics.json")
 
 
-def write_test_predictions(movies, probabilities, thresholds, genres, data_dir):
-    """Write test_predictions.csv: id, title, genres, predicted_genres, a column for each genre."""
-    table = pd.concat(
-        [
-            movies[["id", "title", "genres"]].assign(
-                predicted_genres=name_genres(probabilities, thresholds, genres)
-            ),
-            pd.DataFrame(probabilities.round(4), columns=genres),
-        ],
-        axis=1,
+def write_test_predictions(store, test, probabilities, thresholds, data_dir):
+    """Write test_predictions.csv: id, genres, predicted_genres, a probability for each genre."""
+    names = pd.DataFrame(
+        {
+            "id": store.index["id"].iloc[test].to_list(),
+            "genres": name_genres(store.labels[test], 1, store.genres),
+            "predicted_genres": name_genres(probabilities, thresholds, store.genres),
+        }
     )
+    table = pd.concat([names, pd.DataFrame(probabilities.round(4), columns=store.genres)], axis=1)
     write_csv(table, data_dir / "test_predictions.csv")
 
 
@@ -115,11 +114,9 @@ def save_average_precision(per_genre, overall, path):
     places = np.arange(len(table))
     figure = Figure(figsize=(7.5, 1.2 + 0.27 * len(table)), layout="constrained")
     axes = figure.subplots()
-    spread = [table["score"] - table["low"], table["high"] - table["score"]]
     axes.barh(places, table["score"], color="#8fb8de", label="model")
-    axes.errorbar(
-        table["score"], places, xerr=spread, fmt="none", ecolor="#1f3b57", label="95 % interval"
-    )
+    low, high = table["low"], table["high"]
+    axes.hlines(places, low, high, color="#1f3b57", lw=2, label="95 % interval")
     axes.plot(table["floor"], places, "|", color="black", ms=11, mew=2.5, label="floor (prior)")
     names = [f"{genre} ({count})" for genre, count in table["movies"].items()]
     axes.set_yticks(places, names)
@@ -132,19 +129,20 @@ def save_average_precision(per_genre, overall, path):
         figure.savefig(part, dpi=150)
 
 
-def save_test_posters(store, test, movies, probabilities, path, count=12):
+def save_test_posters(store, test, probabilities, path, count=12):
     """Draw posters of the first test movies with their genres and the three most probable ones."""
     count = min(count, len(test))
     columns = 6
     rows = -(-count // columns)
     figure = Figure(figsize=(2.05 * columns, 3.9 * rows), layout="constrained")
-    top = np.argsort(-probabilities, axis=1, kind="stable")[:, :3]
+    names = name_genres(store.labels[test[:count]], 1, store.genres)
+    top = np.argsort(-probabilities[:count], axis=1, kind="stable")[:, :3]
     for place, axes in enumerate(np.ravel(figure.subplots(rows, columns))):
         axes.axis("off")
         if place >= count:
             continue
         axes.imshow(store.images[test[place]])
-        axes.set_title(movies["genres"][place].replace("|", ",\n"), fontsize=8, va="bottom")
+        axes.set_title(names[place].replace("|", ",\n"), fontsize=8, va="bottom")
         lines = [
             f"{'✓' if store.labels[test[place], genre] else '–'} {store.genres[genre]} "
             f"{100 * probabilities[place, genre]:.0f} %"
@@ -185,7 +183,7 @@ def find_posters(paths):
     found = []
     for path in map(Path, paths):
         if path.is_dir():
-            images = {str(image): None for image in images_in(path).values()}
+            images = [str(image) for image in list_images(path)]
             if not images:
                 sys.exit(f"{path} holds no images. Name another folder: python predict.py FOLDER")
             found += images
@@ -206,7 +204,8 @@ def predict_paths(paths, data_dir, top, batch_size=64):
     thresholds = np.array([about["thresholds"][genre] for genre in genres])
     errors, probabilities = [], np.full((len(paths), len(genres)), np.nan)
     for start in tqdm(range(0, len(paths), batch_size), desc="predicting", unit="batch"):
-        batch = [try_decode(path, about["H"], about["W"]) for path in paths[start : start + batch_size]]
+        chunk = paths[start : start + batch_size]
+        batch = [try_decode(path, about["H"], about["W"]) for path in chunk]
         errors += [error for _, error in batch]
         read = [i for i, (pixels, _) in enumerate(batch) if pixels is not None]
         if read:

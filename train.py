@@ -9,10 +9,13 @@ Takes   about a minute for the demonstration set, some 15 minutes for 8,500 post
 """
 
 import importlib.metadata
+import os
 import platform
 import sys
 import time
 from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as in model.py, before Keras is imported
 
 import keras
 import numpy as np
@@ -58,8 +61,8 @@ def main(
     train, val = store.rows("train"), store.rows("val")
     sample = np.repeat(train, store.index["copies"].iloc[train])
     print(
-        f"{architecture} network, {model.count_params():,} parameters\n"
-        f"{len(train):,} posters to train on, {len(sample):,} with repeats; {len(val):,} to validate"
+        f"{architecture} network, {model.count_params():,} parameters; {len(train):,} posters to "
+        f"train on, {len(sample):,} with repeats; {len(val):,} to validate"
     )
     floor = score_prior(store.labels[val])
     history = fit(model, store, sample, val, epochs, batch_size, learning_rate, seed, floor)
@@ -107,15 +110,14 @@ def fit(model, store, sample, val, epochs, batch_size, learning_rate, seed, floo
         validation_data=Batches(store, val, batch_size),
         epochs=epochs,
         shuffle=False,  # the batches draw their own order
-        callbacks=[shift, best, progress],
+        callbacks=[shift, best, keras.callbacks.TerminateOnNaN(), progress],
         verbose=0,
     )
-    if best.best_weights is None:
-        sys.exit(
-            "The loss is not a number. Lower LEARNING_RATE in train.py, then run: python train.py"
-        )
-    shift.on_test_begin()
-    return pd.DataFrame(progress.rows)
+    history = pd.DataFrame(progress.rows)
+    if not np.isfinite(history[["loss", "val_loss"]].to_numpy()).all():
+        sys.exit("The loss is not a number. Lower LEARNING_RATE, then run: python train.py")
+    shift.on_test_begin()  # for good
+    return history
 
 
 class Batches(keras.utils.PyDataset):
@@ -127,7 +129,7 @@ class Batches(keras.utils.PyDataset):
     """
 
     def __init__(self, store, rows, batch_size, rng=None):
-        super().__init__(workers=1)
+        super().__init__()
         self.store, self.rows, self.batch_size, self.rng = store, rows, batch_size, rng
         self.on_epoch_end()
 
@@ -148,7 +150,7 @@ class PriorShift(keras.callbacks.Callback):
 
     Oversampling makes rare genres common, and a network trained on it expects them to be common.
     The shift of the logits takes that back (Saerens et al. 2002, Adjusting the Outputs of a
-    Classifier to New a Priori Probabilities), so that validation losses can be set beside the prior.
+    Classifier to New a Priori Probabilities); only then can a loss be set beside the prior.
 
     Args:
         shift: (G,) what to add to the logits.
@@ -179,8 +181,8 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.start = time.perf_counter()
-        name = f"epoch {epoch + 1}/{self.params['epochs']}"
-        self.bar = tqdm(total=self.steps, desc=name, unit="step", leave=False)
+        self.name = f"epoch {epoch + 1}/{self.params['epochs']}"
+        self.bar = tqdm(total=self.steps, desc=self.name, unit="step", leave=False)
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.set_postfix(loss=f"{logs['loss']:.4f}", refresh=False)
@@ -197,7 +199,7 @@ class Progress(keras.callbacks.Callback):
         }
         self.rows.append(row)
         print(
-            f"{self.bar.desc}  loss {row['loss']:.4f}  validation loss {row['val_loss']:.4f} "
+            f"{self.name}  loss {row['loss']:.4f}  validation loss {row['val_loss']:.4f} "
             f"(prior {self.floor:.4f})  {row['seconds']:.0f} s"
         )
 

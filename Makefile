@@ -1,0 +1,45 @@
+# make demo   set up .venv, draw the demonstration set, run the five steps and print the scores
+# make test   set up .venv, check the style and run the tests
+# A step runs again where its script or what it reads has changed since.
+
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: demo test clean
+
+demo: data/model/model.json
+	$(BIN)/python predict.py
+
+data/model/model.json: data/store/store.json train.py model.py evaluation.py
+	$(BIN)/python train.py
+
+data/store/store.json: data/samples.csv preprocessing.py
+	$(BIN)/python preprocessing.py
+	@touch $@
+
+data/samples.csv: data/posters.csv sampling.py
+	$(BIN)/python sampling.py
+
+data/posters.csv: data/sample/movies_metadata.csv database.py download.py metadata.py
+	$(BIN)/python database.py
+
+data/sample/movies_metadata.csv: data/sample/draw.py | .venv/demo
+	$(BIN)/python data/sample/draw.py
+
+test: .venv/test
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/python -m pytest
+
+.venv/demo: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/test: requirements-dev.txt .venv/demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf data/posters data/posters.csv data/samples.csv data/store data/model data/sample/posters \
+		data/sample/movies_metadata.csv data/metrics.json data/*predictions.csv data/*.png
