@@ -67,24 +67,33 @@ def build_study(posters, genre_count):
 
 
 def build_improved(posters, genre_count):
-    """Each convolution is normalised and pooled, so that it sees more of the poster than the last.
+    """Every layer is normalised: without that the wide Dense can die, and the prior is all it says.
 
-    The first looks at every second pixel, which makes an epoch twice as fast. Posters are mirrored
-    and shifted at random in training.
+    The first convolution looks at every second pixel, and three poolings follow, so that a step is
+    several times cheaper than one of the study's network. Posters are mirrored and shifted at
+    random in training.
     """
     x = layers.Rescaling(1 / 127.5, offset=-1)(posters)
     x = layers.RandomFlip("horizontal")(x)
     x = layers.RandomTranslation(0.08, 0.08, fill_mode="nearest")(x)
-    for filters, size, strides in ((32, 5, 2), (64, 3, 1), (128, 3, 1), (192, 3, 1)):
-        x = layers.Conv2D(filters, size, strides, padding="same", use_bias=False)(x)
-        x = layers.BatchNormalization(momentum=0.9)(x)  # 0.9 settles within the demo's 200 steps
-        x = layers.Activation("relu")(x)
-        x = layers.MaxPooling2D(2)(x)
-    x = layers.Flatten()(x)
-    x = layers.Dropout(0.4)(x)
-    x = layers.Dense(256, activation="relu")(x)
-    x = layers.Dropout(0.4)(x)
+    x = layers.Conv2D(32, 5, strides=2, padding="same", use_bias=False)(x)
+    x = layers.MaxPooling2D(2)(normalise(x))
+    x = layers.Conv2D(64, 3, padding="same", use_bias=False)(x)
+    x = layers.MaxPooling2D(2)(normalise(x))
+    x = layers.Conv2D(128, 3, padding="same", use_bias=False)(x)
+    x = layers.MaxPooling2D(2)(normalise(x))
+    x = layers.Conv2D(192, 3, padding="same", use_bias=False)(x)
+    x = layers.Flatten()(normalise(x))
+    x = layers.Dropout(0.25)(x)
+    x = layers.Dense(256, use_bias=False)(x)
+    x = layers.Dropout(0.25)(normalise(x))
     return layers.Dense(genre_count, activation="sigmoid", name="genres")(x)
+
+
+def normalise(x):
+    """Batch normalisation (Ioffe and Szegedy 2015) and ReLU."""
+    x = layers.BatchNormalization(momentum=0.9)(x)  # 0.9 settles within the demo's 200 steps
+    return layers.Activation("relu")(x)
 
 
 def predict_probabilities(model, images, rows, batch_size=64):
@@ -111,7 +120,8 @@ def save_model(model, about, data_dir):
     folder = Path(data_dir) / "model"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.json").unlink(missing_ok=True)
-    model.save(folder / "model.part.keras")
+    bare = keras.Model(model.inputs, model.outputs, name=model.name)  # leaves the optimizer out
+    bare.save(folder / "model.part.keras")
     os.replace(folder / "model.part.keras", folder / "model.keras")
     text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
     (folder / "model.part.json").write_text(text, encoding="utf-8")

@@ -124,7 +124,7 @@ def save_average_precision(per_genre, overall, path):
     row = overall.loc["mAP"]
     axes.set_title(f"Mean {row['score']:.3f}, floor {row['floor']:.3f} (test movies in brackets)")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
+    figure.legend(frameon=False, loc="outside lower center", ncols=3)
     with replacing(path) as part:
         figure.savefig(part, dpi=150)
 
@@ -134,11 +134,12 @@ def save_test_posters(store, test, probabilities, path, count=12):
     count = min(count, len(test))
     columns = 6
     rows = -(-count // columns)
-    figure = Figure(figsize=(2.05 * columns, 3.9 * rows), layout="constrained")
+    figure = Figure(figsize=(2.05 * columns, 4 * rows), layout="constrained")
     names = name_genres(store.labels[test[:count]], 1, store.genres)
     top = np.argsort(-probabilities[:count], axis=1, kind="stable")[:, :3]
     for place, axes in enumerate(np.ravel(figure.subplots(rows, columns))):
-        axes.axis("off")
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
         if place >= count:
             continue
         axes.imshow(store.images[test[place]])
@@ -148,7 +149,7 @@ def save_test_posters(store, test, probabilities, path, count=12):
             f"{100 * probabilities[place, genre]:.0f} %"
             for genre in top[place]
         ]
-        axes.text(0, -0.03, "\n".join(lines), transform=axes.transAxes, fontsize=8, va="top")
+        axes.set_xlabel("\n".join(lines), fontsize=8, loc="left")
     figure.suptitle(
         "The first test movies: their genres above, the three most probable ones below", fontsize=10
     )

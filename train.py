@@ -255,7 +255,7 @@ def save_history(history, floor, folder):
     axes.annotate(
         "kept",
         (history["epoch"][best], history["val_loss"][best]),
-        xytext=(0, -18),
+        xytext=(0, 9),
         textcoords="offset points",
         ha="center",
     )
