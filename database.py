@@ -5,7 +5,7 @@
 Reads   METADATA_CSV (metadata.py says which forms it may have); it is never written
 Writes  DATA_DIR/posters/<id>.jpg, the bytes as served, and DATA_DIR/posters.csv: one row per
         movie, failures included. A second run asks only for what is missing.
-Takes   seconds for the demonstration set, two minutes for 15,000 posters from a fast host.
+Takes   seconds for the demonstration set, three minutes for 15,000 posters from a fast host.
 """
 
 import json
@@ -80,7 +80,7 @@ def check_settings(limit, workers, timeout, retries):
 def locate_posters(movies, poster_base):
     """Say where each movie's poster is to be had.
 
-    In a folder a poster is the file that the CSV names, or the one that bears the id. Elsewhere a
+    In a folder a poster is the file that the CSV names, or the one named by the id. Elsewhere a
     URL in the CSV is used as it is, and a path is joined to the URL prefix. A folder that holds
     none of the movies gives way to the URLs in the CSV.
 
@@ -90,38 +90,44 @@ def locate_posters(movies, poster_base):
     """
     base = str(poster_base or "")
     has_urls = any(map(is_url, movies["poster"]))
-    folder = images_by_name(base) if base and not is_url(base) else None
-    if folder is not None and has_urls and not any(map(folder.get, movies["id"])):
-        print(f"{base} holds none of these movies: using the URLs in the CSV")
-        base, folder = "", None
+    folder = images_by_name(base) if Path(base).is_dir() and base else None
     if folder is None and not is_url(base) and not has_urls:
         sys.exit(
             f"POSTER_BASE ({base or None}) is neither a URL nor a folder, and the CSV lists no "
             "poster URLs. Set it in database.py, then run: python database.py"
         )
+    if base and has_urls and not is_url(base):
+        records = movies.to_dict("records")
+        if not any(find_image(folder or {}, movie) for movie in records):
+            print(f"{base} holds none of these movies: using the URLs in the CSV")
+            folder = None
 
     posters = []
     for movie in movies.to_dict("records"):
-        listed = movie.pop("poster")
+        listed = movie["poster"]
         url, error = "", "no poster listed"
         if not re.fullmatch(r"[\w-]{1,100}", movie["id"], re.ASCII):
             error = "the id cannot name a file"
         elif folder is not None:
-            url = folder.get(listed.lstrip("/")) or folder.get(movie["id"], "")
-            error = f"no image in {base}"
+            url, error = find_image(folder, movie), f"no image in {base}"
         elif is_url(listed):
             url = listed
         elif listed and is_url(base):
             url = f"{base.rstrip('/')}/{listed.lstrip('/')}"
         found = {"status": "", "error": ""} if url else {"status": "gone", "error": error}
-        posters.append(movie | {"url": url} | found)
+        kept = {key: movie[key] for key in ("id", "title", "genres")}
+        posters.append(kept | {"url": url} | found)
     return posters
+
+
+def find_image(folder, movie):
+    """The path of a movie's image among `images_by_name`, or an empty string."""
+    names = (movie["poster"].lstrip("/"), movie["id"], *movie["names"])
+    return next((folder[name] for name in names if name in folder), "")
 
 
 def images_by_name(folder):
     """The images directly in a folder under their names, with and without suffix: {name: path}."""
-    if not Path(folder).is_dir():
-        return None
     paths = list_images(folder)
     return {path.stem: path.as_posix() for path in paths} | {
         path.name: path.as_posix() for path in paths
@@ -156,7 +162,10 @@ def journal_path(data_dir):
 
 
 def read_known(data_dir):
-    """What earlier runs settled, finished or killed: {id: {id, url, status, error}}."""
+    """What earlier runs settled, finished or killed: {id: {id, url, status, error}}.
+
+    Nothing, where no poster was ok: then the host or the source was wrong, not the posters.
+    """
     known = {}
     if (Path(data_dir) / "posters.csv").is_file():
         known = {poster["id"]: poster for poster in read_posters(data_dir).to_dict("records")}
@@ -167,17 +176,28 @@ def read_known(data_dir):
             except ValueError:
                 continue  # the line that was being written when the run was killed
             known[poster["id"]] = poster
-    return known
+    return known if any(poster["status"] == "ok" for poster in known.values()) else {}
 
 
 def settle(poster, known, data_dir):
     """Fill in the status of a poster that needs no asking, and say whether that is so."""
     before = known.get(poster["id"])
     if not poster["status"] and before and before["url"] == poster["url"]:
-        is_here = before["status"] == "ok" and poster_path(data_dir, poster["id"]).is_file()
-        if is_here or before["status"] == "gone":
+        copy = poster_path(data_dir, poster["id"])
+        if is_url(poster["url"]):
+            is_settled = before["status"] == "gone" or (before["status"] == "ok" and copy.is_file())
+        else:  # a file may have been replaced since
+            is_settled = before["status"] == "ok" and is_up_to_date(copy, Path(poster["url"]))
+        if is_settled:
             poster |= {"status": before["status"], "error": before["error"]}
     return poster["status"] != ""
+
+
+def is_up_to_date(copy, original):
+    if not copy.is_file() or not original.is_file():
+        return False
+    ours, theirs = copy.stat(), original.stat()
+    return ours.st_size == theirs.st_size and ours.st_mtime_ns >= theirs.st_mtime_ns
 
 
 # --- fetching -------------------------------------------------------------------------------------
@@ -186,10 +206,10 @@ def settle(poster, known, data_dir):
 def fetch_all(posters, data_dir, workers, timeout, retries, hopeless=20):
     """Fetch posters in threads and fill in their status and error.
 
-    Where the first `hopeless` posters all fail, the host is out of reach: the others count as
-    failed without being asked for, rather than to wait for thousands of time-outs.
+    Where the first `hopeless` posters get no connection, the host is out of reach: the others count
+    as failed without being asked for, rather than to wait for thousands of time-outs.
     """
-    counts, local, stop = Counter(), threading.local(), threading.Event()
+    unconnected, counts, local, stop = 0, Counter(), threading.local(), threading.Event()
     pool = ThreadPoolExecutor(workers)
     with (
         open(journal_path(data_dir), "a", encoding="utf-8") as journal,
@@ -208,13 +228,16 @@ def fetch_all(posters, data_dir, workers, timeout, retries, hopeless=20):
                 journal.write(json.dumps(settled) + "\n")
                 journal.flush()
                 counts[poster["status"]] += 1
+                unconnected += poster["error"].startswith("Connect")  # ConnectTimeout, -ionError
                 progress.set_postfix(counts, refresh=False)
                 progress.update()
-                if counts["failed"] == hopeless == counts.total():
+                if unconnected == hopeless == counts.total():
                     stop.set()
-        except KeyboardInterrupt:
+        except BaseException as error:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
+            if not isinstance(error, KeyboardInterrupt):
+                raise
             print("Stopped. To go on from here, run: python database.py", file=sys.stderr)
             sys.exit(130)
     pool.shutdown()
@@ -252,9 +275,9 @@ def report(posters, data_dir):
     """Print the counts; exit with status 1 where too many failed to go on."""
     counts = Counter(poster["status"] for poster in posters)
     print(f"ok {counts['ok']:,}   gone {counts['gone']:,}   failed {counts['failed']:,}")
-    reasons = Counter(poster["error"].split(" (")[0] for poster in posters if poster["error"])
+    reasons = Counter(poster["error"].split(": ")[0] for poster in posters if poster["error"])
     for reason, count in reasons.most_common(5):
-        print(f"  {count:,} x {reason:.90}")
+        print(f"  {count:,} x {reason}")
     print(f"wrote {data_dir / 'posters.csv'} ({len(posters):,} rows) and {data_dir / 'posters'}")
     if counts["failed"] > 0.02 * len(posters):
         sys.exit(

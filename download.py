@@ -32,16 +32,14 @@ def fetch_image(session, url, timeout, retries, stop):
         (status, error, body): status `ok` with the bytes; `gone` where asking again is useless;
         `failed` otherwise.
     """
-    status, error, body = "failed", "not asked", None
     for attempt in range(retries + 1):
         if stop.is_set():
-            break
+            return "failed", "not asked: the run was stopped", None
         status, error, body, pause = ask(session, url, timeout)
         if pause is None or attempt == retries:
-            break
+            return status, error, body
         # 0.5, 1, 2, 4 s, spread so that the threads do not all come back at once.
         stop.wait(max(pause, 0.5 * 2**attempt * random.uniform(0.8, 1.2)))
-    return status, error, body
 
 
 def ask(session, url, timeout):
@@ -50,7 +48,7 @@ def ask(session, url, timeout):
     Returns:
         (status, error, body, pause): `pause` is None where asking again is useless, else the least
         seconds to wait. What is not an image is asked for again, since a host under load answers
-        with a page; it is `gone` if it stays so.
+        with a page; it is `gone` if it stays so. An image that is cut short is `failed`.
     """
     try:
         if not is_url(url):
@@ -64,19 +62,16 @@ def ask(session, url, timeout):
                 again = answer.status_code in (408, 429) or answer.status_code >= 500
                 pause = retry_after(answer) if again else None
                 return "failed", f"HTTP {answer.status_code}", None, pause
-    except (
-        requests.exceptions.InvalidURL,
-        requests.exceptions.InvalidSchema,
-        requests.TooManyRedirects,
-    ) as error:
+    except (ValueError, requests.TooManyRedirects) as error:  # ValueError: not a usable URL or path
         return "gone", describe(error), None, None
     except (requests.RequestException, OSError) as error:
         return "failed", describe(error), None, 0
-    try:
-        check_image(body)
-    except ValueError as error:
-        return "gone", str(error), None, 0 if is_url(url) else None
-    return "ok", "", body, None
+    fault = find_fault(body)
+    if fault is None:
+        return "ok", "", body, None
+    if not is_url(url):
+        return "gone", fault, None, None
+    return "failed" if fault.startswith("cut short") else "gone", fault, None, 0
 
 
 def retry_after(answer):
@@ -85,13 +80,18 @@ def retry_after(answer):
     return min(int(value), 60) if value.isdecimal() else 0
 
 
-def check_image(body):
-    """Raise ValueError unless Pillow can decode these bytes to the last one."""
+def find_fault(body):
+    """Why these bytes are not a whole image, or None where Pillow decodes them to the last one."""
     try:
-        with Image.open(io.BytesIO(body)) as image:
+        # No other formats: Pillow would hand an EPS file to Ghostscript.
+        with Image.open(io.BytesIO(body), formats=("JPEG", "PNG", "WEBP", "GIF")) as image:
             image.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"not an image: {describe(error)}") from error
+    except Image.UnidentifiedImageError:
+        return "not an image"
+    except Exception as error:  # on broken files the decoders raise whatever they stumble over
+        is_short = "truncated" in str(error).lower()
+        return f"{'cut short' if is_short else 'not an image'}: {describe(error)}"
+    return None
 
 
 def describe(error):

@@ -5,9 +5,13 @@ at a poster, so a model has learnt what it scores above the prior, and nothing m
 through the same functions as the model, thresholds included.
 """
 
+import warnings
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 from sklearn import metrics
+from tqdm import tqdm
 
 # The scores that are reported, in this order, and what a person reads beside them.
 SCORES = {
@@ -33,24 +37,45 @@ def estimate_prior(labels):
     return (labels.sum(axis=0) + 0.5) / (len(labels) + 1)
 
 
+class Thresholds(NamedTuple):
+    """At or above which probability a genre is predicted; each F1 has those that maximise it.
+
+    One threshold per genre is best for macro F1 only. Held to them, the prior would predict every
+    genre for every movie, and the floors of micro and samples F1 would be far too low.
+
+    Attributes:
+        genres: (G,), for macro F1.
+        micro, samples: one for all genres, for micro and samples F1.
+    """
+
+    genres: np.ndarray
+    micro: float
+    samples: float
+
+
 def choose_thresholds(labels, probabilities):
-    """For each genre the threshold that maximises F1: predict a genre at or above it.
+    """The thresholds that maximise F1.
 
     Args:
         labels: (N, G) of 0 and 1, of the validation split.
         probabilities: (N, G).
 
     Returns:
-        (G,) thresholds; 1 for a genre that no movie carries.
+        Thresholds; 1 for a genre that no movie carries.
     """
-    thresholds = np.ones(labels.shape[1])
+    genres = np.ones(labels.shape[1])
     for genre in np.flatnonzero(labels.any(axis=0)):
-        precision, recall, candidates = metrics.precision_recall_curve(
-            labels[:, genre], probabilities[:, genre]
-        )
-        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-        thresholds[genre] = candidates[f1[:-1].argmax()]
-    return thresholds
+        genres[genre] = best_threshold(labels[:, genre], probabilities[:, genre])
+    candidates = np.unique(np.quantile(probabilities, np.linspace(0, 1, 201), method="nearest"))
+    samples = [f1_of_movies(labels, probabilities >= t).mean() for t in candidates]
+    micro = best_threshold(labels.ravel(), probabilities.ravel())
+    return Thresholds(genres, float(micro), float(candidates[np.argmax(samples)]))
+
+
+def best_threshold(labels, scores):
+    precision, recall, candidates = metrics.precision_recall_curve(labels, scores)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    return candidates[f1[:-1].argmax()]
 
 
 def score(labels, probabilities, thresholds):
@@ -59,40 +84,36 @@ def score(labels, probabilities, thresholds):
     Args:
         labels: (N, G) of 0 and 1.
         probabilities: (N, G).
-        thresholds: (G,), for F1. Hamming loss takes 0.5, which is best for it.
+        thresholds: Thresholds, for F1. Hamming loss takes 0.5, which is best for it.
 
     Returns:
         A dict of the keys of SCORES, and `average_precision`, (G,). A genre that no movie carries
-        has the average precision nan and is left out of the macro means.
+        has the average precision nan and is left out of the macro means. ROC-AUC is nan where no
+        genre has both movies that carry it and movies that do not.
     """
-    present = labels.any(axis=0)
-    varied = present & ~labels.all(axis=0)
-    predicted = probabilities >= thresholds
+    genres = np.flatnonzero(labels.any(axis=0))
+    varied = [genre for genre in genres if not labels[:, genre].all()]
+    predicted = probabilities >= thresholds.genres
     average_precision = np.full(labels.shape[1], np.nan)
-    average_precision[present] = metrics.average_precision_score(
-        labels[:, present], probabilities[:, present], average=None
-    )
-    per_movie = score_movies(labels, probabilities, predicted)
-    return {
-        "binary_cross_entropy": per_movie["binary_cross_entropy"].mean(),
-        "mAP": np.nanmean(average_precision),
-        "macro_roc_auc": metrics.roc_auc_score(labels[:, varied], probabilities[:, varied]),
-        "micro_roc_auc": metrics.roc_auc_score(labels, probabilities, average="micro"),
-        "macro_f1": f1_score(labels[:, present], predicted[:, present], "macro"),
-        "micro_f1": f1_score(labels, predicted, "micro"),
-        "samples_f1": f1_score(labels, predicted, "samples"),
-        "hamming_loss": metrics.hamming_loss(labels, probabilities >= 0.5),
-        "precision_at_1": per_movie["precision_at_1"].mean(),
-        "top3_success": per_movie["top3_success"].mean(),
+    for genre in genres:
+        average_precision[genre] = metrics.average_precision_score(
+            labels[:, genre], probabilities[:, genre]
+        )
+    roc_auc = [metrics.roc_auc_score(labels[:, genre], probabilities[:, genre]) for genre in varied]
+    f1 = [metrics.f1_score(labels[:, g], predicted[:, g], zero_division=0) for g in genres]
+    flat, flat_probabilities = labels.ravel(), probabilities.ravel()
+    per_movie = score_movies(labels, probabilities, thresholds)
+    return {name: values.mean() for name, values in per_movie.items()} | {
+        "mAP": average_precision[genres].mean(),
+        "macro_roc_auc": np.mean(roc_auc) if roc_auc else np.nan,
+        "micro_roc_auc": metrics.roc_auc_score(flat, flat_probabilities) if varied else np.nan,
+        "macro_f1": np.mean(f1),
+        "micro_f1": metrics.f1_score(flat, flat_probabilities >= thresholds.micro),
         "average_precision": average_precision,
     }
 
 
-def f1_score(labels, predicted, average):
-    return metrics.f1_score(labels, predicted, average=average, zero_division=0)
-
-
-def score_movies(labels, probabilities, predicted):
+def score_movies(labels, probabilities, thresholds):
     """The scores that are means over movies, {name: (N,)}.
 
     `top3_success` is the study's measure: how many of the three most probable genres a movie
@@ -102,15 +123,18 @@ def score_movies(labels, probabilities, predicted):
     cross_entropy = -np.where(labels, np.log(clipped), np.log1p(-clipped))
     top = np.argsort(-probabilities, axis=1, kind="stable")[:, :3]
     hits = np.take_along_axis(labels, top, axis=1)
-    true_positives = (labels * predicted).sum(axis=1)
-    answered = (labels + predicted).sum(axis=1)
     return {
         "binary_cross_entropy": cross_entropy.mean(axis=1),
-        "samples_f1": 2 * true_positives / np.maximum(answered, 1),
+        "samples_f1": f1_of_movies(labels, probabilities >= thresholds.samples),
         "hamming_loss": (labels != (probabilities >= 0.5)).mean(axis=1),
         "precision_at_1": hits[:, 0].astype(np.float64),
         "top3_success": hits.sum(axis=1).astype(np.float64),
     }
+
+
+def f1_of_movies(labels, predicted):
+    """F1 of each movie's genres, (N,); 0 where it has none and none is predicted."""
+    return 2 * (labels * predicted).sum(axis=1) / np.maximum((labels + predicted).sum(axis=1), 1)
 
 
 def compare_with_prior(labels, probabilities, thresholds, prior, prior_thresholds, seed=0):
@@ -125,10 +149,12 @@ def compare_with_prior(labels, probabilities, thresholds, prior, prior_threshold
     constant = np.broadcast_to(prior, probabilities.shape)
     floor = score(labels, constant, prior_thresholds)
     resampled = bootstrap(labels, probabilities, thresholds, seed=seed)
-    low_high = {
-        name: np.nanpercentile(values, [2.5, 97.5], axis=0) if values.size else values
-        for name, values in resampled.items()
-    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # nan for a genre that no movie carries
+        low_high = {
+            name: np.nanpercentile(values, [2.5, 97.5], axis=0)
+            for name, values in resampled.items()
+        }
 
     overall = pd.DataFrame(
         [[model[name], *low_high[name], floor[name]] for name in SCORES],
@@ -165,7 +191,7 @@ def bootstrap(labels, probabilities, thresholds, resamples=1000, seed=0, chunk=5
     draws = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float32)
     parts = [
         score_weighted(labels, probabilities, thresholds, draws[start : start + chunk])
-        for start in range(0, resamples, chunk)
+        for start in tqdm(range(0, resamples, chunk), desc="intervals", unit="chunk", leave=False)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -179,28 +205,35 @@ def score_weighted(labels, probabilities, thresholds, weights):
     Returns:
         As `score`, with a leading axis of R.
     """
-    predicted = probabilities >= thresholds
     ranked = [
         rank_scores(labels[:, genre], probabilities[:, genre], weights)
         for genre in range(labels.shape[1])
     ]
     average_precision, roc_auc = (np.stack(values, axis=1) for values in zip(*ranked, strict=True))
-    micro_weights = np.repeat(weights, labels.shape[1], axis=1)
-    true_positives = weights @ (labels * predicted)
-    positives, answers = weights @ labels, weights @ predicted
-    with np.errstate(invalid="ignore", divide="ignore"):
-        f1 = np.where(positives > 0, 2 * true_positives / (positives + answers), np.nan)
-        micro_f1 = 2 * true_positives.sum(axis=1) / (positives + answers).sum(axis=1)
-    per_movie = score_movies(labels, probabilities, predicted)
+    f1 = f1_weighted(labels, probabilities >= thresholds.genres, weights)
+    f1[weights @ labels == 0] = np.nan
+    flat, flat_probabilities = labels.reshape(-1, 1), probabilities.reshape(-1, 1)
+    flat_weights = np.repeat(weights, labels.shape[1], axis=1)
+    per_movie = score_movies(labels, probabilities, thresholds)
     means = {name: weights @ values / weights.sum(axis=1) for name, values in per_movie.items()}
-    return means | {
-        "mAP": np.nanmean(average_precision, axis=1),
-        "macro_roc_auc": np.nanmean(roc_auc, axis=1),
-        "micro_roc_auc": rank_scores(labels.ravel(), probabilities.ravel(), micro_weights)[1],
-        "macro_f1": np.nanmean(f1, axis=1),
-        "micro_f1": np.nan_to_num(micro_f1),
-        "average_precision": average_precision,
-    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a mean of no genre is nan
+        return means | {
+            "mAP": np.nanmean(average_precision, axis=1),
+            "macro_roc_auc": np.nanmean(roc_auc, axis=1),
+            "micro_roc_auc": rank_scores(flat[:, 0], flat_probabilities[:, 0], flat_weights)[1],
+            "macro_f1": np.nanmean(f1, axis=1),
+            "micro_f1": f1_weighted(flat, flat_probabilities >= thresholds.micro, flat_weights)[
+                :, 0
+            ],
+            "average_precision": average_precision,
+        }
+
+
+def f1_weighted(labels, predicted, weights):
+    """F1 of each column under each weighting, (R, columns)."""
+    answers = weights @ (labels + predicted.astype(weights.dtype))
+    return 2 * (weights @ (labels * predicted)) / np.maximum(answers, 1)
 
 
 def rank_scores(labels, scores, weights):

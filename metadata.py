@@ -14,11 +14,11 @@ import pandas as pd
 
 
 def read_metadata(path):
-    """Read a metadata CSV into a DataFrame of strings: id, title, genres (`Action|Drama`), poster.
+    """Read a metadata CSV into a DataFrame: id, title, genres (`Action|Drama`), poster, names.
 
-    `poster` is a path, a URL or empty. Of several rows with one id the first stays; rows without a
-    usable id are dropped; both are counted on stdout. Exits with one line where the file is
-    missing, empty, or lacks a column of ids or of genres.
+    `poster` is a path, a URL or empty; `names` are the ids as the CSV writes them. Of several rows
+    with one id the first stays; rows without a usable id are dropped; both are counted on stdout.
+    Exits with one line where the file is missing, empty, or lacks a column of ids or of genres.
     """
     table = read_table(path)
     columns = {name.strip().lower(): name for name in table.columns}
@@ -34,13 +34,14 @@ def read_metadata(path):
             "Genre). Set METADATA_CSV in database.py to such a file, then run: python database.py"
         )
     is_tmdb = "poster_path" in columns
-    ids = zip(column("imdb_id", "imdbid"), column("id"), strict=True)
+    ids = list(zip(column("imdb_id", "imdbid"), column("id"), strict=True))
     movies = pd.DataFrame(
         {
             "id": [movie_id(imdb, other, is_tmdb) for imdb, other in ids],
             "title": column("title", "original_title"),
             "genres": ["|".join(parse_genres(cell)) for cell in column("genres", "genre")],
             "poster": column("poster_path", "poster"),
+            "names": ids,
         }
     )
     nameless = movies["id"] == ""

@@ -111,15 +111,20 @@ def predict_probabilities(model, images, rows, batch_size=64):
     return np.concatenate(batches).astype(np.float64)
 
 
+def discard_model(data_dir):
+    """Take away model.json, so that nothing looks finished until `save_model` has written it."""
+    (Path(data_dir) / "model").mkdir(parents=True, exist_ok=True)
+    (Path(data_dir) / "model" / "model.json").unlink(missing_ok=True)
+
+
 def save_model(model, about, data_dir):
     """Write model.keras, and then model.json, which says that the model is whole.
 
     Args:
         about: what goes into model.json: genres, H, W, settings, thresholds, scores, versions.
     """
+    discard_model(data_dir)
     folder = Path(data_dir) / "model"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.json").unlink(missing_ok=True)
     bare = keras.Model(model.inputs, model.outputs, name=model.name)  # leaves the optimizer out
     bare.save(folder / "model.part.keras")
     os.replace(folder / "model.part.keras", folder / "model.keras")

@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from database import list_images, replacing, write_csv
-from evaluation import SCORES, choose_thresholds, compare_with_prior, estimate_prior
+from evaluation import SCORES, Thresholds, choose_thresholds, compare_with_prior, estimate_prior
 from model import open_model, predict_probabilities
-from preprocessing import open_store, try_decode, write_json
+from preprocessing import file_sha256, open_store, try_decode, write_json
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that train.py wrote
@@ -33,6 +33,8 @@ def main(paths=(), data_dir=DATA_DIR, top=TOP):
     """Score the test split, or predict `paths`; returns the table that it printed."""
     if top < 1:
         raise ValueError(f"top must be at least 1, got {top!r}")
+    if isinstance(paths, (str, Path)):
+        paths = [paths]
     if paths:
         return predict_paths(find_posters(paths), data_dir, top)
     return score_test(data_dir)
@@ -50,9 +52,11 @@ def score_test(data_dir):
             "The model was trained on another sample, which may hold movies of this test split. "
             "Run: python train.py"
         )
+    if (about["H"], about["W"]) != store.images.shape[1:3]:
+        sys.exit("The model was trained on posters of another size. Run: python train.py")
     data_dir = Path(data_dir)
     val, test = store.rows("val"), store.rows("test")
-    thresholds = np.array([about["thresholds"][genre] for genre in store.genres])
+    thresholds = read_thresholds(about)
     prior = estimate_prior(store.labels[val])
     constant = np.broadcast_to(prior, store.labels[val].shape)
     prior_thresholds = choose_thresholds(store.labels[val], constant)
@@ -62,10 +66,11 @@ def score_test(data_dir):
     )
     per_genre.index = pd.Index(store.genres, name="genre")
 
-    write_metrics(overall, per_genre, about, len(test), data_dir)
+    (data_dir / "metrics.json").unlink(missing_ok=True)  # it comes last: then all is whole
     write_test_predictions(store, test, probabilities, thresholds, data_dir)
     save_average_precision(per_genre, overall, data_dir / "average_precision.png")
     save_test_posters(store, test, probabilities, data_dir / "test_posters.png")
+    write_metrics(overall, per_genre, about, len(test), data_dir)
     report(overall, per_genre, about, len(test), data_dir)
     return overall
 
@@ -79,12 +84,16 @@ def write_metrics(overall, per_genre, about, movies, data_dir):
         "floor": "the prior of the validation movies, through the same functions",
         "settings": about["settings"],
         "samples_sha256": about["samples_sha256"],
-        "scores": overall.to_dict("index"),
-        "average_precision": per_genre.astype(object)
-        .where(per_genre.notna(), None)
-        .to_dict("index"),
+        "model_sha256": file_sha256(data_dir / "model" / "model.keras"),
+        "scores": without_nan(overall),
+        "average_precision": without_nan(per_genre),
     }
     write_json(content, data_dir / "metrics.json")
+
+
+def without_nan(table):
+    """A DataFrame as {row: {column: value}}, None for nan, which JSON does not have."""
+    return table.astype(object).where(table.notna(), None).to_dict("index")
 
 
 def write_test_predictions(store, test, probabilities, thresholds, data_dir):
@@ -92,19 +101,25 @@ def write_test_predictions(store, test, probabilities, thresholds, data_dir):
     names = pd.DataFrame(
         {
             "id": store.index["id"].iloc[test].to_list(),
-            "genres": name_genres(store.labels[test], 1, store.genres),
-            "predicted_genres": name_genres(probabilities, thresholds, store.genres),
+            "genres": name_genres(store.labels[test] == 1, store.genres),
+            "predicted_genres": name_genres(probabilities >= thresholds.genres, store.genres),
         }
     )
     table = pd.concat([names, pd.DataFrame(probabilities.round(4), columns=store.genres)], axis=1)
     write_csv(table, data_dir / "test_predictions.csv")
 
 
-def name_genres(probabilities, thresholds, genres):
-    """The genres at or above their thresholds, `Action|Drama`, for each row of probabilities."""
+def read_thresholds(about):
+    """The thresholds in model.json, as evaluation.py has them."""
+    genres = np.array([about["thresholds"][genre] for genre in about["genres"]])
+    return Thresholds(genres, **about["shared_thresholds"])
+
+
+def name_genres(carried, genres):
+    """Turn (N, G) of True and False into N cells such as `Action|Drama`."""
     return [
         "|".join(genre for genre, is_in in zip(genres, row, strict=True) if is_in)
-        for row in probabilities >= thresholds
+        for row in carried
     ]
 
 
@@ -135,7 +150,7 @@ def save_test_posters(store, test, probabilities, path, count=12):
     columns = 6
     rows = -(-count // columns)
     figure = Figure(figsize=(2.05 * columns, 4 * rows), layout="constrained")
-    names = name_genres(store.labels[test[:count]], 1, store.genres)
+    names = name_genres(store.labels[test[:count]] == 1, store.genres)
     top = np.argsort(-probabilities[:count], axis=1, kind="stable")[:, :3]
     for place, axes in enumerate(np.ravel(figure.subplots(rows, columns))):
         axes.set(xticks=[], yticks=[])
@@ -183,13 +198,8 @@ def find_posters(paths):
     """The images named, in order; a folder stands for the images directly in it, by name."""
     found = []
     for path in map(Path, paths):
-        if path.is_dir():
-            images = [str(image) for image in list_images(path)]
-            if not images:
-                sys.exit(f"{path} holds no images. Name another folder: python predict.py FOLDER")
-            found += images
-        else:
-            found.append(str(path))
+        images = list_images(path) if path.is_dir() else []
+        found += map(str, images or [path])  # a folder without images is a row with its error
     return found
 
 
@@ -202,7 +212,7 @@ def predict_paths(paths, data_dir, top, batch_size=64):
     """
     model, about = open_model(data_dir)
     genres = about["genres"]
-    thresholds = np.array([about["thresholds"][genre] for genre in genres])
+    thresholds = read_thresholds(about)
     errors, probabilities = [], np.full((len(paths), len(genres)), np.nan)
     for start in tqdm(range(0, len(paths), batch_size), desc="predicting", unit="batch"):
         chunk = paths[start : start + batch_size]
@@ -213,7 +223,7 @@ def predict_paths(paths, data_dir, top, batch_size=64):
             pixels = np.stack([batch[i][0] for i in read])
             probabilities[start + np.array(read)] = model.predict_on_batch(pixels)
 
-    predicted = name_genres(np.nan_to_num(probabilities, nan=-1), thresholds, genres)
+    predicted = name_genres(probabilities >= thresholds.genres, genres)  # nan is below any
     table = pd.DataFrame({"path": paths, "error": errors, "predicted_genres": predicted})
     table = pd.concat([table, pd.DataFrame(probabilities.round(4), columns=genres)], axis=1)
     for path, error, row in zip(paths, errors, probabilities, strict=True):

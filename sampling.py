@@ -25,7 +25,7 @@ from database import read_posters, write_csv
 DATA_DIR = "data"  # the folder that database.py wrote
 EXCLUDED_GENRES = ("TV Movie", "Foreign")  # no matter of looks: movies that carry one are dropped
 MIN_GENRE_MOVIES = 10  # movies a genre needs to stay; below about 10, none may reach the test split
-SAMPLE_FRACTION = 0.5  # of the training movies, drawn at random; 0.15 gives some 8,500 of 45,000
+SAMPLE_FRACTION = 0.5  # of the training movies, drawn at random; 0.1 gives some 8,000 of 45,000
 OVERSAMPLING = "study"  # "study" adds movies of rare genres to those drawn, "none" does not
 FILL = 0.5  # rare genres are filled up to this share of the commonest one; 1 tries to level all
 MAX_COPIES = 3  # times that one movie may stand in the sample; more teaches it by heart
@@ -48,7 +48,9 @@ def main(
     seed=SEED,
 ):
     """Write samples.csv from posters.csv, and print the genre counts before and after."""
-    check_settings(min_genre_movies, sample_fraction, oversampling, fill, max_copies)
+    check_settings(
+        excluded_genres, min_genre_movies, sample_fraction, oversampling, fill, max_copies
+    )
     check_shares(val_share, test_share)
     movies, genres = clean_genres(read_ok(data_dir), excluded_genres, min_genre_movies)
     labels = encode_genres(movies["genres"], genres)
@@ -71,7 +73,11 @@ def main(
     print(f"wrote {path} ({len(samples):,} movies)\nnext: python preprocessing.py")
 
 
-def check_settings(min_genre_movies, sample_fraction, oversampling, fill, max_copies):
+def check_settings(
+    excluded_genres, min_genre_movies, sample_fraction, oversampling, fill, max_copies
+):
+    if isinstance(excluded_genres, str):
+        raise ValueError(f"excluded_genres must be a tuple of names, got {excluded_genres!r}")
     if min_genre_movies < 1:
         raise ValueError(f"min_genre_movies must be at least 1, got {min_genre_movies!r}")
     if not 0 < sample_fraction <= 1:
@@ -142,8 +148,8 @@ def clean_genres(movies, excluded_genres, min_genre_movies):
     movies = movies.assign(genres=cleaned)[~is_excluded & ~is_empty & ~is_rare]
     if len(movies) < 10:
         sys.exit(
-            f"Only {len(movies)} movies are left, too few to split. Take a larger CSV or a smaller "
-            "MIN_GENRE_MOVIES, then run: python database.py"
+            f"Only {len(movies)} movies are left, too few. Lower MIN_GENRE_MOVIES and run: "
+            "python sampling.py; or take a larger CSV and run: python database.py"
         )
     return movies.reset_index(drop=True), vocabulary
 

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from database import replacing, write_csv
 from evaluation import SCORES, choose_thresholds, estimate_prior, score
-from model import build_model, predict_probabilities, save_model
+from model import build_model, discard_model, predict_probabilities, save_model
 from preprocessing import open_store
 
 # --- settings -------------------------------------------------------------------------------------
@@ -68,6 +68,7 @@ def main(
     history = fit(model, store, sample, val, epochs, batch_size, learning_rate, seed, floor)
     about = describe(model, store, val, floor, history) | {"settings": settings}
 
+    discard_model(data_dir)
     save_history(history, floor["binary_cross_entropy"], Path(data_dir) / "model")
     save_model(model, about, data_dir)
     report(about, Path(data_dir) / "model")
@@ -79,8 +80,8 @@ def check_settings(epochs, batch_size, learning_rate):
         raise ValueError(f"epochs must be at least 1, got {epochs!r}")
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1 poster, got {batch_size!r}")
-    if learning_rate <= 0:
-        raise ValueError(f"learning_rate must be more than 0, got {learning_rate!r}")
+    if not 0 < learning_rate < float("inf"):
+        raise ValueError(f"learning_rate must be a number above 0, got {learning_rate!r}")
 
 
 # --- training -------------------------------------------------------------------------------------
@@ -94,7 +95,7 @@ def fit(model, store, sample, val, epochs, batch_size, learning_rate, seed, floo
         val: row numbers to validate on.
 
     Returns:
-        A DataFrame with one row per epoch: epoch, loss, val_loss, learning_rate, seconds.
+        A DataFrame with one row per epoch: epoch, loss, val_loss, learning_rate.
     """
     batches = Batches(store, sample, batch_size, np.random.default_rng(seed))
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(batches))
@@ -195,12 +196,11 @@ class Progress(keras.callbacks.Callback):
             "loss": logs["loss"],
             "val_loss": logs["val_loss"],
             "learning_rate": float(self.model.optimizer.learning_rate),
-            "seconds": round(time.perf_counter() - self.start, 1),
         }
         self.rows.append(row)
         print(
             f"{self.name}  loss {row['loss']:.4f}  validation loss {row['val_loss']:.4f} "
-            f"(prior {self.floor:.4f})  {row['seconds']:.0f} s"
+            f"(prior {self.floor:.4f})  {time.perf_counter() - self.start:.0f} s"
         )
 
 
@@ -226,7 +226,8 @@ def describe(model, store, val, floor, history):
         "H": store.images.shape[1],
         "W": store.images.shape[2],
         "best_epoch": int(history["epoch"][history["val_loss"].idxmin()]),
-        "thresholds": dict(zip(store.genres, thresholds.tolist(), strict=True)),
+        "thresholds": dict(zip(store.genres, thresholds.genres.tolist(), strict=True)),
+        "shared_thresholds": {"micro": thresholds.micro, "samples": thresholds.samples},
         "prior": dict(zip(store.genres, prior.tolist(), strict=True)),
         "scores": {
             "split": "val",
@@ -242,7 +243,6 @@ def describe(model, store, val, floor, history):
 
 def save_history(history, floor, folder):
     """Write history.csv, and training.png: both losses by epoch beside the floor."""
-    folder.mkdir(parents=True, exist_ok=True)
     write_csv(history, folder / "history.csv")
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()

@@ -32,10 +32,14 @@ def test_the_vectorised_scores_agree_with_scikit_learn_on_every_resample():
 def test_scores_by_hand():
     labels = np.array([[1, 0, 1, 0], [0, 1, 0, 0]], dtype=np.uint8)
     probabilities = np.array([[0.9, 0.2, 0.4, 0.3], [0.6, 0.5, 0.1, 0.2]])
-    scores = evaluation.score(labels, probabilities, np.full(4, 0.5))
+    thresholds = evaluation.Thresholds(np.full(4, 0.5), micro=0.4, samples=0.5)
+    scores = evaluation.score(labels, probabilities, thresholds)
     assert scores["precision_at_1"] == 0.5
     assert scores["top3_success"] == 1.5  # 2 of the first movie's genres, 1 of the second's
     assert scores["hamming_loss"] == pytest.approx(2 / 8)
+    assert scores["macro_f1"] == pytest.approx((2 / 3 + 1 + 0) / 3)
+    assert scores["micro_f1"] == pytest.approx(2 * 3 / (3 + 4))
+    assert scores["samples_f1"] == pytest.approx((2 / 3 + 2 / 3) / 2)
     entropy = [np.log(x).sum() for x in ([0.9, 0.8, 0.4, 0.7], [0.4, 0.5, 0.9, 0.8])]
     assert scores["binary_cross_entropy"] == pytest.approx(-np.sum(entropy) / 8)
     assert np.isnan(scores["average_precision"][3]) and scores["mAP"] == 1
@@ -66,26 +70,62 @@ def test_a_model_that_knows_scores_one_and_the_interval_holds_the_score():
     assert scores["hamming_loss"] == 0 and scores["binary_cross_entropy"] < 1e-6
 
     prior = evaluation.estimate_prior(labels)
-    overall, _ = evaluation.compare_with_prior(labels, probabilities, thresholds, prior, prior)
+    overall, _ = evaluation.compare_with_prior(labels, probabilities, thresholds, prior, thresholds)
     assert (overall["low"] < overall["score"]).all() and (overall["score"] < overall["high"]).all()
 
 
 def test_the_interval_has_the_width_that_theory_gives():
     labels, probabilities, thresholds = draw_predictions()
-    hits = evaluation.score_movies(labels, probabilities, probabilities >= thresholds)
-    hits = hits["precision_at_1"]
+    hits = evaluation.score_movies(labels, probabilities, thresholds)["precision_at_1"]
     resampled = evaluation.bootstrap(labels, probabilities, thresholds)["precision_at_1"]
     assert resampled.std() == pytest.approx(hits.std() / np.sqrt(len(hits)), rel=0.1)
 
 
 def test_thresholds_maximise_f1():
     labels, probabilities, thresholds = draw_predictions()
-    for genre, threshold in enumerate(thresholds):
+    for genre, threshold in enumerate(thresholds.genres):
         truth, scores = labels[:, genre], probabilities[:, genre]
         best = max(metrics.f1_score(truth, scores >= t) for t in np.unique(scores))
         assert metrics.f1_score(truth, scores >= threshold) == pytest.approx(best)
+    candidates = np.unique(probabilities)
+    for average in ("micro", "samples"):
+        reached, *all_f1 = [
+            metrics.f1_score(labels, probabilities >= t, average=average, zero_division=0)
+            for t in (getattr(thresholds, average), *candidates)
+        ]
+        assert reached == pytest.approx(max(all_f1))
     labels[:, 2] = 0
-    assert evaluation.choose_thresholds(labels, probabilities)[2] == 1
+    assert evaluation.choose_thresholds(labels, probabilities).genres[2] == 1
+
+
+def test_the_floors_of_f1_are_the_best_that_one_answer_for_all_reaches():
+    labels, _, _ = draw_predictions()
+    prior = evaluation.estimate_prior(labels)
+    constant = np.broadcast_to(prior, labels.shape)
+    floor = evaluation.score(labels, constant, evaluation.choose_thresholds(labels, constant))
+    commonest = np.argsort(-prior)
+    for average in ("micro", "samples"):
+        best = 0
+        for count in range(1, len(prior) + 1):
+            answer = np.zeros_like(labels)
+            answer[:, commonest[:count]] = 1
+            best = max(best, metrics.f1_score(labels, answer, average=average))
+        assert floor[f"{average}_f1"] == pytest.approx(best)
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_genre_and_absent_genres_are_scored():
+    ones = np.ones((20, 1), dtype=np.uint8)
+    probabilities = np.linspace(0.1, 0.9, 20)[:, None]
+    thresholds = evaluation.choose_thresholds(ones, probabilities)
+    overall, _ = evaluation.compare_with_prior(
+        ones, probabilities, thresholds, np.array([0.9]), thresholds
+    )
+    assert overall.loc["mAP", "score"] == pytest.approx(1)
+    assert np.isnan(overall.loc["macro_roc_auc", "score"])
+    labels = np.column_stack([ones, np.zeros_like(ones)])
+    scores = evaluation.score(labels, np.full((20, 2), 0.5), thresholds._replace(genres=[0.9, 0.9]))
+    assert scores["macro_f1"] == 0 and np.isnan(scores["average_precision"][1])
 
 
 def test_the_prior_is_never_zero_or_one():

@@ -42,7 +42,8 @@ def test_tmdb(tmp_path, capsys):
         " - Written by X,\"[{'name': 'A Company'}]\",1997-08-20,0,x,0.065736,\n",
     )
     movies = metadata.read_metadata(path)
-    assert movies.to_dict("records") == [
+    assert list(movies["names"]) == [("tt0114709", "862"), ("", "863")]
+    assert movies.drop(columns="names").to_dict("records") == [
         {"id": "tt0114709", "title": "One", "genres": "Drama", "poster": "/a.jpg"},
         {"id": "863", "title": "Two", "genres": "", "poster": ""},
     ]

@@ -46,17 +46,19 @@ def test_named_posters_are_predicted_in_order(pipeline, tmp_path, capsys):
         Image.new("RGB", (200, 300), colour).save(tmp_path / "folder" / name)
     (tmp_path / "folder" / "notes.txt").write_text("no poster")
     (tmp_path / "broken.jpg").write_bytes(b"text")
-    paths = [tmp_path / "broken.jpg", tmp_path / "folder", tmp_path / "none.jpg"]
+    (tmp_path / "empty").mkdir()
+    names = ["broken.jpg", "folder", "none.jpg", "empty"]
+    paths = [tmp_path / name for name in names]
     table = predict.main(paths, pipeline.data, top=2)
     names = [path.rsplit("/", 1)[-1] for path in table["path"].str.replace("\\", "/")]
-    assert names == ["broken.jpg", "a.jpg", "b.png", "none.jpg"]
+    assert names == ["broken.jpg", "a.jpg", "b.png", "none.jpg", "empty"]
     assert "cannot identify" in table["error"][0] and "No such file" in table["error"][3]
-    assert list(table["error"][1:3]) == ["", ""]
+    assert list(table["error"][1:3]) == ["", ""] and table["error"][4] != ""
     assert table["Action"][1] > table["Drama"][1] and table["Drama"][2] > table["Action"][2]
-    assert table.loc[[0, 3], ["Action", "Comedy", "Drama"]].isna().all(axis=None)
+    assert table.loc[[0, 3, 4], ["Action", "Comedy", "Drama"]].isna().all(axis=None)
     written = pd.read_csv(pipeline.data / "predictions.csv", keep_default_na=False)
     columns = ["path", "error", "predicted_genres", "Action", "Comedy", "Drama"]
-    assert list(written.columns) == columns and len(written) == 4
+    assert list(written.columns) == columns and len(written) == 5
     line = next(line for line in capsys.readouterr().out.splitlines() if "a.jpg" in line)
     assert line.count("%") == 2 and "Action" in line
 
@@ -69,11 +71,9 @@ def test_files_and_the_store_give_the_same_probabilities(pipeline):
         assert table[genre][0] == pytest.approx(scored[genre][movie], abs=2e-4)
 
 
-def test_a_missing_model_and_an_empty_folder_name_the_command(pipeline, tmp_path):
+def test_a_missing_model_and_a_missing_store_name_the_command(pipeline, tmp_path):
     with pytest.raises(SystemExit, match="Run: python train.py"):
         predict.main([pipeline.images / "m000.jpg"], tmp_path)
-    with pytest.raises(SystemExit, match="holds no images.*python predict.py"):
-        predict.main([tmp_path], pipeline.data)
     with pytest.raises(SystemExit, match="Run: python preprocessing.py"):
         predict.main(data_dir=tmp_path)
 
@@ -88,6 +88,13 @@ def test_a_model_of_another_sample_is_refused(pipeline, tmp_path):
         predict.main(data_dir=tmp_path / "data")
 
 
+def test_a_model_of_another_image_size_is_refused(pipeline, tmp_path):
+    shutil.copytree(pipeline.data, tmp_path / "data")
+    preprocessing.main(tmp_path / "data", image_height=60, image_width=40, workers=1)
+    with pytest.raises(SystemExit, match="another size. Run: python train.py"):
+        predict.main(data_dir=tmp_path / "data")
+
+
 def test_bad_settings(pipeline):
-    with pytest.raises(ValueError, match="0"):
+    with pytest.raises(ValueError, match="top must be .* got 0"):
         predict.main(data_dir=pipeline.data, top=0)

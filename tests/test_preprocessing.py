@@ -14,6 +14,7 @@ SAMPLES = [
     ("b", "Comedy|Drama", "train", 1, (10, 250, 10)),
     ("c", "Comedy", "val", 1, None),
     ("d", "War", "test", 1, (10, 10, 250)),
+    ("NA", "War", "val", 1, (90, 90, 90)),
 ]
 
 
@@ -37,22 +38,22 @@ def data(tmp_path):
 
 def test_store_holds_each_poster_once_and_leaves_out_what_does_not_decode(data):
     store = preprocessing.open_store(data)
-    assert store.images.shape == (3, 15, 10, 3) and store.images.dtype == np.uint8
+    assert store.images.shape == (4, 15, 10, 3) and store.images.dtype == np.uint8
     assert isinstance(store.images, np.memmap) and not store.images.flags.writeable
     assert store.genres == ["Comedy", "Drama", "War"]
     assert store.labels.dtype == np.uint8
-    assert store.labels.tolist() == [[0, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert store.labels.tolist() == [[0, 1, 0], [1, 1, 0], [0, 0, 1], [0, 0, 1]]
     assert store.index.reset_index().to_dict("list") == {
-        "row": [0, 1, 2],
-        "id": ["a", "b", "d"],
-        "split": ["train", "train", "test"],
-        "copies": [3, 1, 1],
+        "row": [0, 1, 2, 3],
+        "id": ["a", "b", "d", "NA"],
+        "split": ["train", "train", "test", "val"],
+        "copies": [3, 1, 1, 1],
     }
-    for pixels, row in zip(store.images, (0, 1, 3), strict=True):
+    for pixels, row in zip(store.images, (0, 1, 3, 4), strict=True):
         assert abs(pixels.astype(int) - SAMPLES[row][4]).max() <= 6
-    assert store.rows("train").tolist() == [0, 1] and store.rows("val").tolist() == []
+    assert store.rows("train").tolist() == [0, 1] and store.rows("val").tolist() == [3]
     about = json.loads((data / "store" / "store.json").read_text())
-    assert (about["H"], about["W"], about["N"]) == (15, 10, 3)
+    assert (about["H"], about["W"], about["N"]) == (15, 10, 4)
     errors = pd.read_csv(data / "store" / "errors.csv")
     assert list(errors["id"]) == ["c"] and "cannot identify" in errors["error"][0]
 
@@ -64,9 +65,25 @@ def test_a_finished_store_is_kept_and_a_changed_poster_or_size_rebuilds_it(data,
     assert "is up to date" in capsys.readouterr().out and images.stat().st_mtime_ns == before
     poster_path(data, "c").write_bytes(image_bytes())
     preprocessing.main(data, image_height=15, image_width=10, workers=1)
-    assert preprocessing.open_store(data).images.shape == (4, 15, 10, 3)
+    assert preprocessing.open_store(data).images.shape == (5, 15, 10, 3)
     preprocessing.main(data, image_height=30, image_width=20, workers=1)
-    assert preprocessing.open_store(data).images.shape == (4, 30, 20, 3)
+    assert preprocessing.open_store(data).images.shape == (5, 30, 20, 3)
+
+
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "index.csv"])
+def test_a_damaged_store_is_built_anew(data, name):
+    (data / "store" / name).unlink()
+    preprocessing.main(data, image_height=15, image_width=10, workers=1)
+    assert len(preprocessing.open_store(data).images) == 4
+
+
+def test_without_posters_no_store_looks_finished(data):
+    for movie, *_ in SAMPLES:
+        poster_path(data, movie).unlink()
+    with pytest.raises(SystemExit, match="Too few posters.*Run: python database.py|run: python"):
+        preprocessing.main(data, image_height=15, image_width=10, workers=1)
+    with pytest.raises(SystemExit, match="is missing"):
+        preprocessing.open_store(data)
 
 
 def test_the_number_of_processes_changes_nothing(data):
@@ -132,6 +149,19 @@ def test_a_rotated_photo_stands_upright(tmp_path):
     path = save(tmp_path, image, "x.jpg", exif=exif)
     pixels = preprocessing.decode_poster(path, 40, 20)
     assert pixels[5, 10, 0] > 200 and pixels[35, 10, 2] > 200
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF", "ignore:Truncated File")
+def test_a_photo_whose_exif_is_broken_is_read_all_the_same(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path, Image.new("RGB", (20, 30), (200, 30, 30)), "x.jpg", exif=exif)
+    body = path.read_bytes()
+    start = body.index(b"Exif")
+    for offset in range(6, 32):
+        path.write_bytes(body[: start + offset] + b"\x06" + body[start + offset + 1 :])
+        pixels, error = preprocessing.try_decode(path, 15, 10)
+        assert error == "" and pixels.shape == (15, 10, 3)
 
 
 def test_pixels_are_close_to_a_full_quality_resize(tmp_path):

@@ -141,6 +141,7 @@ def test_one_or_two_genres_are_enough(tmp_path, genres):
 @pytest.mark.parametrize(
     "setting",
     [
+        {"excluded_genres": "Foreign"},
         {"min_genre_movies": 0},
         {"sample_fraction": 0},
         {"sample_fraction": 1.5},
@@ -153,5 +154,6 @@ def test_one_or_two_genres_are_enough(tmp_path, genres):
     ids=str,
 )
 def test_bad_settings(tmp_path, setting):
-    with pytest.raises(ValueError, match=str(next(iter(setting.values())))):
+    name, value = next(iter(setting.items()))
+    with pytest.raises(ValueError, match=f"{name}.* got .*{value}"):
         sampling.main(tmp_path, **setting)

@@ -32,6 +32,7 @@ def test_it_writes_the_model_the_history_and_a_picture(pipeline):
     assert about["genres"] == ["Action", "Comedy", "Drama"] and (about["H"], about["W"]) == (48, 32)
     assert about["settings"]["epochs"] == 8 and about["settings"]["batch_size"] == 16
     assert set(about["thresholds"]) == set(about["genres"])
+    assert set(about["shared_thresholds"]) == {"micro", "samples"}
     assert {"python", "tensorflow", "keras"} <= set(about["versions"])
     history = pd.read_csv(folder / "history.csv")
     assert list(history["epoch"]) == list(range(1, 9))
@@ -80,7 +81,7 @@ def test_batches_hold_each_row_as_often_as_it_is_named(pipeline):
 def test_a_loss_that_is_not_a_number_ends_in_one_line(pipeline, tmp_path):
     copy_store(pipeline, tmp_path)
     with pytest.raises(SystemExit, match="not a number.*LEARNING_RATE.*python train.py"):
-        train.main(tmp_path, epochs=1, learning_rate=float("inf"))
+        train.main(tmp_path, epochs=1, learning_rate=1e30)
     assert not (tmp_path / "model" / "model.json").exists()
 
 
@@ -90,8 +91,16 @@ def test_a_missing_store_names_the_command(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "setting", [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0}, {"architecture": "vgg"}]
+    "setting",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"learning_rate": 0},
+        {"learning_rate": float("inf")},
+        {"architecture": "vgg"},
+    ],
 )
 def test_bad_settings(pipeline, setting):
-    with pytest.raises(ValueError, match=str(next(iter(setting.values())))):
+    name, value = next(iter(setting.items()))
+    with pytest.raises(ValueError, match=f"{name}.* got .*{value}"):
         train.main(pipeline.data, **setting)
