@@ -46,7 +46,7 @@ def main(output_dir=OUTPUT_DIR, movies=MOVIES, seed=SEED):
         rows.append({name: movie[name] for name in COLUMNS})
     part = output_dir / "movies_metadata.part.csv"
     with open(part, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     os.replace(part, output_dir / "movies_metadata.csv")
