@@ -90,7 +90,7 @@ def locate_posters(movies, poster_base):
     """
     base = str(poster_base or "")
     has_urls = any(map(is_url, movies["poster"]))
-    folder = images_by_name(base) if Path(base).is_dir() and base else None
+    folder = images_by_name(base) if base and Path(base).is_dir() else None
     if folder is None and not is_url(base) and not has_urls:
         sys.exit(
             f"POSTER_BASE ({base or None}) is neither a URL nor a folder, and the CSV lists no "
@@ -128,10 +128,8 @@ def find_image(folder, movie):
 
 def images_by_name(folder):
     """The images directly in a folder under their names, with and without suffix: {name: path}."""
-    paths = list_images(folder)
-    return {path.stem: path.as_posix() for path in paths} | {
-        path.name: path.as_posix() for path in paths
-    }
+    paths = {path.name: path.as_posix() for path in list_images(folder)}
+    return {Path(name).stem: path for name, path in paths.items()} | paths
 
 
 def list_images(folder):

@@ -14,7 +14,9 @@ import csv
 import io
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -92,11 +94,11 @@ def kind_of(number):
 
 def invent_movie(number, rng):
     """One row of the CSV as a dict, and under `looks` the genres that its poster is drawn from."""
-    names, weights = list(GENRES), np.array([genre["weight"] for genre in GENRES.values()])
+    names, weights = list(GENRES), np.array([genre.weight for genre in GENRES.values()])
     count = rng.choice([1, 2, 3], p=[0.34, 0.42, 0.24])
     looks = rng.choice(names, size=count, replace=False, p=weights / weights.sum()).tolist()
     kind = kind_of(number)
-    listed = [{"id": GENRES[name]["id"], "name": name} for name in looks]
+    listed = [{"id": GENRES[name].tmdb_id, "name": name} for name in looks]
     if kind == "TV Movie":
         listed.append({"id": 10770, "name": "TV Movie"})
     elif kind == "Foreign":
@@ -140,9 +142,9 @@ def invent_movie(number, rng):
 def draw_poster(title, genres, rng):
     """Draw a poster from the palettes, motifs and lettering of its genres."""
     names = list(GENRES)
-    palettes = [GENRES[genre]["palette"] for genre in genres]
+    palettes = [GENRES[genre].palette for genre in genres]
     if rng.random() < 0.2:  # posters mislead: the colours of some other genre
-        palettes[0] = GENRES[rng.choice(names)]["palette"]
+        palettes[0] = GENRES[rng.choice(names)].palette
     image = blend(palettes[0][0], palettes[-1][1], rng)
     draw = ImageDraw.Draw(image)
     for genre, palette in zip(genres, palettes, strict=True):
@@ -151,8 +153,8 @@ def draw_poster(title, genres, rng):
         for _ in range(rng.integers(2, 5)):
             draw_motif(draw, genre, jitter(palette[2], rng), rng)
     if rng.random() < 0.25:
-        stray = GENRES[rng.choice(names)]
-        draw_motif(draw, stray["name"], jitter(stray["palette"][2], rng), rng)
+        stray = rng.choice(names)
+        draw_motif(draw, stray, jitter(GENRES[stray].palette[2], rng), rng)
     draw_title(image, title, genres[0], jitter(palettes[0][3], rng), rng)
     pixels = np.asarray(image, dtype=np.int16)
     pixels = pixels + rng.integers(-14, 15, size=pixels.shape, dtype=np.int16)
@@ -182,26 +184,25 @@ def blend(top, bottom, rng):
 
 def draw_motif(draw, genre, colour, rng):
     x, y = rng.uniform(15, SIZE[0] - 15), rng.uniform(50, SIZE[1] - 55)
-    GENRES[genre]["motif"](draw, x, y, rng.uniform(14, 38), colour)
+    GENRES[genre].motif(draw, x, y, rng.uniform(14, 38), colour)
 
 
 def draw_title(image, title, genre, colour, rng):
     """Write the title in the genre's lettering: case, size, slant, spacing and place."""
-    style = GENRES[genre]["lettering"]
-    text = title.upper() if style["upper"] else title
-    text = (" " * style["spacing"]).join(text) if style["spacing"] else text
-    font = ImageFont.load_default(size=style["size"])
+    style = GENRES[genre]
+    text = (" " * style.spacing).join(style.case(title))
+    font = ImageFont.load_default(size=style.size)
     width = max(1, round(font.getlength(text)))
-    layer = Image.new("L", (width + 30, style["size"] + 14))
-    ImageDraw.Draw(layer).text((15, 4), text, fill=255, font=font, stroke_width=style["stroke"])
-    if style["slant"]:
-        matrix = (1, style["slant"], -style["slant"] * layer.height / 2, 0, 1, 0)
+    layer = Image.new("L", (width + 30, style.size + 14))
+    ImageDraw.Draw(layer).text((15, 4), text, fill=255, font=font, stroke_width=style.stroke)
+    if style.slant:
+        matrix = (1, style.slant, -style.slant * layer.height / 2, 0, 1, 0)
         layer = layer.transform(
             layer.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
         )
     if layer.width > SIZE[0]:
         layer = layer.resize((SIZE[0], round(layer.height * SIZE[0] / layer.width)))
-    top = 8 if style["top"] else SIZE[1] - 40
+    top = 8 if style.place == "top" else SIZE[1] - 40
     place = ((SIZE[0] - layer.width) // 2, top + int(rng.integers(0, 6)))
     behind = np.asarray(image)[place[1] + layer.height // 2].mean()
     if abs(np.mean(colour) - behind) < 60:  # illegible on what the poster has there
@@ -317,146 +318,90 @@ def cactus(draw, x, y, r, colour):
         draw.line(points, fill=colour, width=7)
 
 
-def style(upper, size, top, spacing=0, stroke=0, slant=0.0):
-    return {
-        "upper": upper,
-        "size": size,
-        "top": top,
-        "spacing": spacing,
-        "stroke": stroke,
-        "slant": slant,
-    }
+class Genre(NamedTuple):
+    """How the posters of a genre look.
+
+    Attributes:
+        tmdb_id: its number in the CSV.
+        weight: how often it is drawn, beside the other weights.
+        motif: function that draws it.
+        palette: colours of the top, the bottom, the motif and the lettering.
+        case, size, place: of the title; `place` is top or bottom, `size` in pixels.
+        spacing, stroke, slant: of the title; spaces between letters, pixels, tangent of the angle.
+    """
+
+    tmdb_id: int
+    weight: float
+    motif: Callable
+    palette: tuple
+    case: Callable
+    size: int
+    place: str
+    spacing: int = 0
+    stroke: int = 0
+    slant: float = 0.0
 
 
-def genre(name, number, weight, motif, palette, lettering):
-    """`palette` is top, bottom, motif, lettering; `weight` is how often the genre is drawn."""
-    return {
-        "name": name,
-        "id": number,
-        "weight": weight,
-        "motif": motif,
-        "palette": palette,
-        "lettering": lettering,
-    }
-
-
+# fmt: off
 GENRES = {
-    row["name"]: row
-    for row in (
-        genre(
-            "Drama",
-            18,
-            30,
-            portrait,
-            ((92, 84, 78), (168, 150, 130), (52, 42, 38), (235, 225, 210)),
-            style(False, 19, False),
-        ),
-        genre(
-            "Comedy",
-            35,
-            20,
-            smile,
-            ((255, 236, 120), (255, 250, 235), (250, 190, 40), (210, 40, 40)),
-            style(False, 24, True, stroke=1),
-        ),
-        genre(
-            "Thriller",
-            53,
-            13,
-            crosshair,
-            ((24, 36, 46), (60, 84, 96), (220, 60, 50), (220, 230, 235)),
-            style(True, 17, False, spacing=1),
-        ),
-        genre(
-            "Romance",
-            10749,
-            11,
-            heart,
-            ((250, 200, 205), (255, 232, 225), (225, 70, 110), (150, 30, 70)),
-            style(False, 22, True, slant=0.3),
-        ),
-        genre(
-            "Action",
-            28,
-            11,
-            explosion,
-            ((30, 28, 40), (190, 84, 30), (250, 150, 40), (255, 220, 120)),
-            style(True, 24, False, stroke=1, slant=0.25),
-        ),
-        genre(
-            "Crime",
-            80,
-            7,
-            bars,
-            ((58, 58, 62), (24, 24, 26), (190, 190, 180), (240, 210, 80)),
-            style(True, 22, True, stroke=1),
-        ),
-        genre(
-            "Horror",
-            27,
-            6,
-            teeth,
-            ((12, 8, 10), (80, 8, 12), (225, 215, 205), (200, 10, 20)),
-            style(True, 25, True),
-        ),
-        genre(
-            "Adventure",
-            12,
-            5,
-            mountain,
-            ((120, 190, 235), (110, 150, 70), (120, 105, 95), (250, 245, 220)),
-            style(True, 21, True, stroke=1),
-        ),
-        genre(
-            "Documentary",
-            99,
-            4.5,
-            photograph,
-            ((240, 240, 236), (216, 220, 222), (96, 120, 134), (40, 44, 48)),
-            style(False, 16, False),
-        ),
-        genre(
-            "Science Fiction",
-            878,
-            3.6,
-            planet,
-            ((8, 10, 44), (40, 20, 92), (90, 220, 235), (190, 240, 255)),
-            style(True, 16, True, spacing=2),
-        ),
-        genre(
-            "Animation",
-            16,
-            2.8,
-            creature,
-            ((90, 210, 220), (250, 130, 190), (120, 220, 60), (255, 255, 255)),
-            style(False, 26, True, stroke=2),
-        ),
-        genre(
-            "Music",
-            10402,
-            2,
-            note,
-            ((70, 20, 92), (200, 60, 160), (255, 225, 90), (255, 240, 200)),
-            style(False, 24, False, slant=-0.25),
-        ),
-        genre(
-            "War",
-            10752,
-            1.5,
-            shield,
-            ((96, 98, 66), (62, 58, 40), (205, 200, 160), (230, 225, 195)),
-            style(True, 20, False, spacing=1, stroke=1),
-        ),
-        genre(
-            "Western",
-            37,
-            1.2,
-            cactus,
-            ((246, 170, 80), (190, 110, 50), (70, 90, 40), (90, 40, 20)),
-            style(True, 23, False, stroke=2),
-        ),
-    )
+    "Drama": Genre(
+        18, 30, portrait, ((92, 84, 78), (168, 150, 130), (52, 42, 38), (235, 225, 210)),
+        str, 19, "bottom",
+    ),
+    "Comedy": Genre(
+        35, 20, smile, ((255, 236, 120), (255, 250, 235), (250, 190, 40), (210, 40, 40)),
+        str, 24, "top", stroke=1,
+    ),
+    "Thriller": Genre(
+        53, 13, crosshair, ((24, 36, 46), (60, 84, 96), (220, 60, 50), (220, 230, 235)),
+        str.upper, 17, "bottom", spacing=1,
+    ),
+    "Romance": Genre(
+        10749, 11, heart, ((250, 200, 205), (255, 232, 225), (225, 70, 110), (150, 30, 70)),
+        str, 22, "top", slant=0.3,
+    ),
+    "Action": Genre(
+        28, 11, explosion, ((30, 28, 40), (190, 84, 30), (250, 150, 40), (255, 220, 120)),
+        str.upper, 24, "bottom", stroke=1, slant=0.25,
+    ),
+    "Crime": Genre(
+        80, 7, bars, ((58, 58, 62), (24, 24, 26), (190, 190, 180), (240, 210, 80)),
+        str.upper, 22, "top", stroke=1,
+    ),
+    "Horror": Genre(
+        27, 6, teeth, ((12, 8, 10), (80, 8, 12), (225, 215, 205), (200, 10, 20)),
+        str.upper, 25, "top",
+    ),
+    "Adventure": Genre(
+        12, 5, mountain, ((120, 190, 235), (110, 150, 70), (120, 105, 95), (250, 245, 220)),
+        str.upper, 21, "top", stroke=1,
+    ),
+    "Documentary": Genre(
+        99, 4.5, photograph, ((240, 240, 236), (216, 220, 222), (96, 120, 134), (40, 44, 48)),
+        str, 16, "bottom",
+    ),
+    "Science Fiction": Genre(
+        878, 3.6, planet, ((8, 10, 44), (40, 20, 92), (90, 220, 235), (190, 240, 255)),
+        str.upper, 16, "top", spacing=2,
+    ),
+    "Animation": Genre(
+        16, 2.8, creature, ((90, 210, 220), (250, 130, 190), (120, 220, 60), (255, 255, 255)),
+        str, 26, "top", stroke=2,
+    ),
+    "Music": Genre(
+        10402, 2, note, ((70, 20, 92), (200, 60, 160), (255, 225, 90), (255, 240, 200)),
+        str, 24, "bottom", slant=-0.25,
+    ),
+    "War": Genre(
+        10752, 1.5, shield, ((96, 98, 66), (62, 58, 40), (205, 200, 160), (230, 225, 195)),
+        str.upper, 20, "bottom", spacing=1, stroke=1,
+    ),
+    "Western": Genre(
+        37, 1.2, cactus, ((246, 170, 80), (190, 110, 50), (70, 90, 40), (90, 40, 20)),
+        str.upper, 23, "bottom", stroke=2,
+    ),
 }
+# fmt: on
 
 
 if __name__ == "__main__":
