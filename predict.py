@@ -230,7 +230,6 @@ def predict_paths(paths, data_dir, top, batch_size=64):
         best = np.argsort(-row, kind="stable")[:top]
         answer = ", ".join(f"{genres[genre]} {100 * row[genre]:.0f} %" for genre in best)
         print(f"{path}  {f'not read: {error}' if error else answer}")
-    Path(data_dir).mkdir(parents=True, exist_ok=True)
     write_csv(table, Path(data_dir) / "predictions.csv")
     print(f"wrote {Path(data_dir) / 'predictions.csv'} ({len(table):,} posters)")
     return table
