@@ -111,6 +111,8 @@ def read_ok(data_dir):
     posters = read_posters(data_dir)
     counts = Counter(posters["status"])
     print(f"{len(posters):,} movies, {counts['ok']:,} with a poster")
+    if not counts["ok"]:
+        sys.exit("There is no poster to sample. Run: python database.py")
     if counts["failed"]:
         print(f"{counts['failed']:,} posters failed; python database.py asks for them again")
     return posters[posters["status"] == "ok"].sort_values("id", ignore_index=True)

@@ -119,9 +119,12 @@ def test_what_is_dropped_and_said(tmp_path, capsys):
         assert said in out
 
 
-def test_only_movies_with_a_poster_are_sampled(tmp_path):
+def test_without_posters_nothing_is_sampled(tmp_path):
     write_posters(tmp_path, ["Drama"] * 40, status="failed")
-    with pytest.raises(SystemExit, match="Only 0 movies are left.*python database.py"):
+    with pytest.raises(SystemExit, match="no poster to sample. Run: python database.py"):
+        sampling.main(tmp_path)
+    write_posters(tmp_path, ["Drama"] * 9)
+    with pytest.raises(SystemExit, match="Only 0 movies are left.*python sampling.py"):
         sampling.main(tmp_path)
     assert not (tmp_path / "samples.csv").exists()
 
