@@ -88,7 +88,7 @@ def locate_posters(movies, poster_base):
         A list of dicts with the columns of posters.csv. `status` is `gone` where there is nothing
         to ask for, and empty where `url`, a URL or a path, is yet to be fetched.
     """
-    base = str(poster_base or "")
+    base, records = str(poster_base or ""), movies.to_dict("records")
     has_urls = any(map(is_url, movies["poster"]))
     folder = images_by_name(base) if base and Path(base).is_dir() else None
     if folder is None and not is_url(base) and not has_urls:
@@ -96,14 +96,13 @@ def locate_posters(movies, poster_base):
             f"POSTER_BASE ({base or None}) is neither a URL nor a folder, and the CSV lists no "
             "poster URLs. Set it in database.py, then run: python database.py"
         )
-    if base and has_urls and not is_url(base):
-        records = movies.to_dict("records")
-        if not any(find_image(folder or {}, movie) for movie in records):
-            print(f"{base} holds none of these movies: using the URLs in the CSV")
-            folder = None
+    is_used = is_url(base) or any(find_image(folder or {}, movie) for movie in records)
+    if base and has_urls and not is_used:
+        print(f"{base} holds none of these movies: using the URLs in the CSV")
+        folder = None
 
     posters = []
-    for movie in movies.to_dict("records"):
+    for movie in records:
         listed = movie["poster"]
         url, error = "", "no poster listed"
         if not re.fullmatch(r"[\w-]{1,100}", movie["id"], re.ASCII):

@@ -214,6 +214,7 @@ def score_weighted(labels, probabilities, thresholds, weights):
     f1[weights @ labels == 0] = np.nan
     flat, flat_probabilities = labels.reshape(-1, 1), probabilities.reshape(-1, 1)
     flat_weights = np.repeat(weights, labels.shape[1], axis=1)
+    micro_f1 = f1_weighted(flat, flat_probabilities >= thresholds.micro, flat_weights)[:, 0]
     per_movie = score_movies(labels, probabilities, thresholds)
     means = {name: weights @ values / weights.sum(axis=1) for name, values in per_movie.items()}
     with warnings.catch_warnings():
@@ -223,9 +224,7 @@ def score_weighted(labels, probabilities, thresholds, weights):
             "macro_roc_auc": np.nanmean(roc_auc, axis=1),
             "micro_roc_auc": rank_scores(flat[:, 0], flat_probabilities[:, 0], flat_weights)[1],
             "macro_f1": np.nanmean(f1, axis=1),
-            "micro_f1": f1_weighted(flat, flat_probabilities >= thresholds.micro, flat_weights)[
-                :, 0
-            ],
+            "micro_f1": micro_f1,
             "average_precision": average_precision,
         }
 
