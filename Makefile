@@ -41,5 +41,5 @@ test: .venv/test
 	@touch $@
 
 clean:
-	rm -rf data/posters data/posters.csv data/samples.csv data/store data/model data/sample/posters \
+	rm -rf data/posters data/posters.* data/samples.csv data/store data/model data/sample/posters \
 		data/sample/movies_metadata.csv data/metrics.json data/*predictions.csv data/*.png

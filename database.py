@@ -4,25 +4,29 @@
 
 Reads   METADATA_CSV (metadata.py says which forms it may have); it is never written
 Writes  DATA_DIR/posters/<id>.jpg, the bytes as served, and DATA_DIR/posters.csv: one row per
-        movie, failures included. A second run asks only for what is missing.
-Takes   seconds for the demonstration set, three minutes for 15,000 posters from a fast host.
+        movie, failures included. Stopped at any moment and run again, it goes on where it was; a
+        later run asks only for what failed or is new.
+Takes   seconds for the demonstration set; RATE_LIMIT allows 15,000 posters in seven minutes.
 """
 
+import asyncio
+import csv
 import json
 import os
 import re
 import sys
-import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
+from filelock import FileLock, Timeout
 
-from download import fetch_image, is_url, open_session
-from metadata import read_metadata
+from download import Downloader, Limits, is_url
+from metadata import Movies
+from progress import show_progress
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # every step reads and writes here; change it in all to keep two runs apart
@@ -30,9 +34,15 @@ METADATA_CSV = "data/sample/movies_metadata.csv"  # the list of movies; point it
 POSTER_BASE = "data/sample/posters"  # folder or URL prefix; None where the CSV has whole URLs
 LIMIT = None  # movies, from the top of the CSV; 500 gives a first look at a large one
 WORKERS = 16  # downloads at a time; lower it where the host asks for less
+RATE_LIMIT = 40  # requests per second to one host; None where the host is yours
 TIMEOUT = 10  # seconds without an answer or a further byte before an attempt has failed
 RETRIES = 4  # further attempts per poster, 0.5, 1, 2, 4 ... seconds apart; more on a bad network
+TIME_LIMIT = 60  # seconds for one poster, all attempts and pauses together
+MAX_BYTES = 20_000_000  # a larger file is left out; a poster has some 100,000
+MAX_PIXELS = 50_000_000  # a larger image is left out; a small file can unfold to fill the memory
 # --------------------------------------------------------------------------------------------------
+
+COLUMNS = ["id", "title", "genres", "url", "status", "error"]
 
 
 def main(
@@ -41,100 +51,232 @@ def main(
     poster_base=POSTER_BASE,
     limit=LIMIT,
     workers=WORKERS,
+    rate_limit=RATE_LIMIT,
     timeout=TIMEOUT,
     retries=RETRIES,
+    time_limit=TIME_LIMIT,
+    max_bytes=MAX_BYTES,
+    max_pixels=MAX_PIXELS,
 ):
     """Download the posters and write posters.csv; exit with 1 where over 2 % of them failed."""
-    check_settings(limit, workers, timeout, retries)
+    limits = Limits(timeout, retries, time_limit, rate_limit, max_bytes, max_pixels)
+    check_settings(limit, workers, limits)
     data_dir = Path(data_dir)
-    posters = locate_posters(read_metadata(metadata_csv).head(limit), poster_base)
-    (data_dir / "posters").mkdir(parents=True, exist_ok=True)
-    for leftover in (data_dir / "posters").glob("*.part.jpg"):
-        leftover.unlink()
-
-    known = read_known(data_dir)
-    todo = [poster for poster in posters if not settle(poster, known, data_dir)]
-    print(f"{len(posters):,} movies, {len(todo):,} posters to fetch")
-    fetch_all(todo, data_dir, workers, timeout, retries)
-
-    columns = ["id", "title", "genres", "url", "status", "error"]
-    write_csv(pd.DataFrame(posters, columns=columns), data_dir / "posters.csv")
-    journal_path(data_dir).unlink(missing_ok=True)
-    report(posters, data_dir)
+    try:
+        movies = Movies(metadata_csv, limit)
+        source = find_source(movies, poster_base)
+        with locking(data_dir):
+            counts, reasons = download(movies, source, data_dir, workers, limits)
+    except KeyboardInterrupt:
+        print("Stopped. To go on from here, run: python database.py", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        sys.exit(f"Cannot write: {error}. When that is mended, go on with: python database.py")
+    report(counts, reasons, data_dir)
 
 
-def check_settings(limit, workers, timeout, retries):
+def check_settings(limit, workers, limits):
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be None or at least 1 movie, got {limit!r}")
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers!r}")
-    if timeout <= 0:
-        raise ValueError(f"timeout must be more than 0 seconds, got {timeout!r}")
-    if retries < 0:
-        raise ValueError(f"retries must be 0 or more, got {retries!r}")
+    if limits.retries < 0:
+        raise ValueError(f"retries must be 0 or more, got {limits.retries!r}")
+    if limits.rate_limit is not None and limits.rate_limit <= 0:
+        raise ValueError(f"rate_limit must be None or more than 0, got {limits.rate_limit!r}")
+    for name in ("timeout", "time_limit", "max_bytes", "max_pixels"):
+        if getattr(limits, name) <= 0:
+            raise ValueError(f"{name} must be more than 0, got {getattr(limits, name)!r}")
 
 
 # --- where the posters are ------------------------------------------------------------------------
 
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
 
-def locate_posters(movies, poster_base):
-    """Say where each movie's poster is to be had.
 
-    In a folder a poster is the file that the CSV names, or the one named by the id. Elsewhere a
-    URL in the CSV is used as it is, and a path is joined to the URL prefix. A folder that holds
-    none of the movies gives way to the URLs in the CSV.
+@dataclass(frozen=True)
+class Source:
+    """Where the posters of so many movies are: in a folder, or under URLs and this prefix."""
 
-    Returns:
-        A list of dicts with the columns of posters.csv. `status` is `gone` where there is nothing
-        to ask for, and empty where `url`, a URL or a path, is yet to be fetched.
+    movies: int
+    folder: Path | None = None
+    prefix: str = ""
+
+
+def find_source(movies, poster_base):
+    """Go through the movies once to see where their posters are; says what the CSV holds.
+
+    A folder that holds none of the movies gives way to the URLs in the CSV.
     """
-    base, records = str(poster_base or ""), movies.to_dict("records")
-    has_urls = any(map(is_url, movies["poster"]))
-    folder = images_by_name(base) if base and Path(base).is_dir() else None
+    base = str(poster_base or "")
+    folder = Path(base) if base and Path(base).is_dir() else None
+    count, has_urls, is_used = 0, False, False
+    for movie in movies:
+        count += 1
+        has_urls = has_urls or is_url(movie["poster"])
+        is_used = is_used or (folder is not None and find_image(folder, movie) != "")
+    print(movies.summary())
+    again = "Set POSTER_BASE in database.py, then run: python database.py"
+    if not count:
+        sys.exit(f"{movies.path} lists no movies. Check METADATA_CSV, then run: python database.py")
+    if folder is None and not movies.has_posters:
+        sys.exit(
+            f"{movies.path} lists no posters: it has no column poster_path or Poster. A folder of "
+            f"images named by id would do. {again}"
+        )
     if folder is None and not is_url(base) and not has_urls:
         sys.exit(
             f"POSTER_BASE ({base or None}) is neither a URL nor a folder, and the CSV lists no "
-            "poster URLs. Set it in database.py, then run: python database.py"
+            f"poster URLs. {again}"
         )
-    is_used = is_url(base) or any(find_image(folder or {}, movie) for movie in records)
-    if base and has_urls and not is_used:
+    if base and has_urls and not is_used and not is_url(base):
         print(f"{base} holds none of these movies: using the URLs in the CSV")
         folder = None
+    return Source(count, folder, base if is_url(base) else "")
 
-    posters = []
-    for movie in records:
-        listed = movie["poster"]
-        url, error = "", "no poster listed"
-        if not re.fullmatch(r"[\w-]{1,100}", movie["id"], re.ASCII):
-            error = "the id cannot name a file"
-        elif folder is not None:
-            url, error = find_image(folder, movie), f"no image in {base}"
-        elif is_url(listed):
-            url = listed
-        elif listed and is_url(base):
-            url = f"{base.rstrip('/')}/{listed.lstrip('/')}"
-        found = {"status": "", "error": ""} if url else {"status": "gone", "error": error}
-        kept = {key: movie[key] for key in ("id", "title", "genres")}
-        posters.append(kept | {"url": url} | found)
-    return posters
+
+def locate(movie, source):
+    """A movie's row of posters.csv: `url` says where its poster is, a URL or a path.
+
+    `status` is empty where the poster is yet to be fetched, and `gone` where there is none. What
+    the CSV writes never leads out of the folders: a name is that of one file directly in one.
+    """
+    url, error = "", "no poster listed"
+    listed = movie["poster"]
+    # Windows takes CON for a device, with or without a suffix.
+    if not re.fullmatch(
+        r"(?!(con|prn|aux|nul|com\d|lpt\d)$)[\w-]{1,100}", movie["id"], re.A | re.I
+    ):
+        error = "the id cannot name a file"
+    elif source.folder is not None:
+        url, error = find_image(source.folder, movie), f"no image in {source.folder}"
+    elif is_url(listed):
+        url, error = (listed, "") if len(listed) <= 4000 else ("", "the poster URL is too long")
+    elif re.match(r"[a-z][a-z0-9+.-]*:", listed, re.I):
+        error = "the poster is listed under another scheme than http"
+    elif listed and not source.prefix:
+        error = "the poster is listed as a path, and POSTER_BASE is no URL"
+    elif listed:
+        parts = listed.removeprefix("/").split("/")
+        url, error = f"{source.prefix.rstrip('/')}/{'/'.join(parts)}", ""
+        if not all(map(is_file_name, parts)):
+            url, error = "", "the poster path does not name a file"
+    kept = {key: movie[key] for key in ("id", "title", "genres")}
+    return kept | {"url": url, "status": "" if url else "gone", "error": "" if url else error}
 
 
 def find_image(folder, movie):
-    """The path of a movie's image among `images_by_name`, or an empty string."""
-    names = (movie["poster"].lstrip("/"), movie["id"], *movie["names"])
-    return next((folder[name] for name in names if name in folder), "")
+    """The path of the image that the CSV names or that is named by the id, or an empty string."""
+    listed = movie["poster"].removeprefix("/")
+    names = [listed]
+    for stem in dict.fromkeys((movie["id"], *movie["names"])):
+        names += [stem + suffix for lower in SUFFIXES for suffix in (lower, lower.upper())]
+    paths = (folder / name for name in names if is_file_name(name))
+    return next((path.as_posix() for path in paths if path.is_file()), "")
 
 
-def images_by_name(folder):
-    """The images directly in a folder under their names, with and without suffix: {name: path}."""
-    paths = {path.name: path.as_posix() for path in list_images(folder)}
-    return {Path(name).stem: path for name, path in paths.items()} | paths
+def is_file_name(name):
+    """Whether this can name a file directly in a folder, on any system."""
+    is_plain = re.fullmatch(r'(?!\.{1,2}$)[^\x00-\x1f<>:"/\\|?*\ufffd]+', name)
+    return is_plain is not None and len(name.encode("utf-8", "replace")) <= 255
 
 
 def list_images(folder):
     """The paths of the images directly in a folder, sorted by name."""
-    suffixes = {".jpg", ".jpeg", ".png", ".webp", ".gif"}
-    return [path for path in sorted(Path(folder).iterdir()) if path.suffix.lower() in suffixes]
+    return [path for path in sorted(Path(folder).iterdir()) if path.suffix.lower() in SUFFIXES]
+
+
+# --- fetching -------------------------------------------------------------------------------------
+
+
+def download(movies, source, data_dir, workers, limits):
+    """Fetch what is not there yet and write posters.csv. Returns Counters: statuses, reasons."""
+    for leftover in (data_dir / "posters").glob("*.part.jpg"):
+        leftover.unlink()
+    known = read_known(data_dir)
+    rows = (settle(locate(movie, source), known, data_dir) for movie in movies)
+    with (
+        replacing(data_dir / "posters.csv") as part,
+        open(part, "w", encoding="utf-8", newline="") as table,
+        open(journal_path(data_dir), "a", encoding="utf-8") as journal,
+        show_progress(source.movies, "poster") as progress,
+    ):
+        ledger = Ledger(table, journal, progress)
+        asyncio.run(fetch_all(rows, data_dir, workers, limits, ledger))
+        ledger.show()
+    journal_path(data_dir).unlink()
+    return ledger.counts, ledger.reasons
+
+
+async def fetch_all(rows, data_dir, workers, limits, ledger):
+    """Fetch the posters of the rows that have no status yet, and enter all rows in the ledger."""
+    numbered = enumerate(rows)
+
+    async def work(downloader):
+        for number, row in numbered:  # each takes the next
+            is_known = row["status"] != ""
+            if is_known:
+                await asyncio.sleep(0)  # lets the downloads go on
+            else:
+                save = partial(save_poster, poster_path(data_dir, row["id"]))
+                row["status"], row["error"] = await downloader.fetch(row["url"], save)
+            ledger.enter(number, row, is_known)
+
+    async def tick():
+        while True:
+            await asyncio.sleep(0.5)
+            ledger.show()
+
+    async with Downloader(workers, limits) as downloader:
+        # Eight times more than download at a time: they wait for their next attempts.
+        tasks = [asyncio.create_task(work(downloader)) for _ in range(8 * workers)]
+        ticker = asyncio.create_task(tick())
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in (*tasks, ticker):
+                task.cancel()
+            await asyncio.gather(*tasks, ticker, return_exceptions=True)
+
+
+def save_poster(path, body):
+    with replacing(path) as part:
+        part.write_bytes(body)
+
+
+class Ledger:
+    """Writes the rows of posters.csv in the order of the movies, though they end in any order.
+
+    The journal has each at once. Neither grows in memory: a row waits only for those before it.
+    """
+
+    def __init__(self, table, journal, progress):
+        self.writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
+        self.writer.writeheader()
+        self.journal, self.progress = journal, progress
+        self.journal.write("\n")  # a killed run may have left half a line
+        self.waiting, self.written, self.known = {}, 0, 0
+        self.counts, self.reasons = Counter(ok=0, gone=0, failed=0), Counter()
+
+    def enter(self, number, row, is_known):
+        self.counts[row["status"]] += 1
+        self.reasons[row["error"].split(": ")[0]] += 1
+        if is_known:
+            self.known += 1
+            self.progress.initial = self.known  # leaves them out of the posters per second
+        elif row["status"] != "failed":
+            settled = {key: row[key] for key in ("id", "url", "status", "error")}
+            self.journal.write(json.dumps(settled) + "\n")
+            self.journal.flush()
+        self.progress.n += 1
+        self.waiting[number] = row
+        while self.written in self.waiting:
+            self.writer.writerow(self.waiting.pop(self.written))
+            self.written += 1
+
+    def show(self):
+        self.progress.set_postfix(self.counts, refresh=False)
+        self.progress.update(0)
 
 
 # --- what earlier runs have -----------------------------------------------------------------------
@@ -159,35 +301,46 @@ def journal_path(data_dir):
 
 
 def read_known(data_dir):
-    """What earlier runs settled, finished or killed: {id: {id, url, status, error}}.
+    """What earlier runs settled, finished or killed: {hash of id and url: (status, error)}.
 
-    Nothing, where no poster was ok: then the host or the source was wrong, not the posters.
+    Hashes, because a million movies take 400 MB as text. Nothing, where no poster was ok: then the
+    host or the source was wrong, not the posters.
     """
-    known = {}
-    if (Path(data_dir) / "posters.csv").is_file():
-        known = {poster["id"]: poster for poster in read_posters(data_dir).to_dict("records")}
-    if journal_path(data_dir).is_file():
-        for line in journal_path(data_dir).read_text(encoding="utf-8").splitlines():
-            try:
-                poster = json.loads(line)
-            except ValueError:
-                continue  # the line that was being written when the run was killed
-            known[poster["id"]] = poster
-    return known if any(poster["status"] == "ok" for poster in known.values()) else {}
+    known, outcomes = {}, {}
+    for row in read_settled(data_dir):
+        outcome = (row["status"], row["error"])
+        if outcome[0] in ("ok", "gone"):
+            known[hash((row["id"], row["url"]))] = outcomes.setdefault(outcome, outcome)
+    return known if ("ok", "") in outcomes else {}
 
 
-def settle(poster, known, data_dir):
-    """Fill in the status of a poster that needs no asking, and say whether that is so."""
-    before = known.get(poster["id"])
-    if not poster["status"] and before and before["url"] == poster["url"]:
-        copy = poster_path(data_dir, poster["id"])
-        if is_url(poster["url"]):
-            is_settled = before["status"] == "gone" or (before["status"] == "ok" and copy.is_file())
+def read_settled(data_dir):
+    """The rows of posters.csv and of the journal, as dicts."""
+    with (
+        suppress(FileNotFoundError),
+        open(data_dir / "posters.csv", encoding="utf-8", newline="") as table,
+    ):
+        rows = csv.DictReader(table)
+        if rows.fieldnames == COLUMNS:
+            yield from rows
+    with suppress(FileNotFoundError), open(journal_path(data_dir), encoding="utf-8") as journal:
+        for line in journal:
+            with suppress(ValueError):  # the line that was being written when the run was killed
+                yield json.loads(line)
+
+
+def settle(row, known, data_dir):
+    """Fill in the status of a row whose poster needs no asking. Returns the row."""
+    if not row["status"]:
+        status, error = known.get(hash((row["id"], row["url"])), ("", ""))
+        copy = poster_path(data_dir, row["id"])
+        if is_url(row["url"]):
+            is_settled = status == "gone" or (status == "ok" and copy.is_file())
         else:  # a file may have been replaced since
-            is_settled = before["status"] == "ok" and is_up_to_date(copy, Path(poster["url"]))
+            is_settled = status == "ok" and is_up_to_date(copy, Path(row["url"]))
         if is_settled:
-            poster |= {"status": before["status"], "error": before["error"]}
-    return poster["status"] != ""
+            row["status"], row["error"] = status, error
+    return row
 
 
 def is_up_to_date(copy, original):
@@ -197,58 +350,18 @@ def is_up_to_date(copy, original):
     return ours.st_size == theirs.st_size and ours.st_mtime_ns >= theirs.st_mtime_ns
 
 
-# --- fetching -------------------------------------------------------------------------------------
-
-
-def fetch_all(posters, data_dir, workers, timeout, retries, hopeless=20):
-    """Fetch posters in threads and fill in their status and error.
-
-    Where the first `hopeless` posters get no connection, the host is out of reach: the others count
-    as failed without being asked for, rather than to wait for thousands of time-outs.
-    """
-    unconnected, counts, local, stop = 0, Counter(), threading.local(), threading.Event()
-    pool = ThreadPoolExecutor(workers)
-    with (
-        open(journal_path(data_dir), "a", encoding="utf-8") as journal,
-        tqdm(total=len(posters), desc="posters", unit="poster") as progress,
-    ):
-        journal.write("\n")  # a killed run may have left half a line
-        futures = {
-            pool.submit(fetch, poster, data_dir, local, stop, timeout, retries): poster
-            for poster in posters
-        }
-        try:
-            for future in as_completed(futures):
-                poster = futures[future]
-                poster["status"], poster["error"] = future.result()
-                settled = {key: poster[key] for key in ("id", "url", "status", "error")}
-                journal.write(json.dumps(settled) + "\n")
-                journal.flush()
-                counts[poster["status"]] += 1
-                unconnected += poster["error"].startswith("Connect")  # ConnectTimeout, -ionError
-                progress.set_postfix(counts, refresh=False)
-                progress.update()
-                if unconnected == hopeless == counts.total():
-                    stop.set()
-        except BaseException as error:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            if not isinstance(error, KeyboardInterrupt):
-                raise
-            print("Stopped. To go on from here, run: python database.py", file=sys.stderr)
-            sys.exit(130)
-    pool.shutdown()
-
-
-def fetch(poster, data_dir, local, stop, timeout, retries):
-    """Fetch one poster into its file. Returns its (status, error)."""
-    if not hasattr(local, "session"):
-        local.session = open_session()
-    status, error, body = fetch_image(local.session, poster["url"], timeout, retries, stop)
-    if status == "ok":
-        with replacing(poster_path(data_dir, poster["id"])) as part:
-            part.write_bytes(body)
-    return status, error
+@contextmanager
+def locking(data_dir):
+    """Keep a second run out of the folder; the system lifts the lock of a run that is killed."""
+    (data_dir / "posters").mkdir(parents=True, exist_ok=True)
+    path = data_dir / "posters.lock"
+    try:
+        with FileLock(path, blocking=False):
+            yield
+            with suppress(OSError):  # Windows keeps a file that is open
+                path.unlink()
+    except Timeout:
+        sys.exit(f"Another run is downloading to {data_dir}. When it has ended, run this one again")
 
 
 # --- files that are whole or absent ---------------------------------------------------------------
@@ -258,8 +371,13 @@ def fetch(poster, data_dir, local, stop, timeout, retries):
 def replacing(path):
     """Yield a path beside `path`; rename it to `path` once the block has ended without an error."""
     part = Path(path).with_suffix(f".part{Path(path).suffix}")
-    yield part
-    os.replace(part, path)
+    try:
+        yield part
+        os.replace(part, path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
 
 
 def write_csv(table, path):
@@ -268,17 +386,16 @@ def write_csv(table, path):
         table.to_csv(part, index=False, lineterminator="\n", encoding="utf-8")
 
 
-def report(posters, data_dir):
+def report(counts, reasons, data_dir):
     """Print the counts; exit with status 1 where too many failed to go on."""
-    counts = Counter(poster["status"] for poster in posters)
     print(f"ok {counts['ok']:,}   gone {counts['gone']:,}   failed {counts['failed']:,}")
-    reasons = Counter(poster["error"].split(": ")[0] for poster in posters if poster["error"])
-    for reason, count in reasons.most_common(5):
-        print(f"  {count:,} x {reason}")
-    print(f"wrote {data_dir / 'posters.csv'} ({len(posters):,} rows) and {data_dir / 'posters'}")
-    if counts["failed"] > 0.02 * len(posters):
+    for reason, count in reasons.most_common(6):
+        if reason:
+            print(f"  {count:,} x {reason}")
+    print(f"wrote {data_dir / 'posters.csv'} ({counts.total():,} rows) and {data_dir / 'posters'}")
+    if counts["failed"] > 0.02 * counts.total():
         sys.exit(
-            f"{counts['failed']:,} of {len(posters):,} posters failed. Check the network and "
+            f"{counts['failed']:,} of {counts.total():,} posters failed. Check the network and "
             "POSTER_BASE; to ask for these again, run: python database.py"
         )
     if not counts["ok"]:

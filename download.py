@@ -1,91 +1,312 @@
-"""Fetch one image from a URL or a file, with retries; database.py does so in threads."""
+"""Fetch images from URLs and files, many at a time: politely, with retries, whole or not at all."""
 
+import asyncio
 import io
+import itertools
+import os
 import random
+import socket
+import ssl
+import threading
+import time
+import warnings
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.request import getproxies
 
-import requests
+import aiohttp
+import certifi
 from PIL import Image
+from yarl import URL
+
+MAX_REDIRECTS = 10
+MAX_PAUSE = 8  # seconds between two attempts, where the host does not ask for more
+HOPELESS = 20  # images in a row that got no connection, after which a host is left alone
+
+# `find_fault` counts the pixels itself, before it decodes any.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def is_url(text):
     return text.lower().startswith(("http://", "https://"))
 
 
-def open_session():
-    """A `requests.Session` that says what asks. One per thread: it keeps its connection open."""
-    session = requests.Session()
-    session.headers["User-Agent"] = f"movie-poster-genres {requests.utils.default_user_agent()}"
-    return session
+@dataclass(frozen=True)
+class Limits:
+    """What an image may cost.
 
-
-def fetch_image(session, url, timeout, retries, stop):
-    """Fetch an image, with `retries` further attempts where that may help.
-
-    Args:
-        session: a `requests.Session`, not to be shared between threads.
-        url: a URL, or the path of a file.
-        timeout: seconds to connect, and seconds without a further byte.
-        stop: a `threading.Event` that ends the waiting between attempts.
-
-    Returns:
-        (status, error, body): status `ok` with the bytes; `gone` where asking again is useless;
-        `failed` otherwise.
+    timeout: seconds to connect, and seconds without a further byte.
+    retries: further attempts where they may help.
+    time_limit: seconds for one image, all its attempts and pauses together.
+    rate_limit: requests per second and host, or None; a host on this machine has no limit.
+    max_bytes, max_pixels: the largest image.
     """
-    for attempt in range(retries + 1):
-        if stop.is_set():
-            return "failed", "not asked: the run was stopped", None
-        status, error, body, pause = ask(session, url, timeout)
-        if pause is None or attempt == retries:
-            return status, error, body
-        # 0.5, 1, 2, 4 s, spread so that the threads do not all come back at once.
-        stop.wait(max(pause, 0.5 * 2**attempt * random.uniform(0.8, 1.2)))
+
+    timeout: float
+    retries: int
+    time_limit: float
+    rate_limit: float | None
+    max_bytes: int
+    max_pixels: int
 
 
-def ask(session, url, timeout):
-    """Ask once for an image.
+@dataclass
+class Host:
+    """What a run has learnt of a host."""
 
-    Returns:
-        (status, error, body, pause): `pause` is None where asking again is useless, else the least
-        seconds to wait. What is not an image is asked for again, since a host under load answers
-        with a page; it is `gone` if it stays so. An image that is cut short is `failed`.
-    """
-    try:
+    is_local: bool
+    next_turn: float = 0  # the time.monotonic() at which it may be asked again
+    has_answered: bool = False
+    unconnected: int = 0  # images in a row that got no connection
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one attempt."""
+
+    status: str  # ok; gone, where asking again is useless; failed
+    error: str = ""
+    may_change: bool = False  # whether another attempt may help
+    is_connected: bool = True
+    retry_after: float = 0  # seconds that the host asks to wait
+    body: bytes | None = None
+
+
+class Downloader:
+    """Fetches images, `workers` at a time, within `limits`. Use it in `async with`."""
+
+    def __init__(self, workers, limits):
+        self.limits = limits
+        self.slots = asyncio.Semaphore(workers)
+        self.hosts = {}
+        # Checking an image takes a processor; more threads would only wait for each other.
+        self.pool = ThreadPoolExecutor(min(workers, 2 * (os.cpu_count() or 1)))
+
+    async def __aenter__(self):
+        certificates = ssl.create_default_context()
+        if not certificates.cert_store_stats()["x509_ca"]:  # as on macOS
+            certificates.load_verify_locations(certifi.where())
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, resolver=Resolver(), ssl=certificates),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={
+                "User-Agent": f"movie-poster-genres {aiohttp.http.SERVER_SOFTWARE}",
+                "Accept-Encoding": "identity",
+            },
+            trust_env=bool(getproxies()),  # to look for proxies costs as much as a request
+        )
+        self.session._retry_connection = False  # it would ask again by itself, and not count it
+        return self
+
+    async def __aexit__(self, *exception):
+        await self.session.close()
+        self.pool.shutdown(cancel_futures=True)
+
+    async def fetch(self, url, save):
+        """Fetch an image, with retries, and hand its bytes to `save`, in a thread.
+
+        While it waits for its next attempt another image takes its place.
+
+        Args:
+            url: an http(s) URL, or the path of a file.
+            save: a function of the bytes; what it raises is raised here.
+
+        Returns:
+            (status, error): status `ok`; `gone` where asking again is useless; or `failed`.
+        """
         if not is_url(url):
-            body = Path(url).read_bytes()
-        else:
-            answer = session.get(url, timeout=timeout)
-            body = answer.content
-            if answer.status_code in (404, 410):
-                return "gone", f"HTTP {answer.status_code}", None, None
-            if answer.status_code != 200:
-                again = answer.status_code in (408, 429) or answer.status_code >= 500
-                pause = retry_after(answer) if again else None
-                return "failed", f"HTTP {answer.status_code}", None, pause
-    except (ValueError, requests.TooManyRedirects) as error:  # ValueError: not a usable URL or path
-        return "gone", describe(error), None, None
-    except (requests.RequestException, OSError) as error:
-        return "failed", describe(error), None, 0
-    fault = find_fault(body)
+            async with self.slots:
+                answer = await self.in_thread(copy_file, url, save, self.limits)
+            return answer.status, answer.error
+        try:
+            host = self.host(URL(url))
+        except ValueError as error:
+            return "gone", describe(error)
+        spent = 0.0
+        for attempt in itertools.count():
+            if host.unconnected >= HOPELESS:
+                return "failed", f"not asked: no connection to its host, {HOPELESS} times in a row"
+            async with self.slots:
+                await self.wait_for_turn(host)
+                start = time.monotonic()
+                answer = await self.ask(url, save, self.limits.time_limit - spent)
+                spent += time.monotonic() - start
+            pause = min(0.5 * 2**attempt, MAX_PAUSE) * random.uniform(0.8, 1.2)
+            pause = max(pause, answer.retry_after)
+            if answer.is_connected:
+                host.has_answered, host.unconnected = True, 0
+            # A host that did answer is waited for: the network may be back in a moment.
+            retries = self.limits.retries
+            is_last = attempt >= retries and (answer.is_connected or not host.has_answered)
+            if is_last or not answer.may_change or spent + pause > self.limits.time_limit:
+                host.unconnected += not answer.is_connected
+                return answer.status, answer.error
+            spent += pause
+            await asyncio.sleep(pause)
+
+    def host(self, url):
+        return self.hosts.setdefault(url.host or "", Host(is_loopback(url.host or "")))
+
+    async def wait_for_turn(self, host):
+        """Wait until the rate limit lets this host be asked."""
+        if self.limits.rate_limit and not host.is_local:
+            now = time.monotonic()
+            turn = max(now, host.next_turn)
+            host.next_turn = turn + 1 / self.limits.rate_limit
+            await asyncio.sleep(turn - now)
+
+    async def ask(self, url, save, seconds):
+        """Ask once for an image, within so many seconds, and save it. Returns an `Answer`."""
+        timeout = self.limits.timeout
+        timeout = aiohttp.ClientTimeout(seconds, timeout, timeout, timeout)
+        try:
+            answer = await self.follow(URL(url), timeout)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            return Answer("failed", describe(error), may_change=True, is_connected=False)
+        except ValueError as error:  # not a URL; aiohttp.InvalidURL is one of these
+            return Answer("gone", describe(error))
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            return Answer("failed", describe(error), may_change=True)
+        if answer.body is None:
+            return answer
+        return await self.in_thread(check_and_save, answer.body, save, self.limits.max_pixels)
+
+    async def follow(self, url, timeout):
+        """The answer at the end of the redirects; to http(s) only, each in its host's turn."""
+        for _ in range(MAX_REDIRECTS + 1):
+            async with self.session.get(url, allow_redirects=False, timeout=timeout) as response:
+                if response.status not in (301, 302, 303, 307, 308):
+                    return await read(response, self.limits.max_bytes)
+                url = response.url.join(URL(response.headers.get("Location", "")))
+            if not is_url(str(url)):
+                return Answer("gone", f"a redirect to {url.scheme}:")
+            await self.wait_for_turn(self.host(url))
+        return Answer("gone", f"more than {MAX_REDIRECTS} redirects")
+
+    def in_thread(self, function, *arguments):
+        return asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)
+
+
+class Resolver(aiohttp.abc.AbstractResolver):
+    """Looks names up in daemon threads.
+
+    A look-up cannot be interrupted, and without a network it takes half a minute: neither asyncio
+    nor the interpreter should wait for it when the user presses Ctrl-C.
+    """
+
+    async def resolve(self, host, port=0, family=socket.AF_UNSPEC):
+        found = Future()
+
+        def look_up():
+            if found.set_running_or_notify_cancel():
+                try:
+                    found.set_result(socket.getaddrinfo(host, port, family, socket.SOCK_STREAM))
+                except Exception as error:
+                    found.set_exception(error)
+
+        threading.Thread(target=look_up, daemon=True).start()
+        return [
+            {
+                "hostname": host,
+                "host": address[0],
+                "port": address[1],
+                "family": family,
+                "proto": protocol,
+                "flags": socket.AI_NUMERICHOST,
+            }
+            for family, _, protocol, _, address in await asyncio.wrap_future(found)
+        ]
+
+    async def close(self):
+        pass
+
+
+async def read(response, max_bytes):
+    """The `Answer` that a response is, with its body where that may be an image."""
+    status, error = response.status, f"HTTP {response.status}"
+    if status in (404, 410):
+        return Answer("gone", error)
+    if status in (408, 429) or status >= 500:
+        wait = retry_after(response.headers.get("Retry-After", ""))
+        return Answer("failed", error, may_change=True, retry_after=wait)
+    if status != 200:
+        return Answer("failed", error)
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if max(len(body), response.content_length or 0) > max_bytes:
+            return Answer("gone", f"too large: over {max_bytes:,} bytes")
+    return Answer("ok", body=bytes(body))
+
+
+def retry_after(value):
+    """The seconds that a Retry-After header asks for, as a number or a date; 0 where it does not.
+
+    Source: RFC 9110, section 10.2.3.
+    """
+    if value.isdecimal():
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return 0.0
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=timezone.utc)
+    return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())
+
+
+def is_loopback(host):
+    """Whether a host name or address is this machine itself."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def copy_file(path, save, limits):
+    """Hand the bytes of an image file to `save`. Returns an `Answer`."""
+    try:
+        size = os.path.getsize(path)
+        if size > limits.max_bytes:
+            return Answer("gone", f"too large: over {limits.max_bytes:,} bytes")
+        body = Path(path).read_bytes()
+    except ValueError as error:  # NUL
+        return Answer("gone", describe(error))
+    except OSError as error:
+        return Answer("failed", describe(error))
+    answer = check_and_save(body, save, limits.max_pixels)
+    return Answer("ok") if answer.status == "ok" else Answer("gone", answer.error)
+
+
+def check_and_save(body, save, max_pixels):
+    """Save a body that is a whole image. Returns an `Answer`.
+
+    What is not an image may become one, since a host under load answers with a page; what is cut
+    short is an image that the next run asks for again.
+    """
+    fault = find_fault(body, max_pixels)
     if fault is None:
-        return "ok", "", body, None
-    if not is_url(url):
-        return "gone", fault, None, None
-    return "failed" if fault.startswith("cut short") else "gone", fault, None, 0
+        save(body)
+        return Answer("ok")
+    status = "failed" if fault.startswith("cut short") else "gone"
+    return Answer(status, fault, may_change=not fault.startswith("too large"))
 
 
-def retry_after(answer):
-    """The Retry-After header in seconds, at most a minute; 0 where there is none."""
-    value = answer.headers.get("Retry-After", "")
-    return min(int(value), 60) if value.isdecimal() else 0
-
-
-def find_fault(body):
+def find_fault(body, max_pixels):
     """Why these bytes are not a whole image, or None where Pillow decodes them to the last one."""
     try:
         # No other formats: Pillow would hand an EPS file to Ghostscript.
         with Image.open(io.BytesIO(body), formats=("JPEG", "PNG", "WEBP", "GIF")) as image:
+            if image.width * image.height > max_pixels:
+                return f"too large: {image.width} x {image.height} pixels"
+            image.draft("RGB", (1, 1))  # reads every byte of a JPEG, computes 1 pixel in 64
             image.load()
+    except Image.DecompressionBombError:
+        return f"too large: over {max_pixels:,} pixels"
     except Image.UnidentifiedImageError:
         return "not an image"
     except Exception as error:  # on broken files the decoders raise whatever they stumble over
@@ -95,5 +316,5 @@ def find_fault(body):
 
 
 def describe(error):
-    """An exception as one short line; its class says more than the text that urllib3 nests."""
+    """An exception as one short line; its class says more than the text of what it wraps."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]

@@ -1,85 +1,153 @@
 """Read the movie metadata CSVs that people have; database.py downloads what they list.
 
 Recognised by their columns: Kaggle's movies_metadata.csv (TMDb: `imdb_id`, `id`, `genres` as a list
-of dicts, `poster_path`), MovieGenre.csv (IMDb: `imdbId`, `Genre` as `A|B`, `Poster` as a URL), and
-tables of `Id` and `Genre` whose posters are images named by id.
+of dicts, `poster_path`), tmdb_5000_movies.csv (the same without posters), MovieGenre.csv (IMDb:
+`imdbId`, `Genre` as `A|B`, `Poster` as a URL), and tables of `Id` and `Genre` whose posters are
+images named by id. They may have been saved by a spreadsheet since.
 """
 
 import ast
+import csv
 import json
 import re
 import sys
+from collections import Counter
+from functools import lru_cache
+from itertools import islice
 
-import pandas as pd
+AGAIN = "Check METADATA_CSV in database.py, then run: python database.py"
 
 
-def read_metadata(path):
-    """Read a metadata CSV into a DataFrame: id, title, genres (`Action|Drama`), poster, names.
+class Movies:
+    """The movies of a metadata CSV. Each iteration reads the file anew, one row at a time.
 
-    `poster` is a path, a URL or empty; `names` are the ids as the CSV writes them. Of several rows
-    with one id the first stays; rows without a usable id are dropped; both are counted on stdout.
+    Yields a dict for each movie: id, title, genres (`Action|Drama`), poster (a path, a URL or
+    empty) and names (the ids as the CSV writes them). Of several rows with one id the first stays.
+
+    Args:
+        path: the CSV: UTF-8, UTF-16 or a Western encoding; commas, semicolons or tabs.
+        limit: movies to stop after; None for all.
+
+    Attributes:
+        has_posters: whether there is a column that lists posters.
+        rows: the rows that the last iteration read.
+        dropped: of these, those that are no movie: a Counter {reason: rows}.
+
     Exits with one line where the file is missing, empty, or lacks a column of ids or of genres.
     """
-    table = read_table(path)
-    columns = {name.strip().lower(): name for name in table.columns}
 
-    def column(*names):
-        """The first of these columns that the table has, or empty cells."""
-        found = [columns[name] for name in names if name in columns]
-        return table[found[0]].str.strip() if found else pd.Series("", index=table.index)
+    def __init__(self, path, limit=None):
+        self.path, self.limit = path, limit
+        self.rows, self.dropped = 0, Counter()
+        header = next(read_rows(path), [])
+        self.columns = {}
+        for place, name in enumerate(header):
+            self.columns.setdefault(name.strip().lower(), place)
+        if not {"genres", "genre"} & set(self.columns):
+            sys.exit(f"{path} needs a column of genres (genres or Genre). {AGAIN}")
+        if not {"imdb_id", "imdbid", "id"} & set(self.columns):
+            sys.exit(f"{path} needs a column of ids (imdb_id, imdbId or id). {AGAIN}")
+        self.has_posters = bool({"poster_path", "poster"} & set(self.columns))
+        self.is_tmdb = bool({"poster_path", "production_companies"} & set(self.columns))
 
-    if not {"genres", "genre"} & set(columns) or not {"imdb_id", "imdbid", "id"} & set(columns):
-        sys.exit(
-            f"{path} needs a column of ids (imdb_id, imdbId or id) and one of genres (genres or "
-            "Genre). Set METADATA_CSV in database.py to such a file, then run: python database.py"
-        )
-    is_tmdb = "poster_path" in columns
-    ids = list(zip(column("imdb_id", "imdbid"), column("id"), strict=True))
-    movies = pd.DataFrame(
-        {
-            "id": [movie_id(imdb, other, is_tmdb) for imdb, other in ids],
-            "title": column("title", "original_title"),
-            "genres": ["|".join(parse_genres(cell)) for cell in column("genres", "genre")],
-            "poster": column("poster_path", "poster"),
-            "names": ids,
+    def __iter__(self):
+        self.rows, self.dropped = 0, Counter()
+        return islice(self.movies(), self.limit)
+
+    def movies(self):
+        seen = set()
+        rows = read_rows(self.path)
+        width = len(next(rows, []))
+        for row in rows:
+            self.rows += 1
+            movie = self.movie(row)
+            if any(row[width:]):
+                self.dropped["with more cells than there are columns"] += 1
+            elif self.is_shifted(row, movie):
+                self.dropped["with cells under the wrong columns"] += 1
+            elif not movie["id"]:
+                self.dropped["without a usable id"] += 1
+            elif movie["id"].lower() in seen:  # some file systems do not tell a.jpg from A.jpg
+                self.dropped["with the id of an earlier row"] += 1
+            else:
+                seen.add(movie["id"].lower())
+                yield movie
+
+    def movie(self, row):
+        names = self.cell(row, "imdb_id", "imdbid"), self.cell(row, "id")
+        return {
+            "id": movie_id(*names, self.is_tmdb),
+            "title": self.cell(row, "title", "original_title"),
+            "genres": join_genres(self.cell(row, "genres", "genre")),
+            "poster": self.cell(row, "poster_path", "poster"),
+            "names": names,
         }
-    )
-    nameless = movies["id"] == ""
-    repeated = movies["id"].duplicated() & ~nameless
-    print(
-        f"{path}: {len(movies):,} rows, of which dropped: {nameless.sum():,} without a usable id, "
-        f"{repeated.sum():,} with the id of an earlier row"
-    )
-    movies = movies[~nameless & ~repeated].reset_index(drop=True)
-    if movies.empty:
-        sys.exit(f"{path} lists no movies. Check METADATA_CSV, then run: python database.py")
-    return movies
+
+    def cell(self, row, *names):
+        """The first cell with text in it that the row has under these columns, or an empty one."""
+        for name in names:
+            place = self.columns.get(name, len(row))
+            if place < len(row) and row[place].strip():
+                return decode(row[place].strip())
+        return ""
+
+    def is_shifted(self, row, movie):
+        """Whether a newline without quotes tore the row apart, as it did three of Kaggle's.
+
+        Then text stands under `adult`, a date under `id`, and companies under `genres`.
+        """
+        if not self.is_tmdb:
+            return False
+        is_adult = self.cell(row, "adult").lower() in ("", "false", "true", "0", "1")
+        return not is_adult or (not movie["id"] and movie["names"][1] != "")
+
+    def summary(self):
+        """What the last iteration read and dropped, and why, as one line."""
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
+        first = "" if self.limit is None else "the first "
+        movies = self.rows - self.dropped.total()
+        return f"{self.path}: {first}{self.rows:,} rows, {movies:,} movies; dropped: " + (
+            reasons or "none"
+        )
 
 
-def read_table(path):
-    """The columns that matter, as strings; UTF-8 first, then the Western encodings."""
-    wanted = "imdb_id imdbid id genres genre poster_path poster title original_title".split()
-    again = "Check METADATA_CSV in database.py, then run: python database.py"
-    for encoding in ("utf-8-sig", "cp1252", "latin-1"):
-        try:
-            return pd.read_csv(
-                path,
-                dtype=str,
-                keep_default_na=False,
-                encoding=encoding,
-                usecols=lambda name: name.strip().lower() in wanted,
-            ).fillna("")  # the cells that a short row lacks
-        except UnicodeDecodeError:
-            continue  # latin-1 decodes any byte, so the loop always returns or exits
-        except FileNotFoundError:
-            sys.exit(
-                f"{path} is missing. {again} "
-                "(or draw the demonstration set: python data/sample/draw.py)"
-            )
-        except pd.errors.EmptyDataError:
-            sys.exit(f"{path} is empty. {again}")
-        except (OSError, pd.errors.ParserError) as error:
-            sys.exit(f"{path} cannot be read as a CSV ({str(error).strip()}). {again}")
+def read_rows(path):
+    """Yield the rows of a CSV as lists of strings, the header first.
+
+    Bytes that are not UTF-8 are kept as lone surrogates, for `decode`: a spreadsheet that saves
+    cp1252 says so nowhere, and one wrong byte should not spoil the other 45,000 rows.
+    """
+    csv.field_size_limit(10_000_000)  # characters; the default is below the longest overviews
+    try:
+        with open(path, "rb") as file:
+            is_utf16 = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
+        encoding = "utf-16" if is_utf16 else "utf-8-sig"
+        with open(path, encoding=encoding, errors="surrogateescape", newline="") as file:
+            header = file.readline(100_000)
+            delimiter = max(",;\t", key=header.count)
+            file.seek(0)
+            lines = (line.replace("\0", "\ufffd") for line in file)  # Python 3.10 refuses NUL
+            yield from filter(None, csv.reader(lines, delimiter=delimiter))
+    except FileNotFoundError:
+        sys.exit(
+            f"{path} is missing. {AGAIN} "
+            "(or draw the demonstration set: python data/sample/draw.py)"
+        )
+    except (OSError, csv.Error, UnicodeError) as error:
+        sys.exit(f"{path} cannot be read as a CSV ({error}). {AGAIN}")
+
+
+def decode(cell):
+    """The text of a cell; bytes that are not UTF-8 are read as cp1252, or else as latin-1."""
+    try:
+        cell.encode()
+        return cell
+    except UnicodeEncodeError:
+        raw = cell.encode("utf-8", "surrogateescape")
+    try:
+        return raw.decode("cp1252")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def movie_id(imdb, other, is_tmdb):
@@ -92,26 +160,36 @@ def movie_id(imdb, other, is_tmdb):
         match = re.fullmatch(r"(?:tt)?0*([1-9]\d*)(?:\.0)?", cell, re.ASCII)
         if match:
             return f"tt{match[1]:0>7}"
-    return "" if is_tmdb and not re.fullmatch(r"\d+", other, re.ASCII) else other
+    if not is_tmdb:
+        return other
+    match = re.fullmatch(r"(\d+)(?:\.0)?", other, re.ASCII)
+    return match[1] if match else ""
+
+
+@lru_cache(maxsize=4096)  # 45,000 movies share some 4,000 lists of genres
+def join_genres(cell):
+    return "|".join(parse_genres(cell))
 
 
 def parse_genres(cell):
     """The genre names in one cell, each once.
 
     A cell is `A|B`, `A, B`, or a list of names or of {'name': ...} in Python or JSON. A list is
-    read with `ast.literal_eval` or as JSON, never evaluated; one that is neither has no genres.
+    read as JSON or with `ast.literal_eval`, never evaluated; one that is neither has no genres.
     """
     if cell.startswith("["):
         entries = parse_list(cell)
         names = [entry.get("name") if isinstance(entry, dict) else entry for entry in entries]
     else:
         names = cell.split("|" if "|" in cell else ",")
-    names = [" ".join(name.replace("|", " ").split()) for name in names if isinstance(name, str)]
+    # JSON and Python can spell half a character, which no file can hold.
+    names = [name.encode("utf-8", "replace").decode() for name in names if isinstance(name, str)]
+    names = [" ".join(name.replace("|", " ").split()) for name in names]
     return list(dict.fromkeys(name for name in names if name and name.upper() != "N/A"))
 
 
 def parse_list(cell):
-    for parse in (ast.literal_eval, json.loads):
+    for parse in (json.loads, ast.literal_eval):
         try:
             return list(parse(cell))
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):

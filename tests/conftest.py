@@ -1,5 +1,6 @@
 """What the tests share: posters made on the fly, a hostile poster host, and one small pipeline."""
 
+import gzip
 import importlib.util
 import io
 import socket
@@ -7,9 +8,11 @@ import struct
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -36,7 +39,8 @@ class Host(BaseHTTPRequestHandler):
     """A poster host; the first part of the path says how it behaves.
 
     `/ok/x.jpg` answers, `/404/x.jpg` does with that status, `/short/x.jpg` and the like fail each
-    time, and `/short-once/x.jpg` only the first time.
+    time, and `/short-once/x.jpg` only the first time. What the server has in `bodies` under a name,
+    `/name/x.jpg` answers with.
     """
 
     protocol_version = "HTTP/1.1"
@@ -50,42 +54,129 @@ class Host(BaseHTTPRequestHandler):
         if behaviour.endswith("-once"):
             is_first = self.server.asked[self.path] == 1
             behaviour = behaviour.removesuffix("-once") if is_first else "ok"
-        body, status, length = image_bytes(), 200, None
-        if behaviour.isdecimal():
-            body, status = b"", int(behaviour)
-        elif behaviour == "page":
-            body = b"<html>Sign in</html>"
-        elif behaviour == "truncated":
-            body = body[: len(body) // 2]
-        elif behaviour == "short":
-            body, length = body[: len(body) // 2], len(body)
-        elif behaviour == "slow":
-            time.sleep(2)
-        elif behaviour == "reset":
-            option = struct.pack("ii", 1, 0)
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
-            self.close_connection = True
-            self.connection.close()
-            return
+        if behaviour in self.server.bodies:
+            self.answer(self.server.bodies[behaviour])
+        elif behaviour.isdecimal():
+            headers = {"Retry-After": "1"} if behaviour == "429" else {}
+            self.answer(b"", int(behaviour), headers)
+        elif behaviour.startswith("wait="):  # 429, with this in Retry-After
+            self.answer(b"", 429, {"Retry-After": unquote(behaviour.removeprefix("wait="))})
+        elif behaviour.startswith("to="):  # a redirect
+            self.answer(b"", 302, {"Location": unquote(behaviour.removeprefix("to="))})
+        else:
+            getattr(self, behaviour.replace("-", "_"))(image_bytes())
+
+    def answer(self, body, status=200, headers=None):
         self.send_response(status)
-        self.send_header("Content-Length", str(length or len(body)))
-        if status == 429:
-            self.send_header("Retry-After", "1")
+        for name, value in ({"Content-Length": str(len(body))} | (headers or {})).items():
+            if value is not None:
+                self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
-        self.close_connection = length is not None
+        with suppress(OSError):  # the client has had enough
+            self.wfile.write(body)
+
+    def ok(self, body):
+        self.answer(body)
+
+    def page(self, body):
+        self.answer(b"<html>Sign in</html>")
+
+    def truncated(self, body):
+        self.answer(body[: len(body) // 2])
+
+    def short(self, body):
+        self.answer(body[: len(body) // 2], headers={"Content-Length": str(len(body))})
+        self.close_connection = True
+
+    def unsized(self, body):
+        self.answer(body, headers={"Content-Length": None, "Connection": "close"})
+
+    def chunked(self, body):
+        chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        self.send_chunks(chunks)
+
+    def chunked_short(self, body):
+        self.send_chunks(b"%x\r\n%b" % (len(body), body[: len(body) // 2]))
+
+    def send_chunks(self, chunks):
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(chunks)
+        self.close_connection = True
+
+    def endless(self, body):
+        self.send_response(200)
+        self.end_headers()
+        with suppress(OSError):
+            while True:
+                self.wfile.write(body * 100)
+
+    def gzipped(self, body):
+        self.answer(gzip.compress(body), headers={"Content-Encoding": "gzip"})
+
+    def slow(self, body):
+        time.sleep(2)
+        self.answer(body)
+
+    def drip(self, body):
+        """A byte every 0.1 s: each comes in time, the whole does not."""
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.send_slowly(body[:100])
+
+    def drip_header(self, body):
+        self.send_slowly(b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 100)
+
+    def send_slowly(self, content):
+        with suppress(OSError):
+            for byte in content:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.1)
+        self.close_connection = True
+
+    def reset(self, body):
+        option = struct.pack("ii", 1, 0)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
+        self.hang_up(body)
+
+    def hang_up(self, body):
+        self.close_connection = True
+        self.connection.close()
+
+    def not_http(self, body):
+        self.wfile.write(b"SSH-2.0-OpenSSH_9.6\r\n")
+        self.close_connection = True
+
+    def long_header(self, body):
+        self.answer(body, headers={"X-Long": "x" * 100_000})
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request, client_address):
+        pass  # clients that hang up are part of the tests
 
 
 @pytest.fixture
 def host():
-    """A running host: `url` to put before paths, and `asked`, how often each path was asked for."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Host)
-    server.daemon_threads = True
-    server.asked = Counter()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}", asked=server.asked)
+    """A running host: `url` to put before paths; `asked`, how often each path was; `bodies`."""
+    server = Server(("127.0.0.1", 0), Host)
+    server.asked, server.bodies = Counter(), {}
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    yield SimpleNamespace(url=url, asked=server.asked, bodies=server.bodies)
     server.shutdown()
     server.server_close()
+
+
+def contents(folder):
+    """The files in a folder and below: {path: bytes}."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 COLOURS = {"Action": (220, 40, 40), "Comedy": (240, 220, 60), "Drama": (50, 60, 160)}

@@ -11,13 +11,15 @@ import time
 
 import pandas as pd
 import pytest
-from conftest import ROOT, draw_colours, load_draw
+from conftest import ROOT, contents, draw_colours, load_draw
 from PIL import Image
 
 import sampling
 
 # In the order of the steps: a script imports only what stands before it.
-ORDER = "metadata download database sampling preprocessing evaluation model train predict".split()
+ORDER = (
+    "progress metadata download database sampling preprocessing evaluation model train predict"
+).split()
 
 
 # What draw.py wrote where the set was made; a machine that draws other movies shows other scores.
@@ -40,7 +42,7 @@ def test_every_module_has_its_place():
 @pytest.mark.parametrize("script", ORDER)
 def test_imports_point_upstream(script):
     assert imports_of(script) <= set(ORDER[: ORDER.index(script)]) - {"train"}
-    if script in ("model", "evaluation", "metadata", "download"):
+    if script in ("model", "evaluation", "metadata", "download", "progress"):
         assert not imports_of(script)
 
 
@@ -113,11 +115,6 @@ def test_the_five_steps_in_order(tmp_path):
     finished = run("predict.py", tmp_path, poster, "none.jpg")
     assert finished.returncode == 0, finished.stderr
     assert poster.name in finished.stdout and "No such file" in finished.stdout
-
-
-def contents(folder):
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def start(step, data, source):

@@ -1,0 +1,248 @@
+"""Broken and hostile input to step 1: each case is a row with its reason, or one line at last."""
+
+import struct
+import zlib
+from io import BytesIO
+from urllib.parse import quote
+
+import pytest
+from conftest import image_bytes
+from PIL import Image
+
+import database
+
+
+def cells(id="m1", genre="Drama", poster="HOST/ok/a.jpg"):
+    """A CSV of one movie; HOST stands for the poster host, OUTSIDE for a file that is not ours."""
+    quoted = ['"' + cell.replace('"', '""') + '"' for cell in (id, genre, poster)]
+    return {"csv": "Id,Genre,Poster\n" + ",".join(quoted) + "\n"}
+
+
+def answer(behaviour, **settings):
+    return cells(poster=f"HOST/{behaviour}/a.jpg") | settings
+
+
+def body(content, **settings):
+    return answer("body") | {"body": content} | settings
+
+
+def in_folder(poster="", id="m1", **settings):
+    return cells(id, poster=poster) | {"poster_base": "FOLDER"} | settings
+
+
+def under_prefix(poster):
+    return cells(poster=poster) | {"poster_base": "HOST/ok"}
+
+
+def csv(text, **settings):
+    return {"csv": text, "poster_base": "HOST/ok"} | settings
+
+
+def redirect(url):
+    return answer(f"to={quote(url, safe='')}")
+
+
+def png(width, height):
+    """A PNG of so many pixels by its header, with next to no data."""
+
+    def chunk(kind, data):
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = zlib.compress(bytes(1000))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
+
+
+def in_format(form):
+    buffer = BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, form)
+    return buffer.getvalue()
+
+
+NO_FILE = ("gone", "the id cannot name a file")
+NO_PATH = ("gone", "the poster path does not name a file")
+NO_IMAGE = ("gone", "no image in")
+NOT_AN_IMAGE = ("gone", "not an image")
+OK = ("ok", "")
+
+CASES = {
+    # ids: each has an image at its URL, and none gets a file
+    "id: parent folder": (cells(id="../../x"), NO_FILE),
+    "id: absolute path": (cells(id="/tmp/x"), NO_FILE),
+    "id: dots": (cells(id=".."), NO_FILE),
+    "id: Windows path": (cells(id="..\\x"), NO_FILE),
+    "id: drive": (cells(id="C:x"), NO_FILE),
+    "id: NUL byte": (cells(id="a\0b"), NO_FILE),
+    "id: newline": (cells(id="a\nb"), NO_FILE),
+    "id: 5,000 characters": (cells(id="x" * 5000), NO_FILE),
+    "id: device": (cells(id="CON"), NO_FILE),
+    "id: device, small": (cells(id="lpt1"), NO_FILE),
+    "id: suffix": (cells(id="a.jpg"), NO_FILE),
+    "id: blank within": (cells(id="a b"), NO_FILE),
+    "id: not ASCII": (cells(id="é"), NO_FILE),
+    "id: digits that are not ASCII": (cells(id="tt١٢٣"), NO_FILE),
+    "id: formula of a spreadsheet": (cells(id="=1+1"), NO_FILE),
+    "id: like a device": (cells(id="console"), OK),
+    "id: none": (cells(id=""), "lists no movies"),
+    # poster cells
+    "poster: none": (cells(poster=""), "neither a URL nor a folder"),
+    "poster: file URL": (under_prefix("file://OUTSIDE"), ("gone", "another scheme than http")),
+    "poster: FILE URL": (under_prefix("FILE://OUTSIDE"), ("gone", "another scheme than http")),
+    "poster: ftp URL": (under_prefix("ftp://h/a.jpg"), ("gone", "another scheme than http")),
+    "poster: data URL": (under_prefix("data:image/gif,x"), ("gone", "another scheme than http")),
+    "poster: script": (under_prefix("javascript:x()"), ("gone", "another scheme than http")),
+    "poster: parent folder": (under_prefix("../../x.jpg"), NO_PATH),
+    "poster: parent folder within": (under_prefix("/a/../../x.jpg"), NO_PATH),
+    "poster: another host": (under_prefix("//h/x.jpg"), NO_PATH),
+    "poster: Windows path": (under_prefix("..\\x.jpg"), NO_PATH),
+    "poster: NUL byte": (under_prefix("a\0.jpg"), NO_PATH),
+    "poster: newline": (under_prefix("a\r\nX: y.jpg"), NO_PATH),
+    "poster: 5,000 characters": (under_prefix("x" * 5000 + ".jpg"), NO_PATH),
+    "poster: subfolder": (under_prefix("/b/c d.jpg"), OK),
+    # URLs
+    "URL: 5,000 characters": (cells(poster="HOST/ok/" + "x" * 5000), ("gone", "too long")),
+    "URL: no host": (cells(poster="http://"), ("gone", "")),
+    "URL: empty label": (cells(poster="http://a..b/x.jpg"), ("gone", "UnicodeError: ")),
+    "URL: long label": (cells(poster=f"http://{'a' * 70}.b/x.jpg"), ("gone", "UnicodeError: ")),
+    "URL: bad bracket": (cells(poster="http://[::1/x.jpg"), ("gone", "ValueError")),
+    "URL: bad port": (cells(poster="http://127.0.0.1:99999/x.jpg"), ("gone", "ValueError")),
+    "URL: nobody listens": (cells(poster="http://127.0.0.1:9/x.jpg"), ("failed", "Connect")),
+    "URL: TLS where there is none": (cells(poster="TLS/ok/a.jpg"), ("failed", "SSL")),
+    "URL: blank within": (cells(poster="HOST/ok/a b.jpg"), OK),
+    "URL: not ASCII": (cells(poster="HOST/ok/é.jpg"), OK),
+    # a folder of images
+    "folder: parent folder": (in_folder("/../outside.jpg"), NO_IMAGE),
+    "folder: absolute path": (in_folder("OUTSIDE"), NO_IMAGE),
+    "folder: file URL": (in_folder("file://OUTSIDE"), NO_IMAGE),
+    "folder: Windows path": (in_folder("..\\outside.jpg"), NO_IMAGE),
+    "folder: NUL byte": (in_folder("a\0.jpg"), NO_IMAGE),
+    "folder: 5,000 characters": (in_folder("x" * 5000), NO_IMAGE),
+    "folder: 250 characters of two bytes": (in_folder("é" * 250), NO_IMAGE),
+    "folder: the folder itself": (in_folder("."), NO_IMAGE),
+    "folder: a folder of that name": (in_folder("folder.jpg"), NO_IMAGE),
+    "folder: id of a parent folder": (in_folder(id="../outside"), NO_FILE),
+    "folder: empty file": (in_folder("empty.jpg"), NOT_AN_IMAGE),
+    "folder: text": (in_folder("text.jpg"), NOT_AN_IMAGE),
+    "folder: cut short": (in_folder("short.jpg"), ("gone", "cut short")),
+    "folder: too many bytes": (in_folder("good.jpg", max_bytes=100), ("gone", "too large")),
+    "folder: good": (in_folder("/good.jpg"), OK),
+    "folder: good, by its id": (in_folder(id="good"), OK),
+    # HTTP answers
+    "HTTP: 204": (answer("204"), ("failed", "HTTP 204")),
+    "HTTP: 304": (answer("304"), ("failed", "HTTP 304")),
+    "HTTP: 403": (answer("403"), ("failed", "HTTP 403")),
+    "HTTP: 404": (answer("404"), ("gone", "HTTP 404")),
+    "HTTP: 408": (answer("408"), ("failed", "HTTP 408")),
+    "HTTP: 410": (answer("410"), ("gone", "HTTP 410")),
+    "HTTP: 451": (answer("451"), ("failed", "HTTP 451")),
+    "HTTP: 500": (answer("500"), ("failed", "HTTP 500")),
+    "HTTP: short": (answer("short"), ("failed", "ClientPayloadError")),
+    "HTTP: truncated": (answer("truncated"), ("failed", "cut short")),
+    "HTTP: a page": (answer("page"), NOT_AN_IMAGE),
+    "HTTP: reset": (answer("reset"), ("failed", "reset")),
+    "HTTP: hang up": (answer("hang_up"), ("failed", "Disconnected")),
+    "HTTP: another protocol": (answer("not_http"), ("failed", "")),
+    "HTTP: header of 100 kB": (answer("long_header"), ("failed", "")),
+    "HTTP: chunks": (answer("chunked"), OK),
+    "HTTP: chunks cut short": (answer("chunked_short"), ("failed", "")),
+    "HTTP: no length": (answer("unsized"), OK),
+    "HTTP: compressed": (answer("gzipped"), OK),
+    "HTTP: without end": (answer("endless", max_bytes=100_000), ("gone", "too large")),
+    "HTTP: too many bytes": (answer("ok", max_bytes=100), ("gone", "too large: over 100 bytes")),
+    "HTTP: silence": (answer("slow"), ("failed", "Timeout")),
+    "HTTP: drip": (answer("drip", time_limit=1), ("failed", "Timeout")),
+    "HTTP: header in drips": (answer("drip_header", time_limit=1), ("failed", "Timeout")),
+    "HTTP: wait an hour": (answer("wait=3600", retries=3), ("failed", "HTTP 429")),
+    "HTTP: wait until 2099": (
+        answer("wait=Wed%2C%2021%20Oct%202099%2007%3A28%3A00%20GMT", retries=3),
+        ("failed", "HTTP 429"),
+    ),
+    "redirect: to an image": (redirect("/ok/b.jpg"), OK),
+    "redirect: to a file": (redirect("file://OUTSIDE"), ("gone", "a redirect to file:")),
+    "redirect: to ftp": (redirect("ftp://h/a.jpg"), ("gone", "a redirect to ftp:")),
+    "redirect: without end": (redirect(""), ("gone", "more than 10 redirects")),
+    "redirect: to no URL": (redirect("http://[::1/a"), ("gone", "ValueError")),
+    # bodies
+    "body: empty": (body(b""), NOT_AN_IMAGE),
+    "body: zeros": (body(bytes(1000)), NOT_AN_IMAGE),
+    "body: first bytes of a JPEG": (body(b"\xff\xd8\xff\xe0" + bytes(1000)), NOT_AN_IMAGE),
+    "body: BMP": (body(in_format("BMP")), NOT_AN_IMAGE),
+    "body: TIFF": (body(in_format("TIFF")), NOT_AN_IMAGE),
+    "body: PDF": (body(in_format("PDF")), NOT_AN_IMAGE),
+    "body: EPS": (body(in_format("EPS")), NOT_AN_IMAGE),
+    "body: SVG": (body(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), NOT_AN_IMAGE),
+    "body: PNG": (body(image_bytes(form="PNG")), OK),
+    "body: WebP": (body(image_bytes(form="WEBP")), OK),
+    "body: GIF": (body(image_bytes(form="GIF")), OK),
+    "body: too many pixels": (body(image_bytes(), max_pixels=500), ("gone", "20 x 30 pixels")),
+    "body: bomb": (body(png(9_900, 9_900)), ("gone", "too large: 9900 x 9900 pixels")),
+    "body: bomb that Pillow refuses": (body(png(50_000, 50_000)), ("gone", "too large")),
+    "body: no pixels": (body(png(0, 0)), NOT_AN_IMAGE),
+    "body: PNG cut short": (
+        body(image_bytes(form="PNG", size=(300, 300))[:-40]),
+        ("failed", "cut"),
+    ),
+    "body: WebP cut short": (body(image_bytes(form="WEBP", size=(300, 300))[:-40]), NOT_AN_IMAGE),
+    # genres, and the CSV as a whole
+    "genre: code": (cells(genre="[__import__('os').abort()]"), OK),
+    "genre: half a character": (cells(genre='["\\ud800"]'), OK),
+    "genre: 5,000 brackets": (cells(genre="[" * 5000), OK),
+    "CSV: empty": (csv(""), "needs a column of genres"),
+    "CSV: blank lines": (csv("\n\n\n"), "needs a column of genres"),
+    "CSV: header only": (csv("Id,Genre,Poster\n"), "lists no movies"),
+    "CSV: no ids": (csv("Title,Genre\nx,Drama\n"), "needs a column of ids"),
+    "CSV: no genres": (csv("Id,Title\n1,x\n"), "needs a column of genres"),
+    "CSV: a picture": (csv(image_bytes().decode("latin-1")), "needs a column of genres"),
+    "CSV: zeros": (csv("\0" * 1000), "needs a column of genres"),
+    "CSV: endless cell": (csv('Id,Genre\na,"' + "x" * 11_000_000), "cannot be read as a CSV"),
+    "CSV: no posters": (csv("Id,Genre\na,Drama\n"), "lists no posters: it has no column"),
+}
+
+
+def test_there_are_enough_cases():
+    assert len(CASES) >= 60
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize(("case", "expected"), CASES.values(), ids=CASES)
+def test_hostile(tmp_path, host, capsys, case, expected):
+    outside, folder = tmp_path / "outside.jpg", tmp_path / "folder"
+    outside.write_bytes(image_bytes((1, 2, 3)))
+    (folder / "folder.jpg").mkdir(parents=True)
+    good = image_bytes()
+    for name, content in {"good": good, "empty": b"", "text": b"text", "short": good[:-99]}.items():
+        (folder / f"{name}.jpg").write_bytes(content)
+    case = dict(case)
+    host.bodies["body"] = case.pop("body", b"")
+    stands_for = {"HOST": host.url, "TLS": host.url.replace("http", "https"), "FOLDER": str(folder)}
+    text, base = case.pop("csv"), case.pop("poster_base", None)
+    for name, value in (stands_for | {"OUTSIDE": str(outside)}).items():
+        text, base = text.replace(name, value), base and base.replace(name, value)
+    (tmp_path / "movies.csv").write_text(text, encoding="utf-8", newline="")
+    before = set(tmp_path.rglob("*"))
+    data = tmp_path / "data"
+    settings = {"timeout": 1, "retries": 0, "workers": 2} | case
+
+    if isinstance(expected, str):
+        with pytest.raises(SystemExit, match=expected) as end:
+            database.main(data, tmp_path / "movies.csv", base, **settings)
+        assert "python database.py" in str(end.value) and "\n" not in str(end.value)
+        assert not data.exists()
+        return
+    status, error = expected
+    try:
+        database.main(data, tmp_path / "movies.csv", base, **settings)
+    except SystemExit as end:
+        assert status != "ok" and "python database.py" in str(end.code)
+    posters = database.read_posters(data)
+    assert len(posters) == 1
+    assert posters["status"][0] == status
+    assert error in posters["error"][0] and (status == "ok") == (posters["error"][0] == "")
+    written = set(tmp_path.rglob("*")) - before
+    kept = {data / "posters" / f"{posters['id'][0]}.jpg"} if status == "ok" else set()
+    assert written == {data, data / "posters", data / "posters.csv"} | kept
+    if status == "ok" and host.bodies["body"]:
+        assert kept.pop().read_bytes() == host.bodies["body"]
