@@ -91,7 +91,7 @@ def check_settings(limit, workers, limits):
 
 # --- where the posters are ------------------------------------------------------------------------
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
+SUFFIXES = [".jpg", ".jpeg", ".png", ".webp", ".gif"]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Source:
     """Where the posters of so many movies are: in a folder, or under URLs and this prefix."""
 
     movies: int
-    folder: Path | None = None
+    folder: str | None = None
     prefix: str = ""
 
 
@@ -109,7 +109,7 @@ def find_source(movies, poster_base):
     A folder that holds none of the movies gives way to the URLs in the CSV.
     """
     base = str(poster_base or "")
-    folder = Path(base) if base and Path(base).is_dir() else None
+    folder = Path(base).as_posix() if base and Path(base).is_dir() else None
     count, has_urls, is_used = 0, False, False
     for movie in movies:
         count += 1
@@ -167,12 +167,14 @@ def locate(movie, source):
 
 def find_image(folder, movie):
     """The path of the image that the CSV names or that is named by the id, or an empty string."""
-    listed = movie["poster"].removeprefix("/")
-    names = [listed]
-    for stem in dict.fromkeys((movie["id"], *movie["names"])):
+    names = [movie["poster"].removeprefix("/")]
+    for stem in filter(None, dict.fromkeys((movie["id"], *movie["names"]))):
         names += [stem + suffix for lower in SUFFIXES for suffix in (lower, lower.upper())]
-    paths = (folder / name for name in names if is_file_name(name))
-    return next((path.as_posix() for path in paths if path.is_file()), "")
+    for name in names:
+        path = f"{folder}/{name}"
+        if is_file_name(name) and os.path.isfile(path):
+            return path
+    return ""
 
 
 def is_file_name(name):
@@ -255,16 +257,13 @@ class Ledger:
         self.writer.writeheader()
         self.journal, self.progress = journal, progress
         self.journal.write("\n")  # a killed run may have left half a line
-        self.waiting, self.written, self.known = {}, 0, 0
+        self.waiting, self.written = {}, 0
         self.counts, self.reasons = Counter(ok=0, gone=0, failed=0), Counter()
 
     def enter(self, number, row, is_known):
         self.counts[row["status"]] += 1
         self.reasons[row["error"].split(": ")[0]] += 1
-        if is_known:
-            self.known += 1
-            self.progress.initial = self.known  # leaves them out of the posters per second
-        elif row["status"] != "failed":
+        if row["status"] != "failed" and not is_known:
             settled = {key: row[key] for key in ("id", "url", "status", "error")}
             self.journal.write(json.dumps(settled) + "\n")
             self.journal.flush()
@@ -331,15 +330,15 @@ def read_settled(data_dir):
 
 def settle(row, known, data_dir):
     """Fill in the status of a row whose poster needs no asking. Returns the row."""
-    if not row["status"]:
-        status, error = known.get(hash((row["id"], row["url"])), ("", ""))
+    outcome = known.get(hash((row["id"], row["url"])))
+    if outcome and not row["status"]:
         copy = poster_path(data_dir, row["id"])
         if is_url(row["url"]):
-            is_settled = status == "gone" or (status == "ok" and copy.is_file())
+            is_settled = outcome[0] == "gone" or copy.is_file()
         else:  # a file may have been replaced since
-            is_settled = status == "ok" and is_up_to_date(copy, Path(row["url"]))
+            is_settled = outcome[0] == "ok" and is_up_to_date(copy, Path(row["url"]))
         if is_settled:
-            row["status"], row["error"] = status, error
+            row["status"], row["error"] = outcome
     return row
 
 

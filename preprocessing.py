@@ -24,9 +24,9 @@ import numpy as np
 import pandas as pd
 from numpy.lib.format import open_memmap
 from PIL import Image, ImageOps
-from tqdm import tqdm
 
 from database import poster_path, replacing, write_csv
+from progress import show_progress
 from sampling import encode_genres, read_samples
 
 # --- settings -------------------------------------------------------------------------------------
@@ -126,10 +126,13 @@ def write_images(ids, data_dir, image_height, image_width, workers):
     context = multiprocessing.get_context("spawn")
     with replacing(store / "images.npy") as part:
         images = open_memmap(part, "w+", np.uint8, (len(paths), image_height, image_width, 3))
-        with ProcessPoolExecutor(workers or min(os.cpu_count(), 61), context) as pool:
+        with (
+            ProcessPoolExecutor(workers or min(os.cpu_count(), 61), context) as pool,
+            show_progress(len(paths), "poster") as progress,
+        ):
             results = pool.map(decode, paths, chunksize=32)
-            progress = tqdm(results, total=len(paths), desc="posters", unit="poster")
-            for movie, (pixels, error) in zip(ids, progress, strict=True):
+            for movie, (pixels, error) in zip(ids, results, strict=True):
+                progress.update()
                 if error:
                     errors.append({"id": movie, "error": error})
                 else:

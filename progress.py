@@ -13,7 +13,7 @@ def show_progress(total, what):
         what: one of them, in words: "poster".
     """
     if sys.stderr.isatty():
-        return tqdm(total=total, desc=f"{what}s", unit=what, smoothing=0, miniters=0)
+        return tqdm(total=total, desc=f"{what}s", unit=what, miniters=0)
     return ProgressLines(total, what)
 
 
@@ -28,7 +28,7 @@ class ProgressLines(tqdm):
         state = self.format_dict
         if msg is not None or not state["elapsed"]:
             return  # tqdm clears its bar with an empty message
-        rate = (state["n"] - state["initial"]) / state["elapsed"]
+        rate = state["rate"] or state["n"] / state["elapsed"]  # smoothed, once there were two lines
         counts = f" ({state['postfix']})" if state["postfix"] else ""
         left = self.format_interval((state["total"] - state["n"]) / rate) if rate else "?"
         print(
