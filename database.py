@@ -356,9 +356,11 @@ def locking(data_dir):
     path = data_dir / "posters.lock"
     try:
         with FileLock(path, blocking=False):
-            yield
-            with suppress(OSError):  # Windows keeps a file that is open
-                path.unlink()
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # Windows keeps a file that is open
+                    path.unlink()
     except Timeout:
         sys.exit(f"Another run is downloading to {data_dir}. When it has ended, run this one again")
 

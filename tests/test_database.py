@@ -380,6 +380,8 @@ def test_ctrl_c_stops_within_two_seconds_and_says_how_to_go_on(tmp_path, host):
     assert time.monotonic() - pressed < 2
     assert process.returncode == 130
     assert error.strip() == "Stopped. To go on from here, run: python database.py"
+    left = {path.name for path in (tmp_path / "data").iterdir()}
+    assert left == {"posters", "posters.journal.jsonl"}
 
     host.asked.clear()
     posters, _ = run(tmp_path, urls, timeout=10)

@@ -105,8 +105,8 @@ CASES = {
     # URLs
     "URL: 5,000 characters": (cells(poster="HOST/ok/" + "x" * 5000), ("gone", "too long")),
     "URL: no host": (cells(poster="http://"), ("gone", "")),
-    "URL: empty label": (cells(poster="http://a..b/x.jpg"), ("gone", "UnicodeError: ")),
-    "URL: long label": (cells(poster=f"http://{'a' * 70}.b/x.jpg"), ("gone", "UnicodeError: ")),
+    "URL: empty label": (cells(poster="http://a..b/x.jpg"), ("gone", "label")),
+    "URL: long label": (cells(poster=f"http://{'a' * 70}.b/x.jpg"), ("gone", "label")),
     "URL: bad bracket": (cells(poster="http://[::1/x.jpg"), ("gone", "ValueError")),
     "URL: bad port": (cells(poster="http://127.0.0.1:99999/x.jpg"), ("gone", "ValueError")),
     "URL: nobody listens": (cells(poster="http://127.0.0.1:9/x.jpg"), ("failed", "Connect")),
