@@ -20,7 +20,7 @@ data/store/store.json: data/samples.csv preprocessing.py
 data/samples.csv: data/posters.csv sampling.py
 	$(BIN)/python sampling.py
 
-data/posters.csv: data/sample/movies_metadata.csv database.py metadata.py download.py progress.py
+data/posters.csv: data/sample/movies_metadata.csv database.py metadata.py download.py ledger.py
 	$(BIN)/python database.py || { touch -c -t 197001010000 $@; exit 1; }
 
 data/sample/movies_metadata.csv: data/sample/draw.py | .venv/demo

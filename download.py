@@ -10,10 +10,13 @@ import ssl
 import threading
 import time
 import warnings
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import defaultdict
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.request import getproxies
@@ -25,11 +28,9 @@ from yarl import URL
 
 MAX_REDIRECTS = 10
 MAX_PAUSE = 8  # seconds between two attempts, where the host does not ask for more
-SMALL = 1_000_000  # pixels that are decoded in a few milliseconds
 HOPELESS = 20  # images in a row that got no connection, after which a host is left alone
-
-# `find_fault` counts the pixels itself, before it decodes any.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+SMALL = 300_000  # pixels that are decoded in a few milliseconds
+MAX_SCANS = 100  # of a JPEG; a progressive one has ten, each costs as much as the whole image
 
 
 def is_url(text):
@@ -57,10 +58,8 @@ class Limits:
 
 @dataclass
 class Host:
-    """What a run has learnt of a host."""
+    """What a run has learnt of a port of a host."""
 
-    is_local: bool
-    next_turn: float = 0  # the time.monotonic() at which it may be asked again
     has_answered: bool = False
     unconnected: int = 0  # images in a row that got no connection
 
@@ -83,8 +82,11 @@ class Downloader:
     def __init__(self, workers, limits):
         self.limits = limits
         self.slots = asyncio.Semaphore(workers)
-        self.hosts = {}
-        self.pool = ThreadPoolExecutor(os.cpu_count())
+        self.processors = asyncio.Semaphore(os.cpu_count() or 1)
+        self.hosts = defaultdict(Host)  # under (host, port)
+        self.turns = defaultdict(float)  # when each host may be asked again
+        # `find_fault` counts the pixels itself, before it decodes any.
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
     async def __aenter__(self):
         certificates = ssl.create_default_context()
@@ -104,7 +106,6 @@ class Downloader:
 
     async def __aexit__(self, *exception):
         await self.session.close()
-        self.pool.shutdown(cancel_futures=True)
 
     async def fetch(self, url, save):
         """Fetch an image, with retries, and hand its bytes to `save`.
@@ -119,11 +120,12 @@ class Downloader:
             (status, error): status `ok`; `gone` where asking again is useless; or `failed`.
         """
         if not is_url(url):
-            async with self.slots:
-                answer = await self.in_thread(copy_file, url, save, self.limits)
+            async with self.slots, self.processors:
+                answer = await in_daemon_thread(copy_file, url, save, self.limits)
             return answer.status, answer.error
         try:
-            host = self.host(URL(url))
+            address = URL(url)
+            host = self.hosts[address.host, address.port]
         except ValueError as error:
             return "gone", describe(error)
         spent = 0.0
@@ -131,9 +133,9 @@ class Downloader:
             if host.unconnected >= HOPELESS:
                 return "failed", f"not asked: no connection to its host, {HOPELESS} times in a row"
             async with self.slots:
-                await self.wait_for_turn(host)
+                await self.wait_for_turn(address.host)
                 start = time.monotonic()
-                answer = await self.ask(url, self.limits.time_limit - spent)
+                answer = await self.ask(address, self.limits.time_limit - spent)
                 spent += time.monotonic() - start
             if answer.body is not None:
                 await asyncio.sleep(0)  # the next request goes out before this body is checked
@@ -151,29 +153,42 @@ class Downloader:
             spent += pause
             await asyncio.sleep(pause)
 
-    def host(self, url):
-        return self.hosts.setdefault(url.host or "", Host(is_loopback(url.host or "")))
-
     async def wait_for_turn(self, host):
-        """Wait until the rate limit lets this host be asked."""
-        if self.limits.rate_limit and not host.is_local:
+        """Wait until the rate limit lets this host be asked; `host` is None in a URL without."""
+        if self.limits.rate_limit and not is_loopback(host or ""):
             now = time.monotonic()
-            turn = max(now, host.next_turn)
-            host.next_turn = turn + 1 / self.limits.rate_limit
+            turn = max(now, self.turns[host])
+            self.turns[host] = turn + 1 / self.limits.rate_limit
             await asyncio.sleep(turn - now)
 
     async def ask(self, url, seconds):
         """Ask once for an image, within so many seconds. Returns an `Answer`."""
-        timeout = self.limits.timeout
-        timeout = aiohttp.ClientTimeout(seconds, timeout, timeout, timeout)
         try:
-            return await self.follow(URL(url), timeout)
+            return await self.follow(url, time.monotonic() + seconds)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             return Answer("failed", describe(error), may_change=True, is_connected=False)
         except ValueError as error:  # not a URL; aiohttp.InvalidURL is one of these
             return Answer("gone", describe(error))
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             return Answer("failed", describe(error), may_change=True)
+
+    async def follow(self, url, end):
+        """The answer at the end of the redirects; to http(s) only, each in its host's turn."""
+        timeout = self.limits.timeout
+        for _ in range(MAX_REDIRECTS + 1):
+            left = max(end - time.monotonic(), 0.001)  # 0 would be no limit
+            async with self.session.get(
+                url,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(left, timeout, timeout, timeout),
+            ) as response:
+                if response.status not in (301, 302, 303, 307, 308):
+                    return await read(response, self.limits.max_bytes)
+                url = response.url.join(URL(response.headers.get("Location", "")))
+            if not is_url(str(url)):
+                return Answer("gone", f"a redirect to {url.scheme}:")
+            await self.wait_for_turn(url.host)
+        return Answer("gone", f"more than {MAX_REDIRECTS} redirects")
 
     async def keep(self, body, save):
         """Check and save a body: at once, or in a thread if it is so large as to hold up others.
@@ -183,43 +198,35 @@ class Downloader:
         most = self.limits.max_pixels
         answer = check_and_save(body, save, min(most, SMALL))
         if answer.error.startswith("too large") and most > SMALL:
-            answer = await self.in_thread(check_and_save, body, save, most)
+            async with self.processors:
+                answer = await in_daemon_thread(check_and_save, body, save, most)
         return answer
 
-    async def follow(self, url, timeout):
-        """The answer at the end of the redirects; to http(s) only, each in its host's turn."""
-        for _ in range(MAX_REDIRECTS + 1):
-            async with self.session.get(url, allow_redirects=False, timeout=timeout) as response:
-                if response.status not in (301, 302, 303, 307, 308):
-                    return await read(response, self.limits.max_bytes)
-                url = response.url.join(URL(response.headers.get("Location", "")))
-            if not is_url(str(url)):
-                return Answer("gone", f"a redirect to {url.scheme}:")
-            await self.wait_for_turn(self.host(url))
-        return Answer("gone", f"more than {MAX_REDIRECTS} redirects")
 
-    def in_thread(self, function, *arguments):
-        return asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)
+async def in_daemon_thread(function, *arguments):
+    """Run a function in a thread that neither asyncio nor the interpreter waits for.
+
+    Without a network it takes half a minute to look up a name, and a large image takes seconds to
+    decode; neither can be interrupted when the user presses Ctrl-C.
+    """
+    future = Future()
+
+    def work():
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(function(*arguments))
+            except BaseException as error:
+                future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return await asyncio.wrap_future(future)
 
 
 class Resolver(aiohttp.abc.AbstractResolver):
-    """Looks names up in daemon threads.
-
-    A look-up cannot be interrupted, and without a network it takes half a minute: neither asyncio
-    nor the interpreter should wait for it when the user presses Ctrl-C.
-    """
+    """Looks names up as aiohttp does, but in daemon threads."""
 
     async def resolve(self, host, port=0, family=socket.AF_UNSPEC):
-        found = Future()
-
-        def look_up():
-            if found.set_running_or_notify_cancel():
-                try:
-                    found.set_result(socket.getaddrinfo(host, port, family, socket.SOCK_STREAM))
-                except Exception as error:
-                    found.set_exception(error)
-
-        threading.Thread(target=look_up, daemon=True).start()
+        found = await in_daemon_thread(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
         return [
             {
                 "hostname": host,
@@ -229,7 +236,7 @@ class Resolver(aiohttp.abc.AbstractResolver):
                 "proto": protocol,
                 "flags": socket.AI_NUMERICHOST,
             }
-            for family, _, protocol, _, address in await asyncio.wrap_future(found)
+            for family, _, protocol, _, address in found
         ]
 
     async def close(self):
@@ -239,6 +246,9 @@ class Resolver(aiohttp.abc.AbstractResolver):
 async def read(response, max_bytes):
     """The `Answer` that a response is, with its body where that may be an image."""
     status, error = response.status, f"HTTP {response.status}"
+    if status != 200 and 0 < (response.content_length or 0) <= 65536:
+        with suppress(aiohttp.ClientError, asyncio.TimeoutError):
+            await response.read()  # the connection is of use again after its page only
     if status in (404, 410):
         return Answer("gone", error)
     if status in (408, 429) or status >= 500:
@@ -270,6 +280,7 @@ def retry_after(value):
     return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())
 
 
+@lru_cache
 def is_loopback(host):
     """Whether a host name or address is this machine itself."""
     try:
@@ -314,6 +325,8 @@ def find_fault(body, max_pixels):
         with Image.open(io.BytesIO(body), formats=("JPEG", "PNG", "WEBP", "GIF")) as image:
             if image.width * image.height > max_pixels:
                 return f"too large: {image.width} x {image.height} pixels"
+            if image.format in ("JPEG", "MPO") and body.count(b"\xff\xda") > MAX_SCANS:
+                return f"not an image: over {MAX_SCANS} scans"
             image.draft("RGB", (1, 1))  # reads every byte of a JPEG, computes 1 pixel in 64
             image.load()
     except Image.DecompressionBombError:

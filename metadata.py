@@ -10,12 +10,13 @@ import ast
 import csv
 import json
 import re
-import sys
 from collections import Counter
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 
-AGAIN = "Check METADATA_CSV in database.py, then run: python database.py"
+
+class MetadataError(Exception):
+    """Why a CSV is of no use, in a few words."""
 
 
 class Movies:
@@ -33,7 +34,7 @@ class Movies:
         rows: the rows that the last iteration read.
         dropped: of these, those that are no movie: a Counter {reason: rows}.
 
-    Exits with one line where the file is missing, empty, or lacks a column of ids or of genres.
+    Raises a MetadataError where the file is missing or lacks a column of ids or of genres.
     """
 
     def __init__(self, path, limit=None):
@@ -44,11 +45,11 @@ class Movies:
         for place, name in enumerate(header):
             self.columns.setdefault(name.strip().lower(), place)
         if not {"genres", "genre"} & set(self.columns):
-            sys.exit(f"{path} needs a column of genres (genres or Genre). {AGAIN}")
+            raise MetadataError(f"{path} needs a column of genres (genres or Genre)")
         if not {"imdb_id", "imdbid", "id"} & set(self.columns):
-            sys.exit(f"{path} needs a column of ids (imdb_id, imdbId or id). {AGAIN}")
+            raise MetadataError(f"{path} needs a column of ids (imdb_id, imdbId or id)")
         self.has_posters = bool({"poster_path", "poster"} & set(self.columns))
-        self.is_tmdb = bool({"poster_path", "production_companies"} & set(self.columns))
+        self.is_tmdb = bool({"poster_path", "production_companies", "adult"} & set(self.columns))
 
     def __iter__(self):
         self.rows, self.dropped = 0, Counter()
@@ -75,11 +76,12 @@ class Movies:
 
     def movie(self, row):
         names = self.cell(row, "imdb_id", "imdbid"), self.cell(row, "id")
+        poster = self.cell(row, "poster_path", "poster")
         return {
             "id": movie_id(*names, self.is_tmdb),
             "title": self.cell(row, "title", "original_title"),
             "genres": join_genres(self.cell(row, "genres", "genre")),
-            "poster": self.cell(row, "poster_path", "poster"),
+            "poster": "" if poster.lower() in ("n/a", "nan", "none", "null") else poster,
             "names": names,
         }
 
@@ -88,7 +90,7 @@ class Movies:
         for name in names:
             place = self.columns.get(name, len(row))
             if place < len(row) and row[place].strip():
-                return decode(row[place].strip())
+                return " ".join(decode(row[place]).split())
         return ""
 
     def is_shifted(self, row, movie):
@@ -98,8 +100,9 @@ class Movies:
         """
         if not self.is_tmdb:
             return False
-        is_adult = self.cell(row, "adult").lower() in ("", "false", "true", "0", "1")
-        return not is_adult or (not movie["id"] and movie["names"][1] != "")
+        adult = self.cell(row, "adult")  # False, or FALSE, FALSCH, FAUX
+        is_text = " " in adult or len(adult) > 10
+        return is_text or (not movie["id"] and movie["names"][1] != "")
 
     def summary(self):
         """What the last iteration read and dropped, and why, as one line."""
@@ -117,24 +120,24 @@ def read_rows(path):
     Bytes that are not UTF-8 are kept as lone surrogates, for `decode`: a spreadsheet that saves
     cp1252 says so nowhere, and one wrong byte should not spoil the other 45,000 rows.
     """
-    csv.field_size_limit(10_000_000)  # characters; the default is below the longest overviews
+    csv.field_size_limit(1_000_000)  # characters; a longer cell is a quote that does not end
     try:
         with open(path, "rb") as file:
             is_utf16 = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
         encoding = "utf-16" if is_utf16 else "utf-8-sig"
         with open(path, encoding=encoding, errors="surrogateescape", newline="") as file:
-            header = file.readline(100_000)
-            delimiter = max(",;\t", key=header.count)
-            file.seek(0)
             lines = (line.replace("\0", "\ufffd") for line in file)  # Python 3.10 refuses NUL
-            yield from filter(None, csv.reader(lines, delimiter=delimiter))
+            header = next((line for line in lines if line.strip()), "")
+            delimiter = max(",;\t", key=header.count)
+            if header.lower().startswith("sep="):  # Excel's, for itself
+                delimiter, header = header[4:5], ""
+            yield from filter(None, csv.reader(chain([header], lines), delimiter=delimiter))
     except FileNotFoundError:
-        sys.exit(
-            f"{path} is missing. {AGAIN} "
-            "(or draw the demonstration set: python data/sample/draw.py)"
-        )
-    except (OSError, csv.Error, UnicodeError) as error:
-        sys.exit(f"{path} cannot be read as a CSV ({error}). {AGAIN}")
+        raise MetadataError(
+            f"{path} is missing (the demonstration set is drawn by: python data/sample/draw.py)"
+        ) from None
+    except (OSError, csv.Error, ValueError, TypeError) as error:
+        raise MetadataError(f"{path} cannot be read as a CSV ({error})") from None
 
 
 def decode(cell):
@@ -156,8 +159,8 @@ def movie_id(imdb, other, is_tmdb):
     Empty where neither is usable. A TMDb id is a number: in the shifted rows of Kaggle's
     movies_metadata.csv a date stands in its place.
     """
-    for cell in (imdb, other if other.startswith("tt") else ""):
-        match = re.fullmatch(r"(?:tt)?0*([1-9]\d*)(?:\.0)?", cell, re.ASCII)
+    for cell in (imdb, other if other[:2].lower() == "tt" else ""):
+        match = re.fullmatch(r"(?:tt)?0*([1-9]\d*)(?:\.0)?", cell, re.ASCII | re.IGNORECASE)
         if match:
             return f"tt{match[1]:0>7}"
     if not is_tmdb:
@@ -174,14 +177,14 @@ def join_genres(cell):
 def parse_genres(cell):
     """The genre names in one cell, each once.
 
-    A cell is `A|B`, `A, B`, or a list of names or of {'name': ...} in Python or JSON. A list is
-    read as JSON or with `ast.literal_eval`, never evaluated; one that is neither has no genres.
+    A cell is `A|B`, `A, B`, `A; B`, or a list of names or of {'name': ...} in Python or JSON. A
+    list is read as JSON or with `ast.literal_eval`, never evaluated; one that is neither has none.
     """
-    if cell.startswith("["):
+    if cell.startswith(("[", "(", "{")):
         entries = parse_list(cell)
         names = [entry.get("name") if isinstance(entry, dict) else entry for entry in entries]
     else:
-        names = cell.split("|" if "|" in cell else ",")
+        names = cell.split(next((sign for sign in "|;" if sign in cell), ","))
     # JSON and Python can spell half a character, which no file can hold.
     names = [name.encode("utf-8", "replace").decode() for name in names if isinstance(name, str)]
     names = [" ".join(name.replace("|", " ").split()) for name in names]
@@ -191,7 +194,8 @@ def parse_genres(cell):
 def parse_list(cell):
     for parse in (json.loads, ast.literal_eval):
         try:
-            return list(parse(cell))
+            entries = parse(cell)
+            return [entries] if isinstance(entries, dict) else list(entries)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
     return []

@@ -18,8 +18,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from database import list_images, replacing, write_csv
+from database import list_images
 from evaluation import SCORES, Thresholds, choose_thresholds, compare_with_prior, estimate_prior
+from ledger import replacing, write_csv
 from model import open_model, predict_probabilities
 from preprocessing import file_sha256, open_store, try_decode, write_json
 

@@ -25,7 +25,7 @@ import pandas as pd
 from numpy.lib.format import open_memmap
 from PIL import Image, ImageOps
 
-from database import poster_path, replacing, write_csv
+from ledger import poster_path, replacing, write_csv
 from progress import show_progress
 from sampling import encode_genres, read_samples
 

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
 
-from database import read_posters, write_csv
+from ledger import read_posters, write_csv
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that database.py wrote

@@ -23,8 +23,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from database import replacing, write_csv
 from evaluation import SCORES, choose_thresholds, estimate_prior, score
+from ledger import replacing, write_csv
 from model import build_model, discard_model, predict_probabilities, save_model
 from preprocessing import open_store
 

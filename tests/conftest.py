@@ -29,10 +29,17 @@ def load_draw():
     return module
 
 
-def image_bytes(colour=(200, 30, 30), size=(20, 30), mode="RGB", form="JPEG"):
+def image_bytes(colour=(200, 30, 30), size=(20, 30), mode="RGB", form="JPEG", **options):
     buffer = io.BytesIO()
-    Image.new("RGB", size, colour).convert(mode).save(buffer, form)
+    Image.new("RGB", size, colour).convert(mode).save(buffer, form, **options)
     return buffer.getvalue()
+
+
+def progressive(size, more_scans):
+    """A square JPEG of ten scans and as many more, each of which costs as much as a whole image."""
+    content = image_bytes((0, 0, 0), (size, size), progressive=True)
+    last = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + last * more_scans + content[-2:]
 
 
 class Host(BaseHTTPRequestHandler):
@@ -49,6 +56,7 @@ class Host(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
+        self.server.connections.add(self.client_address)
         behaviour = self.path.split("/")[1]
         self.server.asked[self.path] += 1
         if behaviour.endswith("-once"):
@@ -63,8 +71,10 @@ class Host(BaseHTTPRequestHandler):
             self.answer(b"", 429, {"Retry-After": unquote(behaviour.removeprefix("wait="))})
         elif behaviour.startswith("to="):  # a redirect
             self.answer(b"", 302, {"Location": unquote(behaviour.removeprefix("to="))})
+        elif behaviour == "no-such-page":
+            self.answer(b"<html>" + bytes(3000), 404)
         else:
-            getattr(self, behaviour.replace("-", "_"))(image_bytes())
+            getattr(self, behaviour)(image_bytes())
 
     def answer(self, body, status=200, headers=None):
         self.send_response(status)
@@ -119,6 +129,10 @@ class Host(BaseHTTPRequestHandler):
         time.sleep(2)
         self.answer(body)
 
+    def slow_redirect(self, body):
+        time.sleep(0.4)
+        self.answer(b"", 302, {"Location": ""})
+
     def drip(self, body):
         """A byte every 0.1 s: each comes in time, the whole does not."""
         self.send_response(200)
@@ -157,18 +171,24 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
+    def __init__(self, address):
+        super().__init__(address, Host)
+        self.asked, self.bodies, self.connections = Counter(), {}, set()
+
     def handle_error(self, request, client_address):
         pass  # clients that hang up are part of the tests
 
 
 @pytest.fixture
 def host():
-    """A running host: `url` to put before paths; `asked`, how often each path was; `bodies`."""
-    server = Server(("127.0.0.1", 0), Host)
-    server.asked, server.bodies = Counter(), {}
+    """A running host: `url` to put before paths; `asked`, how often each was; `bodies`, to answer
+    with; `connections`, by the addresses of their clients."""
+    server = Server(("127.0.0.1", 0))
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"
-    yield SimpleNamespace(url=url, asked=server.asked, bodies=server.bodies)
+    yield SimpleNamespace(
+        url=url, asked=server.asked, bodies=server.bodies, connections=server.connections
+    )
     server.shutdown()
     server.server_close()
 

@@ -6,10 +6,11 @@ from io import BytesIO
 from urllib.parse import quote
 
 import pytest
-from conftest import image_bytes
+from conftest import image_bytes, progressive
 from PIL import Image
 
 import database
+import ledger
 
 
 def cells(id="m1", genre="Drama", poster="HOST/ok/a.jpg"):
@@ -89,6 +90,7 @@ CASES = {
     "id: none": (cells(id=""), "lists no movies"),
     # poster cells
     "poster: none": (cells(poster=""), "neither a URL nor a folder"),
+    "poster: N/A": (under_prefix("N/A"), ("gone", "no poster listed")),
     "poster: file URL": (under_prefix("file://OUTSIDE"), ("gone", "another scheme than http")),
     "poster: FILE URL": (under_prefix("FILE://OUTSIDE"), ("gone", "another scheme than http")),
     "poster: ftp URL": (under_prefix("ftp://h/a.jpg"), ("gone", "another scheme than http")),
@@ -104,7 +106,7 @@ CASES = {
     "poster: subfolder": (under_prefix("/b/c d.jpg"), OK),
     # URLs
     "URL: 5,000 characters": (cells(poster="HOST/ok/" + "x" * 5000), ("gone", "too long")),
-    "URL: no host": (cells(poster="http://"), ("gone", "")),
+    "URL: no host": (cells(poster="http://"), ("gone", "InvalidUrl")),
     "URL: empty label": (cells(poster="http://a..b/x.jpg"), ("gone", "label")),
     "URL: long label": (cells(poster=f"http://{'a' * 70}.b/x.jpg"), ("gone", "label")),
     "URL: bad bracket": (cells(poster="http://[::1/x.jpg"), ("gone", "ValueError")),
@@ -144,10 +146,10 @@ CASES = {
     "HTTP: a page": (answer("page"), NOT_AN_IMAGE),
     "HTTP: reset": (answer("reset"), ("failed", "reset")),
     "HTTP: hang up": (answer("hang_up"), ("failed", "Disconnected")),
-    "HTTP: another protocol": (answer("not_http"), ("failed", "")),
-    "HTTP: header of 100 kB": (answer("long_header"), ("failed", "")),
+    "HTTP: another protocol": (answer("not_http"), ("failed", "Bad status line")),
+    "HTTP: header of 100 kB": (answer("long_header"), ("failed", "more than 8190 bytes")),
     "HTTP: chunks": (answer("chunked"), OK),
-    "HTTP: chunks cut short": (answer("chunked_short"), ("failed", "")),
+    "HTTP: chunks cut short": (answer("chunked_short"), ("failed", "not completed")),
     "HTTP: no length": (answer("unsized"), OK),
     "HTTP: compressed": (answer("gzipped"), OK),
     "HTTP: without end": (answer("endless", max_bytes=100_000), ("gone", "too large")),
@@ -163,6 +165,10 @@ CASES = {
     "redirect: to an image": (redirect("/ok/b.jpg"), OK),
     "redirect: to a file": (redirect("file://OUTSIDE"), ("gone", "a redirect to file:")),
     "redirect: to ftp": (redirect("ftp://h/a.jpg"), ("gone", "a redirect to ftp:")),
+    "redirect: slow without end": (
+        answer("slow_redirect", time_limit=1),
+        ("failed", "TimeoutError"),
+    ),
     "redirect: without end": (redirect(""), ("gone", "more than 10 redirects")),
     "redirect: to no URL": (redirect("http://[::1/a"), ("gone", "ValueError")),
     # bodies
@@ -180,6 +186,11 @@ CASES = {
     "body: too many pixels": (body(image_bytes(), max_pixels=500), ("gone", "20 x 30 pixels")),
     "body: bomb": (body(png(9_900, 9_900)), ("gone", "too large: 9900 x 9900 pixels")),
     "body: bomb that Pillow refuses": (body(png(50_000, 50_000)), ("gone", "too large")),
+    "body: 20,000 scans": (
+        body(progressive(999, 20_000)),
+        ("gone", "not an image: over 100 scans"),
+    ),
+    "body: ten scans": (body(progressive(999, 0)), OK),
     "body: no pixels": (body(png(0, 0)), NOT_AN_IMAGE),
     "body: PNG cut short": (
         body(image_bytes(form="PNG", size=(300, 300))[:-40]),
@@ -198,6 +209,10 @@ CASES = {
     "CSV: a picture": (csv(image_bytes().decode("latin-1")), "needs a column of genres"),
     "CSV: zeros": (csv("\0" * 1000), "needs a column of genres"),
     "CSV: endless cell": (csv('Id,Genre\na,"' + "x" * 11_000_000), "cannot be read as a CSV"),
+    "CSV: a quote that does not end": (
+        csv('Id,Genre\na,"Drama\n' + "b,Drama\n" * 200_000),
+        "cannot be read as a CSV",
+    ),
     "CSV: no posters": (csv("Id,Genre\na,Drama\n"), "lists no posters: it has no column"),
 }
 
@@ -237,7 +252,7 @@ def test_hostile(tmp_path, host, capsys, case, expected):
         database.main(data, tmp_path / "movies.csv", base, **settings)
     except SystemExit as end:
         assert status != "ok" and "python database.py" in str(end.code)
-    posters = database.read_posters(data)
+    posters = ledger.read_posters(data)
     assert len(posters) == 1
     assert posters["status"][0] == status
     assert error in posters["error"][0] and (status == "ok") == (posters["error"][0] == "")

@@ -18,6 +18,10 @@ from metadata import Movies
         ("Drama|Drama", ["Drama"]),
         ("N/A", []),
         ("Drama|N/A", ["Drama"]),
+        ("Drama; War", ["Drama", "War"]),
+        ("('Drama', 'War')", ["Drama", "War"]),
+        ("{'id': 18, 'name': 'Drama'}", ["Drama"]),
+        ("(no genres listed)", []),
         ("", []),
         ("[]", []),
         ("[1, None, {}]", []),
@@ -63,7 +67,7 @@ def test_kaggle(tmp_path, saved_by):
         with open(path, encoding="utf-8", newline="") as file:
             rows = list(csv.reader(file))
         for row in rows[1:]:
-            row[0] = row[0].replace("False", "FALSE")
+            row[0] = row[0].replace("False", "FALSCH" if "European" in saved_by else "FALSE")
         encoding = "utf-16" if saved_by == "utf-16" else "utf-8-sig"
         with open(path, "w", encoding=encoding, newline="") as file:
             csv.writer(file, delimiter=";" if "European" in saved_by else ",").writerows(rows)
@@ -151,6 +155,17 @@ def test_rows_of_another_length(tmp_path):
         ("m4", ""),
     ]
     assert dict(movies.dropped) == {"with more cells than there are columns": 1}
+
+
+def test_a_line_break_within_a_cell_is_a_blank(tmp_path):
+    """Also one that csv.writer would not quote."""
+    movies = list(Movies(write(tmp_path, 'Id,Genre,Title\na,Drama,"A\rB"\nb,Drama,"A\r\n\nB"\n')))
+    assert [movie["title"] for movie in movies] == ["A B", "A B"]
+
+
+def test_excel_names_the_separator(tmp_path):
+    movies = list(Movies(write(tmp_path, "\ufeffsep=;\r\nId;Genre\r\nTT12;Drama, War\r\n")))
+    assert [(movie["id"], movie["genres"]) for movie in movies] == [("tt0000012", "Drama|War")]
 
 
 def test_ids_that_differ_only_in_case_are_one(tmp_path):

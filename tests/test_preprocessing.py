@@ -7,7 +7,7 @@ from conftest import image_bytes
 from PIL import Image
 
 import preprocessing
-from database import poster_path, write_csv
+from ledger import poster_path, write_csv
 
 SAMPLES = [
     ("a", "Drama", "train", 3, (250, 10, 10)),

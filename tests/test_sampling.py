@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 import sampling
-from database import write_csv
+from ledger import write_csv
 
 
 def write_posters(data_dir, genres, status="ok"):

@@ -18,7 +18,8 @@ import sampling
 
 # In the order of the steps: a script imports only what stands before it.
 ORDER = (
-    "progress metadata download database sampling preprocessing evaluation model train predict"
+    "progress metadata download ledger database sampling preprocessing "
+    "evaluation model train predict"
 ).split()
 
 
