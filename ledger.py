@@ -60,10 +60,9 @@ class Known:
         """Fill in the status of a row whose poster needs no asking. Returns the row."""
         if row["status"]:
             return row
-        path = poster_path(self.data_dir, row["id"])
         if self.files.get(row["id"]) == hash(row["url"]):
             original = None if is_url(row["url"]) else Path(row["url"])
-            if is_up_to_date(path, original):
+            if is_up_to_date(poster_path(self.data_dir, row["id"]), original):
                 row["status"] = "ok"
         elif is_url(row["url"]) and hash((row["id"], row["url"])) in self.gone:
             row["status"] = "gone"

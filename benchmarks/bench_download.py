@@ -1,7 +1,7 @@
 """Step 1 beside what people would use instead, on the same posters, in turns, in one run.
 
     pip install -r benchmarks/requirements.txt
-    python benchmarks/download.py
+    python benchmarks/bench_download.py
 
 Serial is a loop over urllib.request.urlretrieve, as in the study, on the first SERIAL_POSTERS.
 img2dataset has as many threads and the same work: it decodes each image and keeps its bytes; its
@@ -204,7 +204,7 @@ async def serve(folder, latency):
 
 
 def time_million(folder, rows, limit=1000):
-    """Print the time to the first poster and the peak memory, of the few and of all rows read."""
+    """Print the time to the first poster and the peak memory (on Linux, which has VmHWM)."""
     overview = "A long overview, with commas and quotes. " * 8
     with open(folder / "million.csv", "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -215,9 +215,9 @@ def time_million(folder, rows, limit=1000):
             writer.writerow(["False", genres, i, f"tt{i:07d}", overview, poster, f"Movie {i}"])
     megabytes = (folder / "million.csv").stat().st_size / 1e6
     code = (
-        "import database, resource\n"
+        "import database\n"
         f"database.main('data', 'million.csv', 'images', limit={limit})\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     start = time.perf_counter()
@@ -225,6 +225,7 @@ def time_million(folder, rows, limit=1000):
         [sys.executable, "-c", code], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
     )
     while not any((folder / "data").glob("posters/*[0-9].jpg")):
+        assert process.poll() is None, "step 1 ended without a poster"
         time.sleep(0.01)
     first = time.perf_counter() - start
     output, _ = process.communicate()
