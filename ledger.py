@@ -54,7 +54,9 @@ class Known:
                 reason = reasons.setdefault(row["error"], row["error"])
                 self.gone[hash((row["id"], row["url"]))] = reason
         if not self.files:  # then every answer may have been a page that asks to sign in
-            self.gone = {key: reason for key, reason in self.gone.items() if "HTTP" in reason}
+            self.gone = {
+                key: reason for key, reason in self.gone.items() if reason.startswith("HTTP")
+            }
 
     def settle(self, row):
         """Fill in the status of a row whose poster needs no asking. Returns the row."""
@@ -78,6 +80,8 @@ class Known:
 
     def remembered(self):
         """The rows of earlier runs that have not been forgotten."""
+        if not self.files and not self.gone:
+            return
         for row in read_settled(self.data_dir):
             is_file = row["status"] == "ok" and self.files.get(row["id"]) == hash(row["url"])
             is_gone = row["status"] == "gone" and hash((row["id"], row["url"])) in self.gone
