@@ -120,8 +120,11 @@ class Downloader:
             (status, error): status `ok`; `gone` where asking again is useless; or `failed`.
         """
         if not is_url(url):
-            async with self.slots, self.processors:
-                answer = await in_daemon_thread(copy_file, url, save, self.limits)
+            async with self.slots:
+                answer = await in_daemon_thread(read_file, url, self.limits.max_bytes)
+            if answer.body is not None:
+                answer = await self.keep(answer.body, save)
+                answer = answer if answer.status == "ok" else Answer("gone", answer.error)
             return answer.status, answer.error
         try:
             address = URL(url)
@@ -289,19 +292,14 @@ def is_loopback(host):
         return host == "localhost" or host.endswith(".localhost")
 
 
-def copy_file(path, save, limits):
-    """Hand the bytes of an image file to `save`. Returns an `Answer`."""
+def read_file(path, max_bytes):
+    """The `Answer` that a file is, with its bytes."""
     try:
-        size = os.path.getsize(path)
-        if size > limits.max_bytes:
-            return Answer("gone", f"too large: over {limits.max_bytes:,} bytes")
-        body = Path(path).read_bytes()
-    except ValueError as error:  # NUL
-        return Answer("gone", describe(error))
+        if os.path.getsize(path) > max_bytes:
+            return Answer("gone", f"too large: over {max_bytes:,} bytes")
+        return Answer("ok", body=Path(path).read_bytes())
     except OSError as error:
         return Answer("failed", describe(error))
-    answer = check_and_save(body, save, limits.max_pixels)
-    return Answer("ok") if answer.status == "ok" else Answer("gone", answer.error)
 
 
 def check_and_save(body, save, max_pixels):

@@ -438,7 +438,11 @@ def test_a_second_run_on_the_same_folder_stops(tmp_path, host):
 
 
 def start(tmp_path, posters, before="", **settings):
-    """Start step 1 in a process of its own, after the line of Python in `before`."""
+    """Start step 1 in a process of its own, after the line of Python in `before`.
+
+    A process that a shell started in the background ignores Ctrl-C, and so would its children.
+    """
+    before += "\nimport signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     csv = write_movies(tmp_path, posters)
     code = f"{before}\nimport database\ndatabase.main('data', {str(csv)!r}, None, **{settings})"
     return subprocess.Popen(
