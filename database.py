@@ -88,7 +88,7 @@ def check_settings(limit, workers, limits):
 
 # --- where the posters are ------------------------------------------------------------------------
 
-SUFFIXES = [".jpg", ".jpeg", ".png", ".webp", ".gif"]
+SUFFIXES = [".jpg", ".jpeg", ".png", ".webp", ".gif"]  # of images in a folder; also in capitals
 
 
 @dataclass(frozen=True)
