@@ -20,9 +20,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from download import Downloader, Limits, is_url
+from download import Downloader, Limits
 from ledger import Known, open_ledger, poster_path, replacing
-from metadata import MetadataError, Movies
+from metadata import MetadataError, Movies, is_url
 from progress import show_progress
 
 # --- settings -------------------------------------------------------------------------------------
@@ -224,8 +224,9 @@ async def fetch_all(rows, data_dir, workers, limits, ledger, progress):
         for number, row in numbered:  # each takes the next
             is_new = row["status"] == ""
             if is_new:
+                get = downloader.fetch if is_url(row["url"]) else downloader.copy
                 save = partial(save_poster, poster_path(data_dir, row["id"]))
-                row["status"], row["error"] = await downloader.fetch(row["url"], save)
+                row["status"], row["error"] = await get(row["url"], save)
             else:
                 await asyncio.sleep(0)  # lets the downloads go on
             ledger.enter(number, row, is_new)

@@ -33,10 +33,6 @@ SMALL = 300_000  # pixels that are decoded in a few milliseconds
 MAX_SCANS = 100  # of a JPEG; a progressive one has ten, each costs as much as the whole image
 
 
-def is_url(text):
-    return text.lower().startswith(("http://", "https://"))
-
-
 @dataclass(frozen=True)
 class Limits:
     """What an image may cost.
@@ -108,24 +104,17 @@ class Downloader:
         await self.session.close()
 
     async def fetch(self, url, save):
-        """Fetch an image, with retries, and hand its bytes to `save`.
+        """Fetch an image from an http(s) URL, with retries, and hand its bytes to `save`.
 
         While it waits for its next attempt another image takes its place.
 
         Args:
-            url: an http(s) URL, or the path of a file.
+            url: the URL.
             save: a function of the bytes, called in any thread; what it raises is raised here.
 
         Returns:
             (status, error): status `ok`; `gone` where asking again is useless; or `failed`.
         """
-        if not is_url(url):
-            async with self.slots:
-                answer = await in_daemon_thread(read_file, url, self.limits.max_bytes)
-            if answer.body is not None:
-                answer = await self.keep(answer.body, save)
-                answer = answer if answer.status == "ok" else Answer("gone", answer.error)
-            return answer.status, answer.error
         try:
             address = URL(url)
             host = self.hosts[address.host, address.port]
@@ -155,6 +144,15 @@ class Downloader:
                 return answer.status, answer.error
             spent += pause
             await asyncio.sleep(pause)
+
+    async def copy(self, path, save):
+        """Hand the bytes of an image file to `save`. Returns (status, error), as `fetch` does."""
+        async with self.slots:
+            answer = await in_daemon_thread(read_file, path, self.limits.max_bytes)
+        if answer.body is not None:
+            answer = await self.keep(answer.body, save)
+            answer = answer if answer.status == "ok" else Answer("gone", answer.error)
+        return answer.status, answer.error
 
     async def wait_for_turn(self, host):
         """Wait until the rate limit lets this host be asked; `host` is None in a URL without."""
@@ -188,7 +186,7 @@ class Downloader:
                 if response.status not in (301, 302, 303, 307, 308):
                     return await read(response, self.limits.max_bytes)
                 url = response.url.join(URL(response.headers.get("Location", "")))
-            if not is_url(str(url)):
+            if url.scheme not in ("http", "https"):
                 return Answer("gone", f"a redirect to {url.scheme}:")
             await self.wait_for_turn(url.host)
         return Answer("gone", f"more than {MAX_REDIRECTS} redirects")

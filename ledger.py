@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from download import is_url
+from metadata import is_url
 
 COLUMNS = ["id", "title", "genres", "url", "status", "error"]
 
@@ -66,9 +66,8 @@ class Known:
             original = None if is_url(row["url"]) else Path(row["url"])
             if is_up_to_date(poster_path(self.data_dir, row["id"]), original):
                 row["status"] = "ok"
-        elif is_url(row["url"]) and hash((row["id"], row["url"])) in self.gone:
-            row["status"] = "gone"
-            row["error"] = self.gone[hash((row["id"], row["url"]))]
+        elif (reason := self.gone.get(hash((row["id"], row["url"])))) is not None:
+            row["status"], row["error"] = "gone", reason
         return row
 
     def forget(self, row):

@@ -140,6 +140,10 @@ def read_rows(path):
         raise MetadataError(f"{path} cannot be read as a CSV ({error})") from None
 
 
+def is_url(text):
+    return text.lower().startswith(("http://", "https://"))
+
+
 def decode(cell):
     """The text of a cell; bytes that are not UTF-8 are read as cp1252, or else as latin-1."""
     try:

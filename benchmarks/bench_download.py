@@ -6,8 +6,8 @@
 Serial is a loop over urllib.request.urlretrieve, as in the study, on the first SERIAL_POSTERS.
 img2dataset has as many threads and the same work: it decodes each image and keeps its bytes; its
 time is its own, of the one shard, without its start. The host's limit is what http.client gets in
-as many threads that neither check nor keep anything. The bound is posters x latency / workers.
-Last, step 1 reads a CSV of MILLION rows with a limit of 1,000 and a folder as its source.
+as many threads that neither check nor keep anything; the bound is workers / latency. Last, step 1
+reads a CSV of MILLION rows with a limit of 1,000 and a folder as its source.
 """
 
 import csv
