@@ -185,3 +185,13 @@ def write_csv(table, path):
     """Write a DataFrame as CSV, whole or not at all."""
     with replacing(path) as part:
         table.to_csv(part, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def read_json(path):
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def write_json(content, path):
+    """Write an object as readable JSON, whole or not at all."""
+    with replacing(path) as part:
+        part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -20,9 +20,9 @@ from tqdm import tqdm
 
 from database import list_images
 from evaluation import SCORES, Thresholds, choose_thresholds, compare_with_prior, estimate_prior
-from ledger import replacing, write_csv
+from ledger import replacing, write_csv, write_json
 from model import open_model, predict_probabilities
-from preprocessing import file_sha256, open_store, try_decode, write_json
+from preprocessing import file_sha256, open_store, try_decode
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that train.py wrote

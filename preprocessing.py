@@ -10,7 +10,6 @@ Takes   about 30 s for 15,000 posters on two cores; 45 kB of disk per poster at 
 """
 
 import hashlib
-import json
 import multiprocessing
 import os
 import sys
@@ -25,7 +24,7 @@ import pandas as pd
 from numpy.lib.format import open_memmap
 from PIL import Image, ImageOps
 
-from ledger import poster_path, replacing, write_csv
+from ledger import poster_path, read_json, replacing, write_csv, write_json
 from progress import show_progress
 from sampling import encode_genres, read_samples
 
@@ -217,16 +216,6 @@ def posters_sha256(ids, data_dir):
     for path in (poster_path(data_dir, movie) for movie in ids):
         digest.update(file_sha256(path).encode() if path.is_file() else b"missing")
     return digest.hexdigest()
-
-
-def read_json(path):
-    return json.loads(Path(path).read_text(encoding="utf-8"))
-
-
-def write_json(content, path):
-    """Write an object as readable JSON, whole or not at all."""
-    with replacing(path) as part:
-        part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def report(store, count, errors):

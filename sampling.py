@@ -3,94 +3,129 @@
     python sampling.py
 
 Drawn at random, a sample is nearly all dramas and comedies. So a part of the training movies is
-drawn, and then movies of the rare genres are added. The split comes first: a movie that is
-repeated across splits would be tested on what was learnt by heart.
+drawn, and then the rare genres are oversampled. The split comes first: a movie, or its poster, that
+stood in two splits would be tested on what was learnt by heart.
 
-Reads   DATA_DIR/posters.csv
-Writes  DATA_DIR/samples.csv: id, title, genres, split (train, val, test), copies (1 outside train)
-Takes   a few seconds for 15,000 movies.
+Reads   DATA_DIR/posters.csv and DATA_DIR/posters/
+Writes  DATA_DIR/samples.csv: id, title, genres, split (train, val, test), copies (1 outside train);
+        sampling.json: counts of the genres and measures of imbalance, before and after; duplicate
+        posters; and sampling.png
+Takes   about 20 s for 15,000 movies, most of it to look for duplicate posters.
 """
 
+import json
 import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
 
-from ledger import read_posters, write_csv
+from imbalance import count_genres, imbalance_ratios, measure
+from ledger import poster_path, read_posters, replacing, write_csv, write_json
+from resampling import oversample_ml_ros, oversample_study
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that database.py wrote
 EXCLUDED_GENRES = ("TV Movie", "Foreign")  # no matter of looks: movies that carry one are dropped
 MIN_GENRE_MOVIES = 10  # movies a genre needs to stay; below about 10, none may reach the test split
+NEAR_DUPLICATE = (
+    68  # of 256 bits; posters whose hashes differ in no more share a split; 0: same hash
+)
 SAMPLE_FRACTION = 0.5  # of the training movies, drawn at random; 0.1 gives some 8,000 of 45,000
-OVERSAMPLING = "study"  # "study" adds movies of rare genres to those drawn, "none" does not
-FILL = 0.5  # rare genres are filled up to this share of the commonest one; 1 tries to level all
+OVERSAMPLING = (
+    "study"  # "study" adds movies that were not drawn, "ml-ros" clones drawn ones, "none"
+)
+COMMON_GENRES = 2  # "study": the commonest genres, never added to; Drama and Comedy there
+FILL = ((1000, 0.9), (2000, 0.5), (3000, 0.3))  # "study": up to (movies, share of what is lacking)
+GROWTH = 0.25  # "ml-ros": clones added at most, as a share of the drawn movies
 MAX_COPIES = 3  # times that one movie may stand in the sample; more teaches it by heart
 VAL_SHARE = 0.15  # of all movies; the natural mix of genres, to choose epochs and thresholds on
 TEST_SHARE = 0.15  # of all movies; the natural mix of genres, for the final scores only
 SEED = 0  # another seed gives another split and another sample
 # --------------------------------------------------------------------------------------------------
 
+SPLITS = ("train", "val", "test")
+STRATEGIES = ("study", "ml-ros", "none")
+
 
 def main(
     data_dir=DATA_DIR,
     excluded_genres=EXCLUDED_GENRES,
     min_genre_movies=MIN_GENRE_MOVIES,
+    near_duplicate=NEAR_DUPLICATE,
     sample_fraction=SAMPLE_FRACTION,
     oversampling=OVERSAMPLING,
+    common_genres=COMMON_GENRES,
     fill=FILL,
+    growth=GROWTH,
     max_copies=MAX_COPIES,
     val_share=VAL_SHARE,
     test_share=TEST_SHARE,
     seed=SEED,
 ):
-    """Write samples.csv from posters.csv, and print the genre counts before and after."""
-    check_settings(
-        excluded_genres, min_genre_movies, sample_fraction, oversampling, fill, max_copies
-    )
-    check_shares(val_share, test_share)
+    """Write samples.csv from posters.csv, and say what came of the genres."""
+    settings = {key: value for key, value in locals().items() if key != "data_dir"}
+    check_settings(**settings)
     movies, genres = clean_genres(read_ok(data_dir), excluded_genres, min_genre_movies)
     labels = encode_genres(movies["genres"], genres)
-    rng = np.random.default_rng(seed)
-    movies["split"] = split_movies(labels, val_share, test_share, seed)
+    groups = find_duplicates(movies, data_dir, near_duplicate)
+    movies["split"] = split_movies(labels, groups, val_share, test_share, seed)
 
     train = np.flatnonzero(movies["split"] == "train")
-    copies = np.ones(len(movies), dtype=int)
-    copies[train] = draw_movies(len(train), sample_fraction, rng)
-    drawn = copies.copy()
+    rng = np.random.default_rng(seed)
+    drawn = draw_movies(len(train), sample_fraction, rng)
     if oversampling == "study":
-        copies[train] = oversample_study(labels[train], copies[train], fill, max_copies, rng)
+        copies = oversample_study(labels[train], drawn, common_genres, fill, max_copies, rng)
+    elif oversampling == "ml-ros":
+        copies = oversample_ml_ros(labels[train], drawn, growth, max_copies, rng)
+    else:
+        copies = drawn
+    counts, measures = describe(labels, movies["split"], drawn, copies, genres)
+    report(counts, measures, drawn, copies)
 
-    print_counts(labels, movies["split"], drawn, copies, genres)
-    movies["copies"] = copies
+    movies["copies"] = 1
+    movies.loc[train, "copies"] = copies
     columns = ["id", "title", "genres", "split", "copies"]
     samples = movies.loc[movies["copies"] > 0, columns]
-    path = Path(data_dir) / "samples.csv"
-    write_csv(samples, path)
-    print(f"wrote {path} ({len(samples):,} movies)\nnext: python preprocessing.py")
+    save(samples, labels, counts, measures, list_groups(movies["id"], groups), settings, data_dir)
 
 
 def check_settings(
-    excluded_genres, min_genre_movies, sample_fraction, oversampling, fill, max_copies
+    excluded_genres,
+    min_genre_movies,
+    near_duplicate,
+    sample_fraction,
+    oversampling,
+    common_genres,
+    fill,
+    growth,
+    max_copies,
+    val_share,
+    test_share,
+    seed,
 ):
     if isinstance(excluded_genres, str):
         raise ValueError(f"excluded_genres must be a tuple of names, got {excluded_genres!r}")
     if min_genre_movies < 1:
         raise ValueError(f"min_genre_movies must be at least 1, got {min_genre_movies!r}")
+    if not 0 <= near_duplicate <= 128:
+        raise ValueError(f"near_duplicate must be from 0 to 128 bits, got {near_duplicate!r}")
     if not 0 < sample_fraction <= 1:
         raise ValueError(f"sample_fraction must be above 0 and at most 1, got {sample_fraction!r}")
-    if oversampling not in ("study", "none"):
-        raise ValueError(f'oversampling must be "study" or "none", got {oversampling!r}')
-    if not 0 <= fill <= 1:
-        raise ValueError(f"fill must be from 0 to 1, got {fill!r}")
+    if oversampling not in STRATEGIES:
+        raise ValueError(f"oversampling must be one of {STRATEGIES}, got {oversampling!r}")
+    if common_genres < 1:
+        raise ValueError(f"common_genres must be at least 1, got {common_genres!r}")
+    counts = [count for count, _ in fill]
+    if counts != sorted(counts) or not all(0 <= share <= 1 for _, share in fill):
+        raise ValueError(
+            f"fill must be pairs of rising counts and shares from 0 to 1, got {fill!r}"
+        )
+    if growth < 0:
+        raise ValueError(f"growth must be at least 0, got {growth!r}")
     if max_copies < 1:
         raise ValueError(f"max_copies must be at least 1, got {max_copies!r}")
-
-
-def check_shares(val_share, test_share):
     if min(val_share, test_share) <= 0 or val_share + test_share >= 1:
         raise ValueError(
             "val_share and test_share must be above 0 and together below 1, "
@@ -168,22 +203,50 @@ def encode_genres(cells, genres):
 # --- split and sample -----------------------------------------------------------------------------
 
 
-def split_movies(labels, val_share, test_share, seed):
-    """Assign each movie to train, val or test so that every genre has its share in each.
+def find_duplicates(movies, data_dir, near_duplicate):
+    """Number the movies so that those whose posters are the same, or nearly, share a number."""
+    from duplicates import group_duplicates, hash_posters  # here, because step 3 does without
 
-    Multi-label iterative stratification (Sechidis et al. 2011, On the Stratification of Multi-Label
-    Data), by the package iterative-stratification.
+    hashes = hash_posters([poster_path(data_dir, movie) for movie in movies["id"]])
+    groups = group_duplicates(hashes, near_duplicate)
+    pairs = list_groups(movies["title"], groups)
+    print(
+        f"{sum(map(len, pairs)):,} posters are the same as another or nearly so, in "
+        f"{len(pairs):,} groups; each group stays in one split"
+    )
+    for titles in pairs[:5]:
+        print(f"  {' = '.join(titles[:4])}{' = ...' if len(titles) > 4 else ''}")
+    if unread := sum(hash.digest is None for hash in hashes):
+        print(f"{unread:,} posters are not where database.py left them")
+    return groups
 
-    Returns:
-        An array of `train`, `val` and `test`, one per row of `labels`.
+
+def list_groups(names, groups):
+    """The names in each group of two and more, as lists."""
+    return [list(group) for _, group in names.groupby(groups) if len(group) > 1]
+
+
+def split_movies(labels, groups, val_share, test_share, seed):
+    """The split of each movie, train, val or test, as strings; every genre has its share in each.
+
+    Movies of one group, whose posters are alike, stay together.
     """
-    labels = np.column_stack([labels, np.ones(len(labels), dtype=np.uint8)])  # keeps the sizes even
-    split = np.full(len(labels), "train", dtype=object)
-    for name, share in (("test", test_share), ("val", val_share / (1 - test_share))):
-        rest = np.flatnonzero(split == "train")
-        splitter = MultilabelStratifiedShuffleSplit(n_splits=1, test_size=share, random_state=seed)
-        split[rest[next(splitter.split(rest, labels[rest]))[1]]] = name
-    return split
+    from stratification import share_errors, stratify  # here, because step 3 does without
+
+    shares = (1 - val_share - test_share, val_share, test_share)
+    split = stratify(labels, groups, shares, seed)
+    if len(set(split)) < len(SPLITS):
+        sys.exit(
+            "Three splits cannot be filled: nearly all posters are alike. "
+            "Take a larger CSV and run: python database.py"
+        )
+    errors = share_errors(labels, split, shares)
+    if not np.isnan(errors).all():
+        print(
+            f"genres of 20 movies and more have their share of each split, "
+            f"{np.nanmax(errors):.1%} off at most"
+        )
+    return np.array(SPLITS)[split]
 
 
 def draw_movies(count, fraction, rng):
@@ -193,61 +256,95 @@ def draw_movies(count, fraction, rng):
     return copies
 
 
-def oversample_study(labels, copies, fill, max_copies, rng):
-    """Add movies of rare genres to those drawn, as the study did, rarest genre first.
+# --- what comes out -------------------------------------------------------------------------------
 
-    A genre is rare while it has less than `fill` times the movies of the commonest genre. Movies
-    that were not drawn come first, those without common genres before the others; when none is
-    left, movies are repeated, each up to `max_copies` times: a handful of westerns repeated
-    hundreds of times would only be learnt by heart.
+
+def describe(labels, split, drawn, copies, genres):
+    """Count and measure the samples: all training movies, those drawn, and these oversampled.
 
     Args:
-        labels: (movies, genres) of 0 and 1.
-        copies: (movies,), 1 where a movie was drawn, else 0.
+        drawn, copies: (training movies,), before oversampling and after.
 
     Returns:
-        (movies,) how often each movie stands in the training sample; never less than before.
+        A DataFrame with one row per genre: movies of it in the whole, in each split and sample,
+        and its IRLbl as drawn and after oversampling; and one with a row of measures per sample.
     """
-    copies = copies.copy()
-    counts = copies @ labels.astype(int)
-    target = int(fill * counts.max())
-    common_genres = labels[:, counts >= target].sum(axis=1)
-    for genre in np.argsort(counts, kind="stable"):
-        carriers = rng.permutation(np.flatnonzero(labels[:, genre]))
-        carriers = carriers[np.argsort(common_genres[carriers], kind="stable")]
-        for already in range(max_copies):
-            missing = target - copies @ labels[:, genre].astype(int)
-            candidates = carriers[copies[carriers] == already]
-            copies[candidates[: max(0, missing)]] += 1
-    return copies
+    train = labels[split == "train"]
+    samples = {"train": np.ones_like(drawn), "drawn": drawn, "sample": copies}
+    counts = pd.DataFrame({"movies": labels.sum(axis=0)}, index=genres)
+    for name, sample in samples.items():
+        counts[name] = count_genres(train, sample)
+    for name in ("drawn", "sample"):
+        counts[f"IRLbl {name}"] = imbalance_ratios(counts[name].to_numpy())
+    for name in ("val", "test"):
+        counts[name] = labels[split == name].sum(axis=0)
+    measures = {name: measure(train, sample) for name, sample in samples.items()}
+    return counts, pd.DataFrame.from_dict(measures, orient="index")
 
 
-def print_counts(labels, split, drawn, copies, genres):
-    """Print how many movies carry each genre: in each split, drawn, and after oversampling."""
-    train = (split == "train").to_numpy()
-    table = pd.DataFrame(
-        {
-            "movies": labels.sum(axis=0),
-            "train": labels[train].sum(axis=0),
-            "drawn": drawn[train] @ labels[train].astype(int),
-            "oversampled": copies[train] @ labels[train].astype(int),
-            "val": labels[split == "val"].sum(axis=0),
-            "test": labels[split == "test"].sum(axis=0),
-        },
-        index=genres,
-    ).sort_values("movies", ascending=False, kind="stable")
-    table.loc["all movies"] = [
-        len(labels),
-        train.sum(),
-        drawn[train].sum(),
-        copies[train].sum(),
-        (split == "val").sum(),
-        (split == "test").sum(),
-    ]
-    print(table.astype(int).to_string())
-    added = (copies > drawn)[train & (drawn == 0)].sum()
-    repeats = (copies[train] - 1).clip(min=0).sum()
+def report(counts, measures, drawn, copies):
+    counts = counts.sort_values("movies", ascending=False, kind="stable")
+    print(counts.to_string(float_format="{:.1f}".format))
+    print("in all training movies, as drawn, and after oversampling:")
+    print(measures.to_string(float_format="{:.3f}".format))
+    added = copies[drawn == 0].astype(bool).sum()
+    repeats = (copies - 1).clip(min=0).sum()
     print(f"oversampling added {added:,} movies that were not drawn, and {repeats:,} repeats")
+
+
+def save(samples, labels, counts, measures, duplicates, settings, data_dir):
+    """Write sampling.json, sampling.png, and last samples.csv, which the next step reads."""
+    data_dir = Path(data_dir)
+    about = {
+        "settings": settings,
+        "genres": json.loads(counts.to_json(orient="index")),  # an infinite IRLbl becomes null
+        "measures": json.loads(measures.to_json(orient="index")),
+        "duplicates": duplicates,
+    }
+    write_json(about, data_dir / "sampling.json")
+    save_picture(counts, labels, data_dir / "sampling.png")
+    write_csv(samples, data_dir / "samples.csv")
+    print(f"wrote {data_dir / 'samples.csv'} ({len(samples):,} movies)")
+    print(f"counts and measures: {data_dir / 'sampling.json'}, {data_dir / 'sampling.png'}")
+    print("next: python preprocessing.py")
+
+
+def save_picture(counts, labels, path, most=30):
+    """Draw the genre counts before and after oversampling, and which genres occur together.
+
+    Args:
+        counts: what `describe` returned.
+        labels: (movies, genres), of all movies.
+        most: the commonest genres, as many as can be read.
+    """
+    from matplotlib.figure import Figure  # here, because step 3 does without
+
+    order = np.argsort(-counts["movies"].to_numpy(), kind="stable")[:most]
+    counts, labels = counts.iloc[order], labels[:, order].astype(float)
+    height = 2.2 + 0.3 * len(order)
+    figure = Figure(figsize=(6.5 + 1.4 * height, height), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(5, 1.4 * height))
+    rows = np.arange(len(order))
+    left.barh(rows - 0.2, counts["drawn"], 0.4, color="0.65", label="as drawn")
+    left.barh(rows + 0.2, counts["sample"], 0.4, color="C0", label="after oversampling")
+    left.set_yticks(rows, counts.index)
+    left.invert_yaxis()
+    left.set(title="Movies to train on, by genre", xlabel="movies, copies counted")
+    left.spines[["top", "right"]].set_visible(False)
+    left.legend(frameon=False, loc="lower right")
+
+    together = 100 * (labels.T @ labels) / labels.sum(axis=0)[:, None]
+    np.fill_diagonal(together, np.nan)
+    right.imshow(together, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+    for row, column in zip(*np.nonzero(together >= 0.5), strict=True):
+        share = together[row, column]
+        colour = "white" if share > 50 else "black"
+        right.text(column, row, f"{share:.0f}", ha="center", va="center", size=7, color=colour)
+    right.set_xticks(rows, counts.index, rotation=90)
+    right.set_yticks(rows, counts.index)
+    right.set_title("Of 100 movies of the genre at the left,\nso many are also of the genre below")
+    with replacing(path) as part:
+        figure.savefig(part, dpi=120)
 
 
 if __name__ == "__main__":

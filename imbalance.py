@@ -1,0 +1,62 @@
+"""How imbalanced multi-label data is: the measures of the field.
+
+`labels` is (movies, genres) of 0 and 1, `copies` (movies,) says how often each movie stands in the
+sample; 0 where it does not. Tsoumakas and Katakis 2007: Multi-Label Classification, an Overview.
+Charte et al. 2014: Concurrence among Imbalanced Labels and its Influence on Multilabel Resampling
+Algorithms. Charte et al. 2015: Addressing Imbalance in Multilabel Classification, Measures and
+Random Resampling Algorithms.
+"""
+
+import numpy as np
+
+
+def count_genres(labels, copies):
+    """How many movies of the sample carry each genre, copies counted: int of shape (genres,)."""
+    return copies @ labels.astype(int)
+
+
+def imbalance_ratios(counts):
+    """IRLbl of each genre: the count of the commonest genre over its own (Charte et al. 2015).
+
+    1 for the commonest genre, infinite for one that no movie of the sample carries.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(counts > 0, counts.max() / counts, np.inf)
+
+
+def measure(labels, copies):
+    """The measures of a sample, as a dict.
+
+    movies: copies counted.
+    MeanIR: the mean of IRLbl (Charte et al. 2015).
+    CVIR: the standard deviation of IRLbl, with one degree of freedom taken off, over MeanIR
+        (Charte et al. 2015); 0 for a single genre, nan where MeanIR is infinite.
+    cardinality: genres per movie (Tsoumakas and Katakis 2007).
+    density: cardinality over the number of genres (Tsoumakas and Katakis 2007).
+    SCUMBLE: how far common and rare genres stand on the same movies, from 0 to 1 (Charte et al.
+        2014): the mean over movies of 1 - geometric mean / arithmetic mean of the IRLbl of the
+        movie's genres.
+
+    Raises:
+        ValueError: the sample is empty, or a movie of it has no genre.
+    """
+    present = copies > 0
+    labels, copies = labels[present].astype(int), copies[present]
+    if not len(labels) or not labels.any(axis=1).all():
+        raise ValueError("the measures need movies, each with at least one genre")
+    ratios = imbalance_ratios(count_genres(labels, copies))
+    mean = ratios.mean()
+    deviation = ratios.std(ddof=1) if len(ratios) > 1 and np.isfinite(mean) else mean - mean
+    carried = labels.sum(axis=1)
+    finite = np.where(np.isfinite(ratios), ratios, 1)  # the others are on no movie
+    geometric = np.exp(labels @ np.log(finite) / carried)
+    arithmetic = labels @ finite / carried
+    cardinality = np.average(carried, weights=copies)
+    return {
+        "movies": int(copies.sum()),
+        "MeanIR": float(mean),
+        "CVIR": float(deviation / mean),
+        "cardinality": float(cardinality),
+        "density": float(cardinality / labels.shape[1]),
+        "SCUMBLE": float(np.average(1 - geometric / arithmetic, weights=copies)),
+    }
