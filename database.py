@@ -13,15 +13,12 @@ import asyncio
 import os
 import re
 import sys
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from download import Downloader, Limits
-from ledger import Known, open_ledger, poster_path, replacing
+from ledger import Known, locking, open_ledger, poster_path, replacing
 from metadata import MetadataError, Movies, is_url
 from progress import show_progress
 
@@ -60,7 +57,9 @@ def main(
     try:
         movies = Movies(metadata_csv, limit)
         source = find_source(movies, poster_base)
-        with locking(data_dir):
+        (data_dir / "posters").mkdir(parents=True, exist_ok=True)
+        busy = f"Another run is downloading to {data_dir}. When it has ended, run this one again"
+        with locking(data_dir / "posters.lock", busy):
             counts, reasons = download(movies, source, data_dir, workers, limits)
         report(counts, reasons, data_dir)
     except KeyboardInterrupt:
@@ -254,22 +253,6 @@ async def fetch_all(rows, data_dir, workers, limits, ledger, progress):
 def save_poster(path, body):
     with replacing(path) as part:
         part.write_bytes(body)
-
-
-@contextmanager
-def locking(data_dir):
-    """Keep a second run out of the folder; the system lifts the lock of a run that is killed."""
-    (data_dir / "posters").mkdir(parents=True, exist_ok=True)
-    path = data_dir / "posters.lock"
-    try:
-        with FileLock(path, blocking=False):
-            try:
-                yield
-            finally:
-                with suppress(OSError):  # Windows keeps a file that is open
-                    path.unlink()
-    except Timeout:
-        sys.exit(f"Another run is downloading to {data_dir}. When it has ended, run this one again")
 
 
 def report(counts, reasons, data_dir):

@@ -23,7 +23,9 @@ HASH_SIZE = 16  # frequencies each way; 8, the usual, takes posters of one layou
 BITS = HASH_SIZE**2
 FLAT = 8  # grey levels; an image that spans fewer has no frequencies to compare
 THUMBNAIL = (8, 8)  # pixels, to compare the colours of posters whose hashes are near
-COLOUR = 32  # mean difference of thumbnails, of 255; no two of 200 random real posters had as little
+COLOUR = (
+    32  # mean difference of thumbnails, of 255; no two of 200 random real posters had as little
+)
 
 
 class Hash(NamedTuple):

@@ -46,7 +46,7 @@ def measure(labels, copies):
         raise ValueError("the measures need movies, each with at least one genre")
     ratios = imbalance_ratios(count_genres(labels, copies))
     mean = ratios.mean()
-    deviation = ratios.std(ddof=1) if len(ratios) > 1 and np.isfinite(mean) else mean - mean
+    deviation = 0 if len(ratios) == 1 else ratios.std(ddof=1) if np.isfinite(mean) else np.nan
     carried = labels.sum(axis=1)
     finite = np.where(np.isfinite(ratios), ratios, 1)  # the others are on no movie
     geometric = np.exp(labels @ np.log(finite) / carried)

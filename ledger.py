@@ -8,6 +8,8 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from metadata import is_url
 
 COLUMNS = ["id", "title", "genres", "url", "status", "error"]
@@ -195,3 +197,17 @@ def write_json(content, path):
     """Write an object as readable JSON, whole or not at all."""
     with replacing(path) as part:
         part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def locking(path, busy):
+    """Keep a second run out, with the line `busy`; the system lifts the lock of a killed run."""
+    try:
+        with FileLock(path, blocking=False):
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # Windows keeps a file that is open
+                    path.unlink()
+    except Timeout:
+        sys.exit(busy)

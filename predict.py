@@ -19,10 +19,11 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from database import list_images
+from decoding import try_decode
 from evaluation import SCORES, Thresholds, choose_thresholds, compare_with_prior, estimate_prior
 from ledger import replacing, write_csv, write_json
 from model import open_model, predict_probabilities
-from preprocessing import file_sha256, open_store, try_decode
+from preprocessing import file_sha256, open_store
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that train.py wrote

@@ -5,26 +5,34 @@
 Reads   DATA_DIR/samples.csv and DATA_DIR/posters/
 Writes  DATA_DIR/store/: images.npy (N, H, W, 3) and labels.npy (N, G), both uint8, each poster
         once; index.csv: row, id, split, copies; errors.csv: posters that do not decode, left out;
-        and last store.json: genres in order, H, W, N and what the store was made from.
-Takes   about 30 s for 15,000 posters on two cores; 45 kB of disk per poster at 150 x 101.
+        checksums.csv: id and SHA-256 of each poster; and last store.json: genres in order, H, W, N
+        and what the store was made from
+Takes   about 15 s for 15,000 posters on two cores; 45 kB of disk per poster at 150 x 101.
+
+Stopped at any moment and run again it goes on from what is done. What an earlier store has of the
+same posters in the same size is taken from there.
 """
 
 import hashlib
+import json
 import multiprocessing
 import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
+import time
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.lib.format import open_memmap
-from PIL import Image, ImageOps
 
-from ledger import poster_path, read_json, replacing, write_csv, write_json
+from decoding import DECODER, fill_rows, ignore_interrupts
+from ledger import locking, poster_path, read_json, replacing, write_csv, write_json
 from progress import show_progress
 from sampling import encode_genres, read_samples
 
@@ -35,6 +43,8 @@ IMAGE_WIDTH = 101  # pixels; keep about two thirds of the height, as posters are
 WORKERS = None  # processes; None takes one per core
 # --------------------------------------------------------------------------------------------------
 
+CHUNK = 32  # posters that a process decodes at a time
+
 
 def main(data_dir=DATA_DIR, image_height=IMAGE_HEIGHT, image_width=IMAGE_WIDTH, workers=WORKERS):
     """Write the store, or say that it is up to date."""
@@ -43,117 +53,198 @@ def main(data_dir=DATA_DIR, image_height=IMAGE_HEIGHT, image_width=IMAGE_WIDTH, 
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be None or at least 1, got {workers!r}")
     samples = read_samples(data_dir)
-    genres = sorted({genre for cell in samples["genres"] for genre in cell.split("|")})
     made_from = {
-        "genres": genres,
+        "genres": sorted({genre for cell in samples["genres"] for genre in cell.split("|")}),
         "H": image_height,
         "W": image_width,
         "samples_sha256": file_sha256(Path(data_dir) / "samples.csv"),
-        "posters_sha256": posters_sha256(samples["id"], data_dir),
+        "decoder": DECODER,
     }
     store = Path(data_dir) / "store"
-    if is_current(data_dir, made_from):
-        print(f"{store} is up to date\nnext: python train.py")
-        return
-    store.mkdir(exist_ok=True)
-    (store / "store.json").unlink(missing_ok=True)  # from here on the store is unfinished
-
-    errors = write_images(samples["id"], data_dir, image_height, image_width, workers)
-    samples = samples[~samples["id"].isin(errors["id"])].reset_index(drop=True)
-    if set(samples["split"]) != {"train", "val", "test"}:
+    busy = f"Another run is writing {store}. When it has ended, run this one again"
+    try:
+        with locking(Path(data_dir) / "store.lock", busy):
+            if is_current(data_dir, samples["id"], made_from):
+                print(f"{store} is up to date\nnext: python train.py")
+                return
+            store.mkdir(exist_ok=True)
+            checksums, errors = write_images(samples["id"], data_dir, made_from, workers)
+            finish(samples.assign(sha256=checksums, error=errors), store, made_from)
+    except KeyboardInterrupt:
+        print("Stopped. To go on from here, run: python preprocessing.py", file=sys.stderr)
+        sys.exit(130)
+    except BrokenProcessPool:
         sys.exit(
-            "Too few posters decode to fill each split. To fetch them, run: python database.py"
+            "A process was killed, perhaps for want of memory. With fewer WORKERS in "
+            "preprocessing.py, go on with: python preprocessing.py"
         )
-    with replacing(store / "labels.npy") as part:
-        np.save(part, encode_genres(samples["genres"], genres))
-    write_csv(
-        samples[["id", "split", "copies"]].rename_axis("row").reset_index(), store / "index.csv"
-    )
-    write_csv(errors, store / "errors.csv")
-    write_json(made_from | {"N": len(samples)}, store / "store.json")
-    report(store, len(samples), errors)
+    except OSError as error:  # a full disk, a folder that may not be written
+        sys.exit(f"Stopped: {error}. When that is mended, go on with: python preprocessing.py")
 
 
-# --- decoding -------------------------------------------------------------------------------------
+# --- images ---------------------------------------------------------------------------------------
 
 
-def decode_poster(path, image_height, image_width):
-    """Decode an image and resize it to RGB pixels, uint8 of shape (H, W, 3).
+def write_images(ids, data_dir, made_from, workers):
+    """Decode the posters in processes into store/unfinished.npy, in order, each in its row.
 
-    Transparent pixels come out white, and a photo's EXIF rotation is undone. The JPEG decoder
-    scales down by a power of two first where the image is much too large (Pillow's draft mode).
-
-    Raises:
-        ValueError: the file is missing or is not an image that Pillow can decode.
-    """
-    try:
-        with Image.open(path) as image:
-            image.draft("RGB", (2 * image_width, 2 * image_height))
-            with suppress(Exception):  # a rotation that cannot be read is none
-                image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I;16"):
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            if image.has_transparency_data:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            size = (image_width, image_height)
-            image = image.convert("RGB").resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
-            return np.asarray(image)
-    except Exception as error:  # on broken files the decoders raise whatever they stumble over
-        raise ValueError(f"{type(error).__name__}: {error}"[:200]) from error
-
-
-def try_decode(path, image_height, image_width):
-    """(pixels, "") or (None, the reason why there are none); an exception would end the pool."""
-    try:
-        return decode_poster(path, image_height, image_width), ""
-    except ValueError as error:
-        return None, str(error)
-
-
-def write_images(ids, data_dir, image_height, image_width, workers):
-    """Decode the posters in processes and write those that decode to images.npy, in order.
+    A journal beside it says which chunks of rows are done, so that a killed run can be continued.
 
     Returns:
-        A DataFrame of the others: id, error.
+        The SHA-256 of each poster (empty where it is missing), and why it has no pixels (else
+        empty), two lists.
     """
-    store = Path(data_dir) / "store"
-    paths = [poster_path(data_dir, movie) for movie in ids]
-    decode = partial(try_decode, image_height=image_height, image_width=image_width)
-    errors, row = [], 0
+    store, size = Path(data_dir) / "store", (made_from["H"], made_from["W"])
+    array, journal = store / "unfinished.npy", store / "unfinished.jsonl"
+    key = {name: made_from[name] for name in ("H", "W", "decoder")}
+    key["ids_sha256"] = hashlib.sha256("\n".join(ids).encode()).hexdigest()
+    done = read_done(array, journal, key, ids, data_dir)
+    if not done:
+        discard_unfinished(store)
+        open_memmap(array, "w+", np.uint8, (len(ids), *size, 3)).flush()
+        journal.write_text(json.dumps(key) + "\n", encoding="utf-8")
+    known = read_known(store, made_from)
+
+    def list_tasks():
+        for first in range(0, len(ids), CHUNK):
+            if first not in done:
+                chunk = ids.iloc[first : first + CHUNK].tolist()
+                yield array, first, chunk, [known.get(movie) for movie in chunk], data_dir, size
+
+    decoded = 0
+    with (
+        show_progress(len(ids), "poster") as progress,
+        open(journal, "a", encoding="utf-8") as lines,
+        open(array, "r+b") as images,
+    ):
+        progress.update(sum(len(checksums) for checksums, _ in done.values()))
+        lines.write("\n")  # a killed run may have left half a line
+        waiting, since = [], time.monotonic()
+        for first, checksums, errors, count in run_in_processes(fill_rows, list_tasks(), workers):
+            done[first] = checksums, errors
+            waiting.append({"first": first, "checksums": checksums, "errors": errors})
+            decoded += count
+            progress.update(len(checksums))
+            if time.monotonic() - since > 1:
+                enter(waiting, lines, images)
+                waiting, since = [], time.monotonic()
+        enter(waiting, lines, images)
+    print(f"{len(ids):,} posters, {decoded:,} of them decoded in this run")
+    chunks = [done[first] for first in sorted(done)]
+    return [list(chain.from_iterable(column)) for column in zip(*chunks, strict=True)]
+
+
+def run_in_processes(function, tasks, workers):
+    """Yield the results in the order of the tasks, of which few at a time are in memory."""
+    workers = workers or min(os.cpu_count(), 61)  # Windows allows 61
     # A forked child inherits TensorFlow's locks where that is loaded; a spawned one never does.
     context = multiprocessing.get_context("spawn")
-    with replacing(store / "images.npy") as part:
-        images = open_memmap(part, "w+", np.uint8, (len(paths), image_height, image_width, 3))
-        with (
-            ProcessPoolExecutor(workers or min(os.cpu_count(), 61), context) as pool,
-            show_progress(len(paths), "poster") as progress,
-        ):
-            results = pool.map(decode, paths, chunksize=32)
-            for movie, (pixels, error) in zip(ids, results, strict=True):
-                progress.update()
-                if error:
-                    errors.append({"id": movie, "error": error})
-                else:
-                    images[row] = pixels
-                    row += 1
-        del images  # writes it out; Windows renames no file that is mapped
-        if row < len(paths):
-            shorten(part, row)
-    return pd.DataFrame(errors, columns=["id", "error"])
+    with ProcessPoolExecutor(workers, context, ignore_interrupts) as pool:
+        pending = deque()
+        for task in tasks:
+            pending.append(pool.submit(function, *task))
+            if len(pending) > 4 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
-def shorten(path, rows):
-    """Keep the first rows of an array file, without holding them in memory."""
-    whole = np.load(path, mmap_mode="r")
-    with replacing(path) as part:
-        kept = open_memmap(part, "w+", whole.dtype, (rows, *whole.shape[1:]))
-        for start in range(0, rows, 1000):
-            kept[start : start + 1000] = whole[start : min(start + 1000, rows)]
-        del kept, whole
+def enter(chunks, lines, images):
+    """Enter chunks in the journal, once the disk has their rows: the power may fail, too."""
+    os.fsync(images.fileno())
+    lines.write("".join(json.dumps(chunk) + "\n" for chunk in chunks))
+    lines.flush()
+
+
+def read_done(array, journal, key, ids, data_dir):
+    """What a killed run has done: {first row of a chunk: (checksums, errors)}.
+
+    Empty where it made something else, or nothing. A chunk of which a poster has changed since is
+    left out.
+    """
+    done = {}
+    with suppress(OSError, ValueError), open(journal, encoding="utf-8") as lines:
+        shape = (len(ids), key["H"], key["W"], 3)
+        if json.loads(next(lines, "null")) != key or np.load(array, mmap_mode="r").shape != shape:
+            return {}
+        for line in lines:
+            with suppress(ValueError):  # the line that was being written when the run was killed
+                chunk = json.loads(line)
+                done[chunk["first"]] = chunk["checksums"], chunk["errors"]
+    rows = [first + i for first, (checksums, _) in done.items() for i in range(len(checksums))]
+    checksums = [checksum for chunk, _ in done.values() for checksum in chunk]
+    changed = find_changed(ids.iloc[rows], checksums, data_dir)
+    for row in np.array(rows)[changed]:
+        done.pop(row - row % CHUNK, None)
+    return done
+
+
+def read_known(store, made_from):
+    """Where a finished store has pixels of the same size: {id: (array, row, SHA-256)}."""
+    try:
+        about = read_json(store / "store.json")
+        if any(about.get(name) != made_from[name] for name in ("H", "W", "decoder")):
+            return {}
+        index = read_index(store)
+        checksums = read_checksums(store)
+        if np.load(store / "images.npy", mmap_mode="r").shape[0] != len(index):
+            return {}
+    except (OSError, ValueError, KeyError):
+        return {}
+    rows = zip(index["id"], index.index, strict=True)
+    return {movie: (store / "images.npy", row, checksums[movie]) for movie, row in rows}
+
+
+def find_changed(ids, checksums, data_dir):
+    """Whether each poster has another SHA-256 than it had, or is missing now: bool array."""
+    paths = (poster_path(data_dir, movie) for movie in ids)
+    with ThreadPoolExecutor() as pool:
+        now = pool.map(lambda path: file_sha256(path) if path.is_file() else "", paths)
+        return np.array([a != b for a, b in zip(now, checksums, strict=True)], dtype=bool)
+
+
+def discard_unfinished(store):
+    for name in ("unfinished.npy", "unfinished.jsonl"):
+        (store / name).unlink(missing_ok=True)
 
 
 # --- the store ------------------------------------------------------------------------------------
+
+
+def finish(samples, store, made_from):
+    """Leave out what has no pixels, write the rest of the store, and store.json last."""
+    has_pixels = samples["error"] == ""
+    index = samples[has_pixels].reset_index(drop=True)
+    if set(index["split"]) != {"train", "val", "test"}:
+        sys.exit(
+            "Too few posters decode to fill each split. To fetch them, run: python database.py"
+        )
+    (store / "store.json").unlink(missing_ok=True)  # from here on the store is in pieces
+    with replacing(store / "labels.npy") as part:
+        np.save(part, encode_genres(index["genres"], made_from["genres"]))
+    write_csv(
+        index[["id", "split", "copies"]].rename_axis("row").reset_index(), store / "index.csv"
+    )
+    write_csv(samples[["id", "sha256"]], store / "checksums.csv")
+    errors = samples.loc[~has_pixels, ["id", "error"]]
+    write_csv(errors, store / "errors.csv")
+    if errors.empty:
+        os.replace(store / "unfinished.npy", store / "images.npy")
+    else:
+        copy_rows(store / "unfinished.npy", store / "images.npy", np.flatnonzero(has_pixels))
+    write_json(made_from | {"N": len(index)}, store / "store.json")
+    discard_unfinished(store)
+    report(store, len(index), errors)
+
+
+def copy_rows(source, target, rows, block=1000):
+    """Copy rows of a .npy file to another, a block at a time."""
+    with replacing(target) as part:
+        shape = np.load(source, mmap_mode="r").shape[1:]
+        open_memmap(part, "w+", np.uint8, (len(rows), *shape)).flush()
+        for start in range(0, len(rows), block):
+            chunk = slice(start, start + block)
+            np.load(part, mmap_mode="r+")[chunk] = np.load(source, mmap_mode="r")[rows[chunk]]
 
 
 @dataclass(frozen=True)
@@ -182,46 +273,59 @@ class Store:
 def open_store(data_dir):
     """Open the store that main() wrote. Exits with one line where it is missing or out of date."""
     store, samples = Path(data_dir) / "store", Path(data_dir) / "samples.csv"
+    again = "Run: python preprocessing.py"
+    if (store / "unfinished.jsonl").is_file():
+        sys.exit(f"{store} is unfinished, preprocessing.py was stopped. {again}")
     if not (store / "store.json").is_file():
-        sys.exit(f"{store / 'store.json'} is missing. Run: python preprocessing.py")
-    about = read_json(store / "store.json")
+        sys.exit(f"{store / 'store.json'} is missing. {again}")
+    try:
+        about = read_json(store / "store.json")
+        images = np.load(store / "images.npy", mmap_mode="r")
+        labels = np.load(store / "labels.npy")
+        index = read_index(store)
+        expected = (about["N"], about["H"], about["W"], 3)
+        fits = images.shape == expected and len(labels) == len(index) == about["N"]
+    except (OSError, ValueError, KeyError):
+        fits = False
+    if not fits:
+        sys.exit(f"The files in {store} do not belong together. {again}")
     if samples.is_file() and file_sha256(samples) != about["samples_sha256"]:
-        sys.exit(f"{store} was made from another {samples}. Run: python preprocessing.py")
-    images = np.load(store / "images.npy", mmap_mode="r")
-    labels = np.load(store / "labels.npy")
-    index = pd.read_csv(store / "index.csv", dtype={"id": str}, na_filter=False, index_col="row")
-    if not len(images) == len(labels) == len(index) == about["N"]:
-        sys.exit(f"The files in {store} do not belong together. Run: python preprocessing.py")
+        sys.exit(f"{store} was made from another {samples}. {again}")
     return Store(images, labels, index, about["genres"], about["samples_sha256"])
 
 
-def is_current(data_dir, made_from):
-    """Whether the store is whole and was made from just this."""
+def is_current(data_dir, ids, made_from):
+    """Whether the store is whole, and was made from just this and from these posters."""
+    store = Path(data_dir) / "store"
     try:
-        store = open_store(data_dir)
-    except (SystemExit, OSError, ValueError):
+        about = read_json(store / "store.json")
+        if any(about.get(key) != value for key, value in made_from.items()):
+            return False
+        checksums = read_checksums(store)
+        open_store(data_dir)
+    except (SystemExit, OSError, ValueError, KeyError):
         return False
-    about = read_json(Path(data_dir) / "store" / "store.json")
-    is_whole = store.images.shape[1:3] == (about["H"], about["W"])
-    return is_whole and all(about.get(key) == value for key, value in made_from.items())
+    return list(checksums.index) == list(ids) and not find_changed(ids, checksums, data_dir).any()
+
+
+def read_index(store):
+    return pd.read_csv(store / "index.csv", dtype={"id": str}, na_filter=False, index_col="row")
+
+
+def read_checksums(store):
+    """The SHA-256 of each poster of samples.csv when the store was made, by id."""
+    table = pd.read_csv(store / "checksums.csv", dtype=str, na_filter=False)
+    return table.set_index("id")["sha256"]
 
 
 def file_sha256(path):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def posters_sha256(ids, data_dir):
-    """Checksum of the posters: one that was downloaded anew makes the store stale."""
-    digest = hashlib.sha256()
-    for path in (poster_path(data_dir, movie) for movie in ids):
-        digest.update(file_sha256(path).encode() if path.is_file() else b"missing")
-    return digest.hexdigest()
-
-
 def report(store, count, errors):
     size = (store / "images.npy").stat().st_size / 1e6
     shape = np.load(store / "images.npy", mmap_mode="r").shape
-    print(f"{count:,} posters decoded, {len(errors):,} left out")
+    print(f"{count:,} posters in the store, {len(errors):,} left out")
     for movie, error in errors.head(5).itertuples(index=False):
         print(f"  {movie}: {error}")
     print(f"wrote {store / 'images.npy'} {shape} uint8, {size:,.0f} MB\nnext: python train.py")

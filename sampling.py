@@ -117,8 +117,7 @@ def check_settings(
         raise ValueError(f"oversampling must be one of {STRATEGIES}, got {oversampling!r}")
     if common_genres < 1:
         raise ValueError(f"common_genres must be at least 1, got {common_genres!r}")
-    counts = [count for count, _ in fill]
-    if counts != sorted(counts) or not all(0 <= share <= 1 for _, share in fill):
+    if not is_fill(fill):
         raise ValueError(
             f"fill must be pairs of rising counts and shares from 0 to 1, got {fill!r}"
         )
@@ -131,6 +130,14 @@ def check_settings(
             "val_share and test_share must be above 0 and together below 1, "
             f"got {val_share!r} and {test_share!r}"
         )
+
+
+def is_fill(fill):
+    try:
+        counts, shares = [count for count, _ in fill], [share for _, share in fill]
+    except TypeError:
+        return False
+    return counts == sorted(counts) and all(0 <= share <= 1 for share in shares)
 
 
 def read_samples(data_dir):

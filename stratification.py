@@ -3,7 +3,6 @@
 import numpy as np
 from iterstrat.ml_stratifiers import IterativeStratification
 
-ATTEMPTS = 20  # splits that are drawn at most until one is as even as it should be
 TOLERANCE = 0.1  # of a genre's share of a split
 
 
@@ -11,9 +10,9 @@ def stratify(labels, groups, shares, seed):
     """Assign each movie to a split by multi-label iterative stratification.
 
     Sechidis et al. 2011, On the Stratification of Multi-Label Data, by the package
-    iterative-stratification. The movies of a group are assigned together, as one movie with the
-    genres of all. Genres too rare to reach each split are left out of the stratification. Of some
-    attempts the most even is taken, the first that is even enough ends them.
+    iterative-stratification, which leaves some genres a movie off; `mend` moves these. The movies
+    of a group are assigned together, as one movie with the genres of all. Genres too rare to reach
+    each split are left out of the stratification.
 
     Args:
         labels: (movies, genres) of 0 and 1.
@@ -24,35 +23,61 @@ def stratify(labels, groups, shares, seed):
         int array (movies,), the split of each movie, in the order of `shares`.
     """
     units = np.unique(groups, return_inverse=True)[1]
-    unit_labels = np.zeros((units.max() + 1, labels.shape[1] + 1), dtype=bool)
-    unit_labels[:, -1] = True  # carried by all: it keeps the sizes of the splits even
-    np.logical_or.at(unit_labels[:, :-1], units, labels.astype(bool))
-    is_stratified = unit_labels.sum(axis=0) * min(shares) >= 1
+    counts = np.zeros((units.max() + 1, labels.shape[1] + 1), dtype=int)
+    np.add.at(counts[:, :-1], units, labels)
+    counts[:, -1] = np.bincount(units)  # movies: it keeps the sizes of the splits even
+    is_stratified = (counts > 0).sum(axis=0) * min(shares) >= 1
     is_stratified[-1] = True
-
+    counts = counts[:, is_stratified]
     random_state = np.random.RandomState(seed)
-    best, least = None, np.inf
-    for _ in range(ATTEMPTS):
-        split = IterativeStratification(
-            unit_labels[:, is_stratified], np.array(shares), random_state
-        )[units]
-        excess = find_excess(labels, split, shares)
-        if excess < least:
-            best, least = split, excess
-        if least == 0:
-            break
-    return best
+    split = IterativeStratification(counts > 0, np.array(shares), random_state)
+    return mend(counts, split, shares)[units]
 
 
-def find_excess(labels, split, shares):
-    """By how many movies a genre is further off its share of a split than it should be, at worst.
+def mend(counts, split, shares, most=1000):
+    """Move units between splits, one at a time, while a genre is further off than it should be.
 
-    It should be within TOLERANCE, or, where no whole number is, at the nearest one.
+    Args:
+        counts: (units, genres), the movies of a unit that carry each genre.
+        split: (units,).
+        most: moves, after which it is left as it is.
     """
-    due = np.outer(shares, labels.sum(axis=0))
+    split = split.copy()
+    due = np.outer(shares, counts.sum(axis=0))
+    have = count_splits(counts, split, len(shares))
+    for _ in range(most):
+        excess = find_excess(have, due)
+        if not excess.any():
+            break
+        worst, genre = np.unravel_index(excess.argmax(), excess.shape)
+        has_more = have[worst, genre] > due[worst, genre]
+        movable = (counts[:, genre] > 0) & ((split == worst) == has_more)
+        moves = []  # (how uneven the splits are after it, unit, to which split)
+        for source in set(split[movable]):
+            candidates = np.flatnonzero(movable & (split == source))
+            for target in set(range(len(shares))) - {source} if has_more else {worst}:
+                after = [
+                    (find_excess(have[number] + sign * counts[candidates], due[number]) ** 2).sum(1)
+                    for number, sign in ((source, -1), (target, 1))
+                ]
+                gain = sum(after) - (excess[[source, target]] ** 2).sum()
+                moves.append((gain.min(), candidates[gain.argmin()], target))
+        gain, unit, target = min(moves, default=(0, None, None))
+        if gain >= 0:
+            break
+        have[split[unit]] -= counts[unit]
+        have[target] += counts[unit]
+        split[unit] = target
+    return split
+
+
+def find_excess(have, due):
+    """By how many movies genres are further off their due share of a split than they should be.
+
+    They should be within TOLERANCE, or, where no whole number is, at the nearest one.
+    """
     allowed = np.maximum(TOLERANCE * due, abs(np.rint(due) - due))
-    off = abs(count_splits(labels, split, len(shares)) - due)
-    return max(0, (off - allowed - 1e-9).max())
+    return np.maximum(0, abs(have - due) - allowed - 1e-9)
 
 
 def share_errors(labels, split, shares, min_movies=20):

@@ -1,10 +1,13 @@
+import hashlib
 import json
+import re
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import image_bytes
-from PIL import Image
+from conftest import contents, image_bytes
+from filelock import FileLock
 
 import preprocessing
 from ledger import poster_path, write_csv
@@ -82,19 +85,124 @@ def test_without_posters_no_store_looks_finished(data):
         poster_path(data, movie).unlink()
     with pytest.raises(SystemExit, match="Too few posters.*Run: python database.py|run: python"):
         preprocessing.main(data, image_height=15, image_width=10, workers=1)
-    with pytest.raises(SystemExit, match="is missing"):
+    with pytest.raises(SystemExit, match="unfinished"):
         preprocessing.open_store(data)
 
 
 def test_the_number_of_processes_changes_nothing(data):
-    def contents():
-        files = sorted((data / "store").iterdir())
-        return {path.name: path.read_bytes() for path in files}
-
-    two = contents()
+    two = contents(data / "store")
     (data / "store" / "store.json").unlink()
     preprocessing.main(data, image_height=15, image_width=10, workers=1)
-    assert contents() == two
+    assert contents(data / "store") == two
+
+
+# --- resuming -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hundred(tmp_path):
+    """100 posters, one of them broken, and their store."""
+    data = tmp_path / "hundred"
+    (data / "posters").mkdir(parents=True)
+    for i in range(100):
+        poster_path(data, i).write_bytes(image_bytes((2 * i, 255 - 2 * i, 50)))
+    poster_path(data, 40).write_bytes(b"no image")
+    splits = ["train"] * 60 + ["val"] * 20 + ["test"] * 20
+    rows = pd.DataFrame({"id": range(100), "title": "x", "genres": "Drama", "split": splits})
+    write_csv(rows.assign(copies=1), data / "samples.csv")
+    preprocessing.main(data, 15, 10, workers=1)
+    return data
+
+
+def decoded(capsys):
+    """How many posters the last run decoded."""
+    return int(re.findall(r"([0-9]+) of them decoded", capsys.readouterr().out)[-1])
+
+
+def interrupt(data, chunks):
+    """Leave the folder as a run does that was killed in the midst of writing its journal."""
+    store = data / "store"
+    ids = [str(i) for i in range(100)]
+    about = json.loads((store / "store.json").read_text())
+    checksums = preprocessing.read_checksums(store)
+    images = np.insert(np.load(store / "images.npy"), 40, 0, axis=0)  # the broken one
+    images[chunks * preprocessing.CHUNK :] = 99
+    np.save(store / "unfinished.npy", images)
+    key = {name: about[name] for name in ("H", "W", "decoder")}
+    key["ids_sha256"] = hashlib.sha256("\n".join(ids).encode()).hexdigest()
+    lines = [key]
+    for first in range(0, chunks * preprocessing.CHUNK, preprocessing.CHUNK):
+        chunk = ids[first : first + preprocessing.CHUNK]
+        errors = ["cannot identify" if movie == "40" else "" for movie in chunk]
+        lines.append({"first": first, "checksums": checksums[chunk].tolist(), "errors": errors})
+    journal = "\n".join(map(json.dumps, lines)) + '\n{"first": 64, "checks'
+    (store / "unfinished.jsonl").write_text(journal)
+    (store / "store.json").unlink()
+
+
+@pytest.mark.parametrize("chunks", [0, 1, 3])
+def test_a_killed_run_is_continued(hundred, capsys, chunks):
+    whole = contents(hundred / "store")
+    whole["errors.csv"] = whole["errors.csv"].replace(b"UnidentifiedImageError: ", b"")
+    interrupt(hundred, chunks)
+    with pytest.raises(SystemExit, match="unfinished.*Run: python preprocessing.py"):
+        preprocessing.open_store(hundred)
+    preprocessing.main(hundred, 15, 10, workers=1)
+    assert decoded(capsys) == 100 - 32 * chunks
+    again = contents(hundred / "store")
+    assert again.keys() == whole.keys()
+    for name in set(again) - {"errors.csv"}:
+        assert again[name] == whole[name]
+
+
+def test_a_continued_run_takes_posters_as_they_are_now(hundred, capsys):
+    interrupt(hundred, 3)
+    poster_path(hundred, 5).write_bytes(image_bytes((1, 2, 3)))
+    poster_path(hundred, 40).write_bytes(image_bytes((4, 5, 6)))
+    preprocessing.main(hundred, 15, 10, workers=1)
+    assert decoded(capsys) == 100 - 32  # the chunks of 5 and 40, and the last four
+    images = preprocessing.open_store(hundred).images
+    assert abs(images[5].astype(int) - (1, 2, 3)).max() <= 4
+    assert abs(images[40].astype(int) - (4, 5, 6)).max() <= 4 and len(images) == 100
+
+
+def test_what_a_killed_run_made_in_another_size_is_dropped(hundred, capsys):
+    interrupt(hundred, 3)
+    preprocessing.main(hundred, 30, 20, workers=1)
+    assert decoded(capsys) == 100
+    assert preprocessing.open_store(hundred).images.shape == (99, 30, 20, 3)
+
+
+def test_changed_samples_cost_only_what_is_new(hundred, capsys):
+    before = np.load(hundred / "store" / "images.npy")
+    samples = pd.read_csv(hundred / "samples.csv", dtype=str)
+    samples["split"] = samples["split"].to_numpy()[::-1]
+    samples.loc[0, ["genres", "copies"]] = "Comedy", "1"
+    write_csv(samples.drop(index=[7, 8]), hundred / "samples.csv")
+    preprocessing.main(hundred, 15, 10, workers=2)
+    assert decoded(capsys) == 1  # the broken one is tried again
+    store = preprocessing.open_store(hundred)
+    np.testing.assert_array_equal(store.images, np.delete(before, [7, 8], axis=0))
+    assert store.genres == ["Comedy", "Drama"] and store.labels[0].tolist() == [1, 0]
+
+    fresh = hundred.parent / "fresh"
+    shutil.copytree(hundred, fresh, ignore=shutil.ignore_patterns("store"))
+    preprocessing.main(fresh, 15, 10, workers=2)
+    assert contents(fresh / "store") == contents(hundred / "store")
+
+    write_csv(samples, hundred / "samples.csv")
+    poster_path(hundred, 9).write_bytes(image_bytes((1, 2, 3)))
+    capsys.readouterr()
+    preprocessing.main(hundred, 15, 10, workers=2)
+    assert decoded(capsys) == 4  # 7, 8, 9, and the broken one
+
+
+def test_a_second_run_keeps_out(data):
+    with (
+        FileLock(data / "store.lock"),
+        pytest.raises(SystemExit, match="Another run is writing .*store"),
+    ):
+        preprocessing.main(data, image_height=15, image_width=10, workers=1)
 
 
 def test_a_store_that_does_not_match_the_samples_is_refused(data):
@@ -113,75 +221,6 @@ def test_an_unfinished_store_is_refused(data):
 def test_missing_samples_name_the_command(tmp_path):
     with pytest.raises(SystemExit, match="samples.csv is missing. Run: python sampling.py"):
         preprocessing.main(tmp_path)
-
-
-def save(tmp_path, image, name="x.png", **options):
-    image.save(tmp_path / name, **options)
-    return tmp_path / name
-
-
-@pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK", "1", "RGBA", "LA", "I;16"])
-def test_every_mode_gives_its_colour(tmp_path, mode):
-    grey = 255 if mode == "1" else 204
-    if mode == "I;16":
-        image = Image.fromarray(np.full((30, 20), grey * 256, dtype=np.uint16))
-    else:
-        image = Image.new("RGB", (20, 30), (grey, grey, grey)).convert(mode)
-    pixels = preprocessing.decode_poster(save(tmp_path, image, "x.tif"), 15, 10)
-    assert pixels.shape == (15, 10, 3) and pixels.dtype == np.uint8
-    assert abs(pixels.astype(int) - grey).max() <= 2
-
-
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_transparent_pixels_are_white(tmp_path, mode):
-    if mode == "P":
-        path = save(tmp_path, Image.new("P", (20, 30), 0), transparency=0)
-    else:
-        path = save(tmp_path, Image.new(mode, (20, 30), 0))
-    assert (preprocessing.decode_poster(path, 15, 10) == 255).all()
-
-
-def test_a_rotated_photo_stands_upright(tmp_path):
-    image = Image.new("RGB", (400, 200), (0, 0, 255))
-    image.paste((255, 0, 0), (0, 0, 200, 200))
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
-    path = save(tmp_path, image, "x.jpg", exif=exif)
-    pixels = preprocessing.decode_poster(path, 40, 20)
-    assert pixels[5, 10, 0] > 200 and pixels[35, 10, 2] > 200
-
-
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF", "ignore:Truncated File")
-def test_a_photo_whose_exif_is_broken_is_read_all_the_same(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    path = save(tmp_path, Image.new("RGB", (20, 30), (200, 30, 30)), "x.jpg", exif=exif)
-    body = path.read_bytes()
-    start = body.index(b"Exif")
-    for offset in range(6, 32):
-        path.write_bytes(body[: start + offset] + b"\x06" + body[start + offset + 1 :])
-        pixels, error = preprocessing.try_decode(path, 15, 10)
-        assert error == "" and pixels.shape == (15, 10, 3)
-
-
-def test_pixels_are_close_to_a_full_quality_resize(tmp_path):
-    rng = np.random.default_rng(0)
-    coarse = Image.fromarray(rng.integers(0, 256, (30, 20, 3), dtype=np.uint8))
-    path = save(tmp_path, coarse.resize((1000, 1500), Image.Resampling.BICUBIC), "x.jpg")
-    with Image.open(path) as image:
-        best = image.convert("RGB").resize((101, 150), Image.Resampling.BICUBIC)
-    fast = preprocessing.decode_poster(path, 150, 101)
-    assert abs(fast.astype(int) - np.asarray(best)).mean() < 2
-
-
-@pytest.mark.parametrize("body", [b"", b"text", image_bytes()[:300], image_bytes(form="PNG")[:60]])
-def test_what_is_no_image_has_a_reason(tmp_path, body):
-    path = tmp_path / "x.jpg"
-    path.write_bytes(body)
-    with pytest.raises(ValueError, match="Error"):
-        preprocessing.decode_poster(path, 15, 10)
-    pixels, error = preprocessing.try_decode(path, 15, 10)
-    assert pixels is None and "Error" in error
 
 
 @pytest.mark.parametrize("setting", [{"image_height": 0}, {"image_width": -1}, {"workers": 0}])

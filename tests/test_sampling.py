@@ -1,9 +1,14 @@
+import json
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+from test_duplicates import draw, encode
 
 import sampling
-from ledger import write_csv
+from ledger import poster_path, write_csv
 
 
 def write_posters(data_dir, genres, status="ok"):
@@ -35,10 +40,15 @@ def counts(samples):
 
 
 @pytest.fixture(scope="module")
-def samples(tmp_path_factory):
+def data(tmp_path_factory):
     data = tmp_path_factory.mktemp("data")
     write_posters(data, draw_genres())
     sampling.main(data)
+    return data
+
+
+@pytest.fixture(scope="module")
+def samples(data):
     return sampling.read_samples(data)
 
 
@@ -66,26 +76,6 @@ def test_rare_genres_are_filled_up_and_repeats_stay_in_train(samples):
     after, natural = counts(train), pd.Series("|".join(draw_genres()).split("|")).value_counts()
     for genre in ("Horror", "War", "Western"):
         assert after[genre] / after["Drama"] > 1.5 * natural[genre] / natural["Drama"]
-
-
-def test_unpicked_movies_come_before_repeats():
-    labels = np.array([[1, 0]] * 40 + [[0, 1]] * 10, dtype=np.uint8)
-    copies = np.array([1] * 40 + [1] * 2 + [0] * 8)
-    rng = np.random.default_rng(0)
-    few = sampling.oversample_study(labels, copies, fill=0.25, max_copies=3, rng=rng)
-    assert few.max() == 1 and few @ labels[:, 1] == 10  # the pool was enough
-    many = sampling.oversample_study(labels, copies, fill=0.5, max_copies=3, rng=rng)
-    assert many @ labels[:, 1] == 20 and set(many[40:]) <= {1, 2, 3}
-    capped = sampling.oversample_study(labels, copies, fill=1, max_copies=2, rng=rng)
-    assert capped @ labels[:, 1] == 20 and (capped >= copies).all()
-
-
-def test_movies_without_common_genres_are_preferred():
-    labels = np.array([[1, 0]] * 20 + [[0, 1]] * 3 + [[1, 1]] * 5, dtype=np.uint8)
-    copies = np.array([1] * 20 + [0] * 8)
-    rng = np.random.default_rng(0)
-    after = sampling.oversample_study(labels, copies, fill=0.2, max_copies=1, rng=rng)
-    assert list(after[20:23]) == [1, 1, 1] and after[23:].sum() == 1
 
 
 def test_order_of_the_rows_changes_nothing_and_the_seed_does(tmp_path):
@@ -149,7 +139,12 @@ def test_one_or_two_genres_are_enough(tmp_path, genres):
         {"sample_fraction": 0},
         {"sample_fraction": 1.5},
         {"oversampling": "smote"},
+        {"near_duplicate": -1},
+        {"common_genres": 0},
         {"fill": 2},
+        {"fill": ((1000, 2),)},
+        {"fill": ((1000, 0.5), (10, 0.9))},
+        {"growth": -1},
         {"max_copies": 0},
         {"val_share": 0},
         {"test_share": 0.9},
@@ -158,5 +153,87 @@ def test_one_or_two_genres_are_enough(tmp_path, genres):
 )
 def test_bad_settings(tmp_path, setting):
     name, value = next(iter(setting.items()))
-    with pytest.raises(ValueError, match=f"{name}.* got .*{value}"):
+    with pytest.raises(ValueError, match=f"{name}.* got .*{re.escape(str(value))}"):
         sampling.main(tmp_path, **setting)
+
+
+def test_posters_that_are_alike_share_a_split(tmp_path, capsys):
+    """In the same split, whatever the seed: 20 pairs at 15 % would not do so by chance."""
+    write_posters(tmp_path, draw_genres(120))
+    (tmp_path / "posters").mkdir()
+    for i in range(120):
+        body = encode(draw(i)) if i < 100 else encode(draw(i - 100).resize((154, 231)), quality=70)
+        poster_path(tmp_path, f"tt{i:07d}").write_bytes(body)
+    for seed in (0, 1):
+        sampling.main(tmp_path, min_genre_movies=1, sample_fraction=1, seed=seed)
+        split = sampling.read_samples(tmp_path)["split"]
+        assert split[:20].tolist() == split[100:].tolist() and split[:20].nunique() > 1
+    out = capsys.readouterr().out
+    assert "40 posters are the same as another or nearly so, in 20 groups" in out
+    assert "Movie 3 = Movie 103" in out
+    duplicates = json.loads((tmp_path / "sampling.json").read_text())["duplicates"]
+    assert ["tt0000003", "tt0000103"] in duplicates and len(duplicates) == 20
+
+
+def test_where_all_posters_are_one_there_is_nothing_to_split(tmp_path):
+    write_posters(tmp_path, draw_genres(30))
+    (tmp_path / "posters").mkdir()
+    for i in range(30):
+        poster_path(tmp_path, f"tt{i:07d}").write_bytes(encode(draw(0)))
+    with pytest.raises(SystemExit, match="nearly all posters are alike.*python database.py"):
+        sampling.main(tmp_path)
+
+
+def test_counts_and_measures_are_written(samples, data):
+    about = json.loads((data / "sampling.json").read_text())
+    assert about["settings"]["oversampling"] == "study" and about["settings"]["seed"] == 0
+    train = samples[samples["split"] == "train"]
+    for genre, count in counts(train).items():
+        row = about["genres"][genre]
+        assert row["sample"] == count >= row["drawn"] and row["movies"] > row["train"]
+        assert row["IRLbl sample"] == pytest.approx(counts(train).max() / count)
+    measures = about["measures"]
+    assert measures["sample"]["movies"] == train["copies"].sum()
+    assert measures["sample"]["MeanIR"] < measures["drawn"]["MeanIR"]
+    ratios = counts(train).max() / counts(train)
+    assert measures["sample"]["MeanIR"] == pytest.approx(ratios.mean())
+    assert measures["sample"]["CVIR"] == pytest.approx(ratios.std() / ratios.mean())
+    with Image.open(data / "sampling.png") as picture:
+        assert picture.width > 1000
+
+
+DEGENERATE = {
+    "one genre": ["Drama"] * 40,
+    "one movie per genre": [f"Genre {i}" for i in range(40)],
+    "every movie alike": ["Comedy|Drama|War"] * 40,
+    "a thousand genres": [f"Genre {i}|Genre {(7 * i + 1) % 1000}" for i in range(1000)],
+}
+
+
+@pytest.mark.parametrize("oversampling", sampling.STRATEGIES)
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_degenerate_movies(tmp_path, name, oversampling):
+    cells = DEGENERATE[name]
+    write_posters(tmp_path, cells)
+    sampling.main(tmp_path, min_genre_movies=1, oversampling=oversampling)
+    samples = sampling.read_samples(tmp_path)
+    assert samples["id"].is_unique and (samples["copies"] >= 1).all()
+    held_out = samples[samples["split"] != "train"]
+    assert (held_out["copies"] == 1).all()
+    assert held_out["split"].value_counts().tolist() == pytest.approx(
+        [0.15 * len(cells)] * 2, abs=2
+    )
+    assert (tmp_path / "sampling.png").is_file()
+    json.loads((tmp_path / "sampling.json").read_text())
+
+
+@pytest.mark.parametrize("oversampling", ["study", "ml-ros"])
+def test_strategies_share_the_split_and_the_draw(tmp_path, oversampling):
+    write_posters(tmp_path, draw_genres(400))
+    sampling.main(tmp_path, oversampling="none")
+    drawn = sampling.read_samples(tmp_path).set_index("id")
+    sampling.main(tmp_path, oversampling=oversampling)
+    samples = sampling.read_samples(tmp_path).set_index("id")
+    assert samples.loc[drawn.index, "split"].equals(drawn["split"])
+    assert (samples["copies"].sum() > drawn["copies"].sum()) and (drawn["copies"] == 1).all()
+    assert (len(samples) > len(drawn)) == (oversampling == "study")

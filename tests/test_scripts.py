@@ -18,8 +18,8 @@ import sampling
 
 # In the order of the steps: a script imports only what stands before it.
 ORDER = (
-    "progress metadata download ledger database sampling preprocessing "
-    "evaluation model train predict"
+    "progress metadata download ledger database duplicates imbalance resampling stratification "
+    "sampling decoding preprocessing evaluation model train predict"
 ).split()
 
 
@@ -43,7 +43,15 @@ def test_every_module_has_its_place():
 @pytest.mark.parametrize("script", ORDER)
 def test_imports_point_upstream(script):
     assert imports_of(script) <= set(ORDER[: ORDER.index(script)]) - {"train"}
-    if script in ("model", "evaluation", "metadata", "download", "progress"):
+    if script in (
+        "model",
+        "evaluation",
+        "metadata",
+        "download",
+        "progress",
+        "imbalance",
+        "stratification",
+    ):
         assert not imports_of(script)
 
 
@@ -139,7 +147,7 @@ def start(step, data, source):
     [
         ("database", "posters/*.jpg", 1),
         ("database", "posters/*.jpg", 200),
-        ("preprocessing", "store/images.part.npy", 1),
+        ("preprocessing", "store/unfinished.npy", 1),
     ],
 )
 def test_a_killed_step_run_again_ends_as_an_undisturbed_one(tmp_path, step, pattern, count):

@@ -1,0 +1,121 @@
+"""Image files to pixels: any image that people have, or the reason why there is none."""
+
+import hashlib
+import io
+import signal
+import warnings
+from contextlib import suppress
+
+import numpy as np
+import PIL
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
+
+from ledger import poster_path
+
+# What the pixels depend on beside the file and the size; another decoder may be a grey level off.
+DECODER = f"Pillow {PIL.__version__}, libjpeg {features.version('jpg')}, bicubic"
+
+
+def decode_poster(source, image_height, image_width):
+    """Decode an image and resize it to RGB pixels, uint8 of shape (H, W, 3).
+
+    Transparent pixels come out white, a photo's EXIF rotation is undone, of an animation the first
+    frame is taken. Where a JPEG is twice too large its decoder scales it down, by a power of two
+    (Pillow's draft mode); other images are scaled down fast at first, too (reducing_gap).
+
+    Args:
+        source: a path, or a binary file.
+
+    Raises:
+        ValueError: there is no file, or Pillow cannot decode it, or it has more pixels than
+            `PIL.Image.MAX_IMAGE_PIXELS`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks on broken metadata
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(source) as image:
+                return np.asarray(to_rgb(image, (image_width, image_height)))
+    except UnidentifiedImageError as error:
+        raise ValueError("UnidentifiedImageError: cannot identify image file") from error
+    except Exception as error:  # on broken files the decoders raise whatever they stumble over
+        raise ValueError(f"{type(error).__name__}: {error}"[:200]) from error
+
+
+def to_rgb(image, size):
+    """An opened image, upright, opaque, in RGB, and of this size: (width, height)."""
+    orientation = 1
+    with suppress(Exception):  # a rotation that cannot be read is none
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    width, height = size if orientation < 5 else size[::-1]
+    image.draft("RGB", (2 * width, 2 * height))
+    if orientation != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        raise ValueError("floating-point pixels, of which nobody knows how bright white is")
+    if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
+        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+
+def try_decode(source, image_height, image_width):
+    """(pixels, "") or (None, the reason why there are none)."""
+    try:
+        return decode_poster(source, image_height, image_width), ""
+    except ValueError as error:
+        return None, str(error)
+
+
+def ignore_interrupts():
+    """For the processes of a pool: Ctrl-C is for the main process, which ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def fill_rows(array, first, ids, known, data_dir, size):
+    """Decode posters into consecutive rows of a .npy file, in a process of a pool.
+
+    Written to the file, not to a memory map: there, a full disk would kill the process.
+
+    Args:
+        array: path of the .npy file, uint8 (N, H, W, 3).
+        first: the row of the first poster.
+        ids: of the movies of the rows.
+        known: for each movie None, or (path of a .npy file, row, SHA-256) to take the pixels from
+            if the poster's bytes still have this checksum.
+        size: (H, W).
+
+    Returns:
+        first, the SHA-256 of each poster (empty where there is no file), the reason for each that
+        has no pixels (else empty; its row stays black), and how many were decoded.
+    """
+    pixels = np.zeros((len(ids), *size, 3), dtype=np.uint8)
+    checksums, errors, decoded = [], [], 0
+    for row, (movie, source) in enumerate(zip(ids, known, strict=True)):
+        checksum, error = "", ""
+        try:
+            body = poster_path(data_dir, movie).read_bytes()
+            checksum = hashlib.sha256(body).hexdigest()
+        except OSError as reason:
+            error = f"{type(reason).__name__}: {reason.strerror}"
+        if source and checksum == source[2]:
+            pixels[row] = read_row(*source[:2])
+        elif not error:
+            decoded += 1
+            one, error = try_decode(io.BytesIO(body), *size)
+            pixels[row] = 0 if one is None else one
+        checksums.append(checksum)
+        errors.append(error)
+    with open(array, "r+b") as file:
+        file.seek(np.load(array, mmap_mode="r").offset + first * pixels[0].nbytes)
+        file.write(pixels)
+    return first, checksums, errors, decoded
+
+
+def read_row(array, row):
+    """One row of a .npy file; a map that is dropped at once leaves no pages in memory."""
+    return np.load(array, mmap_mode="r")[row]

@@ -1,0 +1,179 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from conftest import image_bytes, progressive
+from PIL import Image
+
+from decoding import decode_poster, try_decode
+
+
+def save(tmp_path, image, name="x.png", **options):
+    image.save(tmp_path / name, **options)
+    return tmp_path / name
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK", "1", "RGBA", "LA", "I;16"])
+def test_every_mode_gives_its_colour(tmp_path, mode):
+    grey = 255 if mode == "1" else 204
+    if mode == "I;16":
+        image = Image.fromarray(np.full((30, 20), grey * 256, dtype=np.uint16))
+    else:
+        image = Image.new("RGB", (20, 30), (grey, grey, grey)).convert(mode)
+    pixels = decode_poster(save(tmp_path, image, "x.tif"), 15, 10)
+    assert pixels.shape == (15, 10, 3) and pixels.dtype == np.uint8
+    assert abs(pixels.astype(int) - grey).max() <= 2
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_pixels_are_white(tmp_path, mode):
+    if mode == "P":
+        path = save(tmp_path, Image.new("P", (20, 30), 0), transparency=0)
+    else:
+        path = save(tmp_path, Image.new(mode, (20, 30), 0))
+    assert (decode_poster(path, 15, 10) == 255).all()
+
+
+def test_a_rotated_photo_stands_upright(tmp_path):
+    image = Image.new("RGB", (400, 200), (0, 0, 255))
+    image.paste((255, 0, 0), (0, 0, 200, 200))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
+    path = save(tmp_path, image, "x.jpg", exif=exif)
+    pixels = decode_poster(path, 40, 20)
+    assert pixels[5, 10, 0] > 200 and pixels[35, 10, 2] > 200
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF", "ignore:Truncated File")
+def test_a_photo_whose_exif_is_broken_is_read_all_the_same(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path, Image.new("RGB", (20, 30), (200, 30, 30)), "x.jpg", exif=exif)
+    body = path.read_bytes()
+    start = body.index(b"Exif")
+    for offset in range(6, 32):
+        path.write_bytes(body[: start + offset] + b"\x06" + body[start + offset + 1 :])
+        pixels, error = try_decode(path, 15, 10)
+        assert error == "" and pixels.shape == (15, 10, 3)
+
+
+def test_pixels_are_close_to_a_full_quality_resize(tmp_path):
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(0, 256, (30, 20, 3), dtype=np.uint8))
+    path = save(tmp_path, coarse.resize((1000, 1500), Image.Resampling.BICUBIC), "x.jpg")
+    with Image.open(path) as image:
+        best = image.convert("RGB").resize((101, 150), Image.Resampling.BICUBIC)
+    fast = decode_poster(path, 150, 101)
+    assert abs(fast.astype(int) - np.asarray(best)).mean() < 2
+
+
+@pytest.mark.parametrize("body", [b"", b"text", image_bytes()[:300], image_bytes(form="PNG")[:60]])
+def test_what_is_no_image_has_a_reason(tmp_path, body):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(body)
+    with pytest.raises(ValueError, match="Error"):
+        decode_poster(path, 15, 10)
+    pixels, error = try_decode(path, 15, 10)
+    assert pixels is None and "Error" in error
+
+
+def chunk(name, content):
+    return (
+        struct.pack(">I", len(content))
+        + name
+        + content
+        + struct.pack(">I", zlib.crc32(name + content))
+    )
+
+
+def png(width, height, colour_type, bits, rows):
+    """A PNG that Pillow cannot write: 16 bits in several channels, or too large to be true."""
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_sixteen_bits(tmp_path, colour_type, channels):
+    """Grey, RGB, and both with alpha: half transparent black on white is grey."""
+    alpha = channels in (2, 4)
+    pixel = [0xCC00] * (channels - alpha) + [0xFFFF] * alpha
+    row = b"\0" + struct.pack(f">{channels}H", *pixel) * 20
+    body = png(20, 30, colour_type, 16, row * 30)
+    assert abs(decode_poster(io.BytesIO(body), 15, 10).astype(int) - 0xCC).max() <= 1
+
+
+def test_sixteen_bits_of_a_camera(tmp_path):
+    body = b"P5 20 30 65535\n" + struct.pack(">600H", *[0xCC00] * 600)
+    assert abs(decode_poster(io.BytesIO(body), 15, 10).astype(int) - 0xCC).max() <= 1
+
+
+def test_half_transparent_black_is_grey():
+    buffer = io.BytesIO()
+    Image.new("RGBA", (20, 30), (0, 0, 0, 128)).save(buffer, "PNG")
+    assert abs(decode_poster(buffer, 15, 10).astype(int) - 127).max() <= 1
+
+
+@pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP"])
+def test_of_an_animation_the_first_frame(form):
+    buffer = io.BytesIO()
+    first, second = (Image.new("RGB", (20, 30), colour) for colour in ("red", "blue"))
+    first.save(buffer, form, save_all=True, append_images=[second])
+    red = decode_poster(buffer, 15, 10).astype(int)
+    assert abs(red - (255, 0, 0)).max() <= 4
+
+
+@pytest.mark.parametrize("size", [(1, 1), (10, 3000), (3000, 10), (101, 150)])
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_any_size_and_shape(size, form):
+    body = image_bytes((200, 100, 50), size, form=form)
+    pixels = decode_poster(io.BytesIO(body), 150, 101)
+    assert pixels.shape == (150, 101, 3)
+    assert abs(pixels.astype(int) - (200, 100, 50)).max() <= 4
+
+
+def test_progressive_and_cmyk():
+    assert decode_poster(io.BytesIO(progressive(64, 0)), 15, 10).max() <= 2
+    body = image_bytes((250, 10, 10), (60, 90), "CMYK")
+    assert abs(decode_poster(io.BytesIO(body), 15, 10).astype(int) - (250, 10, 10)).max() <= 6
+
+
+@pytest.mark.parametrize("side", [12_000, 30_000])
+def test_a_bomb_is_not_decoded(side):
+    """144 and 900 million pixels, in a file of a few bytes; of the first Pillow only warns."""
+    pixels, error = try_decode(io.BytesIO(png(side, side, 0, 8, b"")), 15, 10)
+    assert pixels is None and "DecompressionBomb" in error
+
+
+def test_floating_point_pixels_have_a_reason(tmp_path):
+    path = save(tmp_path, Image.new("F", (20, 30), 0.5), "x.tif")
+    assert "floating-point" in try_decode(path, 15, 10)[1]
+
+
+def test_reasons_are_the_same_on_every_run():
+    reasons = {try_decode(io.BytesIO(b"no image"), 15, 10)[1] for _ in range(3)}
+    assert reasons == {"UnidentifiedImageError: cannot identify image file"}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_large_photo_stands_upright_in_each_rotation(orientation):
+    """The decoder's scaling looks at the sides as they are stored."""
+    upright = Image.new("RGB", (600, 900), "blue")
+    upright.paste((255, 0, 0), (0, 0, 600, 300))
+    undo = {2: [0], 3: [3], 4: [1], 5: [5], 6: [2], 7: [6], 8: [4]}  # Image.Transpose
+    stored = upright
+    for method in undo.get(orientation, []):
+        stored = stored.transpose(Image.Transpose(method))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    stored.save(buffer, "JPEG", exif=exif, quality=95)
+    pixels = decode_poster(buffer, 150, 101)
+    best = np.asarray(upright.resize((101, 150), Image.Resampling.BICUBIC))
+    assert abs(pixels.astype(int) - best).mean() < 2

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imbalance import count_genres, imbalance_ratios
+from resampling import oversample_ml_ros, oversample_study
+
+FILL = ((1000, 0.9),)
+
+
+@st.composite
+def movies(draw):
+    """Labels of up to 60 movies and 8 genres, each movie with at least one; and those drawn."""
+    genres = draw(st.integers(1, 8))
+    carried = st.sets(st.integers(0, genres - 1), min_size=1)
+    rows = draw(st.lists(st.tuples(carried, st.booleans()), min_size=1, max_size=60))
+    labels = np.zeros((len(rows), genres), dtype=np.uint8)
+    for row, (carries, _) in enumerate(rows):
+        labels[row, list(carries)] = 1
+    drawn = np.array([is_drawn for _, is_drawn in rows], dtype=int)
+    drawn[draw(st.integers(0, len(rows) - 1))] = 1
+    return labels, drawn
+
+
+def check(labels, drawn, copies, max_copies):
+    """What each strategy promises."""
+    assert (copies >= drawn).all() and copies.max() <= max_copies
+    before, after = (imbalance_ratios(count_genres(labels, part)) for part in (drawn, copies))
+    assert (after <= before).all()  # no genre is rarer beside the commonest than it was
+    assert after.mean() <= before.mean()  # MeanIR
+
+
+@settings(deadline=None, max_examples=300)
+@given(movies(), st.integers(1, 3), st.floats(0, 1), st.integers(1, 4), st.integers(0, 9))
+def test_study_makes_no_genre_rarer(sample, common_genres, share, max_copies, seed):
+    labels, drawn = sample
+    rng = np.random.default_rng(seed)
+    copies = oversample_study(labels, drawn, common_genres, ((10, share),), max_copies, rng)
+    check(labels, drawn, copies, max_copies)
+    counts = count_genres(labels, drawn)
+    common = np.argsort(counts, kind="stable")[-common_genres:]
+    assert not labels[copies > drawn][:, common].any()
+
+
+@settings(deadline=None, max_examples=300)
+@given(movies(), st.floats(0, 2), st.integers(1, 4), st.integers(0, 9))
+def test_ml_ros_makes_no_genre_rarer(sample, growth, max_copies, seed):
+    labels, drawn = sample
+    copies = oversample_ml_ros(labels, drawn, growth, max_copies, np.random.default_rng(seed))
+    check(labels, drawn, copies, max_copies)
+    assert not copies[drawn == 0].any()
+    assert copies.sum() - drawn.sum() <= growth * drawn.sum()
+    ratios = imbalance_ratios(count_genres(labels, drawn))
+    minority = np.isfinite(ratios) & (ratios > ratios[np.isfinite(ratios)].mean())
+    assert labels[copies > drawn][:, minority].any(axis=1).all()
+
+
+def study(labels, drawn, fill=FILL, max_copies=3, common_genres=1):
+    rng = np.random.default_rng(0)
+    return oversample_study(labels, drawn, common_genres, fill, max_copies, rng)
+
+
+def test_movies_that_were_not_drawn_come_before_repeats():
+    labels = np.array([[1, 0]] * 40 + [[0, 1]] * 10, dtype=np.uint8)
+    drawn = np.array([1] * 42 + [0] * 8)
+    few = study(labels, drawn, fill=((1000, 0.2),))
+    assert few.max() == 1 and few @ labels[:, 1] == 2 + int(0.2 * 38)
+    many = study(labels, drawn, fill=((1000, 0.5),))
+    assert many @ labels[:, 1] == 2 + int(0.5 * 38) and set(many[40:]) == {2, 3}
+    capped = study(labels, drawn, fill=((1000, 1),), max_copies=2)
+    assert capped @ labels[:, 1] == 20
+
+
+def test_movies_of_a_common_genre_are_left_alone():
+    labels = np.array([[1, 0]] * 20 + [[0, 1]] * 3 + [[1, 1]] * 5, dtype=np.uint8)
+    drawn = np.array([1] * 21 + [0] * 7)
+    copies = study(labels, drawn)
+    assert copies[20:23].tolist() == [3, 3, 3] and not copies[23:].any()
+
+
+def test_how_far_a_genre_is_filled_depends_on_its_count():
+    # 100 movies of A, 50 of B, 30 of C, 10 of D, and as many more of each that were not drawn
+    genres = np.repeat(np.arange(4), [100, 50, 30, 10])
+    labels = np.tile(np.eye(4, dtype=np.uint8)[genres], (2, 1))
+    drawn = np.repeat([1, 0], 190)
+    copies = study(labels, drawn, fill=((10, 0.9), (40, 0.5)), max_copies=99)
+    assert count_genres(labels, copies).tolist() == [100, 50, 30 + 35, 10 + 81]
+
+
+def test_ml_ros_clones_the_minority_up_to_the_mean():
+    # IRLbl 1, 2 and 10, MeanIR 4.33: only C is cloned, until 100 / 24 is below the mean
+    labels = np.eye(3, dtype=np.uint8)[np.repeat(np.arange(3), [100, 50, 10])]
+    drawn = np.ones(160, dtype=int)
+    rng = np.random.default_rng(0)
+    copies = oversample_ml_ros(labels, drawn, 1, 99, rng)
+    assert count_genres(labels, copies).tolist() == [100, 50, 24]
+    assert oversample_ml_ros(labels, drawn, 0.05, 99, rng).sum() == 168
+    assert oversample_ml_ros(labels, drawn, 1, 2, rng) @ labels[:, 2] == 20
+
+
+@pytest.mark.parametrize("genres", [1, 2])
+def test_where_no_genre_is_rare_nothing_is_added(genres):
+    labels = np.eye(genres, dtype=np.uint8).repeat(5, axis=0)
+    drawn = np.ones(len(labels), dtype=int)
+    assert (study(labels, drawn, common_genres=2) == 1).all()
+    assert (oversample_ml_ros(labels, drawn, 1, 3, np.random.default_rng(0)) == 1).all()
