@@ -8,8 +8,6 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from metadata import is_url
 
 COLUMNS = ["id", "title", "genres", "url", "status", "error"]
@@ -202,6 +200,8 @@ def write_json(content, path):
 @contextmanager
 def locking(path, busy):
     """Keep a second run out, with the line `busy`; the system lifts the lock of a killed run."""
+    from filelock import FileLock, Timeout  # here, because the processes of step 3 do without
+
     try:
         with FileLock(path, blocking=False):
             try:
