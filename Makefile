@@ -13,11 +13,11 @@ demo: data/model/model.json
 data/model/model.json: data/store/store.json train.py model.py evaluation.py
 	$(BIN)/python train.py
 
-data/store/store.json: data/samples.csv preprocessing.py
+data/store/store.json: data/samples.csv preprocessing.py decoding.py
 	$(BIN)/python preprocessing.py
 	@touch $@
 
-data/samples.csv: data/posters.csv sampling.py
+data/samples.csv: data/posters.csv sampling.py duplicates.py stratification.py resampling.py imbalance.py
 	$(BIN)/python sampling.py
 
 data/posters.csv: data/sample/movies_metadata.csv database.py metadata.py download.py ledger.py
@@ -41,5 +41,5 @@ test: .venv/test
 	@touch $@
 
 clean:
-	rm -rf data/posters data/posters.* data/samples.csv data/store data/model data/sample/posters \
+	rm -rf data/posters data/posters.* data/samples.csv data/sampling.json data/store data/store.lock data/model data/sample/posters \
 		data/sample/movies_metadata.csv data/metrics.json data/*predictions.csv data/*.png

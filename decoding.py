@@ -2,7 +2,10 @@
 
 import hashlib
 import io
+import multiprocessing
+import os
 import signal
+import threading
 import warnings
 from contextlib import suppress
 
@@ -71,9 +74,15 @@ def try_decode(source, image_height, image_width):
         return None, str(error)
 
 
-def ignore_interrupts():
-    """For the processes of a pool: Ctrl-C is for the main process, which ends them."""
+def start_worker():
+    """For a process of a pool: Ctrl-C is left to the main process, and where that ends, it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def end_with_parent():
+        multiprocessing.parent_process().join()
+        os._exit(1)  # a process of a killed pool would wait for tasks for ever
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def fill_rows(array, first, ids, known, data_dir, size):

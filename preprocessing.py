@@ -22,7 +22,7 @@ import time
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from decoding import DECODER, fill_rows, ignore_interrupts
+from decoding import DECODER, fill_rows, start_worker
 from ledger import locking, poster_path, read_json, replacing, write_csv, write_json
 from progress import show_progress
 
@@ -119,11 +119,12 @@ def write_images(ids, data_dir, made_from, workers):
         show_progress(len(ids), "poster") as progress,
         open(journal, "a", encoding="utf-8") as lines,
         open(array, "r+b") as images,
+        closing(run_in_processes(fill_rows, list_tasks(), workers)) as results,
     ):
         progress.update(sum(len(checksums) for checksums, _ in done.values()))
         lines.write("\n")  # a killed run may have left half a line
         waiting, since = [], time.monotonic()
-        for first, checksums, errors, count in run_in_processes(fill_rows, list_tasks(), workers):
+        for first, checksums, errors, count in results:
             done[first] = checksums, errors
             waiting.append({"first": first, "checksums": checksums, "errors": errors})
             decoded += count
@@ -142,7 +143,7 @@ def run_in_processes(function, tasks, workers):
     workers = workers or min(os.cpu_count(), 61)  # Windows allows 61
     # A forked child inherits TensorFlow's locks where that is loaded; a spawned one never does.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, ignore_interrupts) as pool:
+    with ProcessPoolExecutor(workers, context, start_worker) as pool:
         pending = deque()
         for task in tasks:
             pending.append(pool.submit(function, *task))
@@ -188,14 +189,13 @@ def read_known(store, made_from):
         about = read_json(store / "store.json")
         if any(about.get(name) != made_from[name] for name in ("H", "W", "decoder")):
             return {}
+        images, checksums = store / "images.npy", dict(read_checksums(store))
         index = read_index(store)
-        checksums = read_checksums(store)
-        if np.load(store / "images.npy", mmap_mode="r").shape[0] != len(index):
+        if len(np.load(images, mmap_mode="r")) != len(index):
             return {}
+        return {movie: (images, row, checksums[movie]) for row, movie in enumerate(index["id"])}
     except (OSError, ValueError, KeyError):
         return {}
-    rows = zip(index["id"], index.index, strict=True)
-    return {movie: (store / "images.npy", row, checksums[movie]) for movie, row in rows}
 
 
 def find_changed(ids, checksums, data_dir):

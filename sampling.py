@@ -29,16 +29,14 @@ from resampling import oversample_ml_ros, oversample_study
 DATA_DIR = "data"  # the folder that database.py wrote
 EXCLUDED_GENRES = ("TV Movie", "Foreign")  # no matter of looks: movies that carry one are dropped
 MIN_GENRE_MOVIES = 10  # movies a genre needs to stay; below about 10, none may reach the test split
-NEAR_DUPLICATE = (
-    68  # of 256 bits; posters whose hashes differ in no more share a split; 0: same hash
-)
+NEAR_DUPLICATE = 68  # of 256 bits of their hashes; posters that differ in no more share a split
 SAMPLE_FRACTION = 0.5  # of the training movies, drawn at random; 0.1 gives some 8,000 of 45,000
-OVERSAMPLING = (
-    "study"  # "study" adds movies that were not drawn, "ml-ros" clones drawn ones, "none"
-)
-COMMON_GENRES = 2  # "study": the commonest genres, never added to; Drama and Comedy there
-FILL = ((1000, 0.9), (2000, 0.5), (3000, 0.3))  # "study": up to (movies, share of what is lacking)
-GROWTH = 0.25  # "ml-ros": clones added at most, as a share of the drawn movies
+OVERSAMPLING = "study"  # adds movies that were not drawn; "ml-ros" clones drawn ones; or "none"
+COMMON_GENRES = 2  # for "study": the commonest genres, whose movies are not added
+# For "study": a genre of up to 1000 drawn movies gets 90 % of what it lacks to the commonest genre,
+# one of up to 2000 gets 50 %, one of up to 3000 gets 30 %, one of more gets nothing.
+FILL = ((1000, 0.9), (2000, 0.5), (3000, 0.3))
+GROWTH = 0.25  # for "ml-ros": clones at most, as a share of the drawn movies
 MAX_COPIES = 3  # times that one movie may stand in the sample; more teaches it by heart
 VAL_SHARE = 0.15  # of all movies; the natural mix of genres, to choose epochs and thresholds on
 TEST_SHARE = 0.15  # of all movies; the natural mix of genres, for the final scores only
@@ -216,12 +214,12 @@ def find_duplicates(movies, data_dir, near_duplicate):
 
     hashes = hash_posters([poster_path(data_dir, movie) for movie in movies["id"]])
     groups = group_duplicates(hashes, near_duplicate)
-    pairs = list_groups(movies["title"], groups)
+    alike = list_groups(movies["title"], groups)
     print(
-        f"{sum(map(len, pairs)):,} posters are the same as another or nearly so, in "
-        f"{len(pairs):,} groups; each group stays in one split"
+        f"{sum(map(len, alike)):,} posters are the same as another or nearly so"
+        + (f", in {len(alike):,} groups; each group stays in one split" if alike else "")
     )
-    for titles in pairs[:5]:
+    for titles in alike[:5]:
         print(f"  {' = '.join(titles[:4])}{' = ...' if len(titles) > 4 else ''}")
     if unread := sum(hash.digest is None for hash in hashes):
         print(f"{unread:,} posters are not where database.py left them")
@@ -291,8 +289,9 @@ def describe(labels, split, drawn, copies, genres):
 
 def report(counts, measures, drawn, copies):
     counts = counts.sort_values("movies", ascending=False, kind="stable")
+    print("movies of each genre; IRLbl says how many times rarer it is than the commonest:")
     print(counts.to_string(float_format="{:.1f}".format))
-    print("in all training movies, as drawn, and after oversampling:")
+    print("all training movies, those that were drawn, and the sample after oversampling:")
     print(measures.to_string(float_format="{:.3f}".format))
     added = copies[drawn == 0].astype(bool).sum()
     repeats = (copies - 1).clip(min=0).sum()
@@ -304,8 +303,10 @@ def save(samples, labels, counts, measures, duplicates, settings, data_dir):
     data_dir = Path(data_dir)
     about = {
         "settings": settings,
-        "genres": json.loads(counts.to_json(orient="index")),  # an infinite IRLbl becomes null
-        "measures": json.loads(measures.to_json(orient="index")),
+        "genres": json.loads(
+            counts.to_json(orient="index", double_precision=15)
+        ),  # an infinite IRLbl becomes null
+        "measures": json.loads(measures.to_json(orient="index", double_precision=15)),
         "duplicates": duplicates,
     }
     write_json(about, data_dir / "sampling.json")
@@ -336,7 +337,7 @@ def save_picture(counts, labels, path, most=30):
     left.barh(rows + 0.2, counts["sample"], 0.4, color="C0", label="after oversampling")
     left.set_yticks(rows, counts.index)
     left.invert_yaxis()
-    left.set(title="Movies to train on, by genre", xlabel="movies, copies counted")
+    left.set(title="Movies of each genre to train on", xlabel="movies, copies counted")
     left.spines[["top", "right"]].set_visible(False)
     left.legend(frameon=False, loc="lower right")
 
@@ -349,7 +350,10 @@ def save_picture(counts, labels, path, most=30):
         right.text(column, row, f"{share:.0f}", ha="center", va="center", size=7, color=colour)
     right.set_xticks(rows, counts.index, rotation=90)
     right.set_yticks(rows, counts.index)
-    right.set_title("Of 100 movies of the genre at the left,\nso many are also of the genre below")
+    right.set_title(
+        "Genres that occur together: of 100 movies of the genre\n"
+        "at the left, so many are also of the genre below"
+    )
     with replacing(path) as part:
         figure.savefig(part, dpi=120)
 

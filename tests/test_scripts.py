@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -142,6 +143,12 @@ def start(step, data, source):
     )
 
 
+def children_of(process):
+    """The processes that it started, where the system says so (Linux)."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return children.read_text().split() if children.is_file() else []
+
+
 @pytest.mark.parametrize(
     ("step", "pattern", "count"),
     [
@@ -163,8 +170,13 @@ def test_a_killed_step_run_again_ends_as_an_undisturbed_one(tmp_path, step, patt
     process = start(step, killed, source)
     while process.poll() is None and len(list(killed.glob(pattern))) < count:
         time.sleep(0.002)
+    children = children_of(process)
     process.kill()
     assert process.wait() != 0  # it did not come to its end
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < deadline, "its pool is still there"
+        time.sleep(0.01)
     assert contents(killed) != contents(undisturbed)
     assert start(step, killed, source).wait() == 0
     assert contents(killed) == contents(undisturbed)
