@@ -11,12 +11,24 @@ from contextlib import suppress
 
 import numpy as np
 import PIL
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
+from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from ledger import poster_path
 
 # What the pixels depend on beside the file and the size; another decoder may be a grey level off.
 DECODER = f"Pillow {PIL.__version__}, libjpeg {features.version('jpg')}, bicubic"
+
+# How to undo what EXIF's orientation says; 1 is upright.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SIDEWAYS = [TURNS[orientation] for orientation in (5, 6, 7, 8)]
 
 
 def decode_poster(source, image_height, image_width):
@@ -34,11 +46,10 @@ def decode_poster(source, image_height, image_width):
             `PIL.Image.MAX_IMAGE_PIXELS`.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's remarks on broken metadata
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(source) as image:
-                return np.asarray(to_rgb(image, (image_width, image_height)))
+        with Image.open(source) as image:
+            if image.width * image.height > Image.MAX_IMAGE_PIXELS:  # Pillow warns, up to twice it
+                raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
+            return np.asarray(to_rgb(image, (image_width, image_height)))
     except UnidentifiedImageError as error:
         raise ValueError("UnidentifiedImageError: cannot identify image file") from error
     except Exception as error:  # on broken files the decoders raise whatever they stumble over
@@ -47,17 +58,19 @@ def decode_poster(source, image_height, image_width):
 
 def to_rgb(image, size):
     """An opened image, upright, opaque, in RGB, and of this size: (width, height)."""
-    orientation = 1
+    turn = None
     with suppress(Exception):  # a rotation that cannot be read is none
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    width, height = size if orientation < 5 else size[::-1]
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    width, height = size[::-1] if turn in SIDEWAYS else size
     image.draft("RGB", (2 * width, 2 * height))
-    if orientation != 1:
-        image = ImageOps.exif_transpose(image)
+    if turn is not None:
+        image = image.transpose(turn)
     if image.mode == "F":
         raise ValueError("floating-point pixels, of which nobody knows how bright white is")
-    if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
-        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+    if image.mode.startswith("I"):  # more than 8 bits of grey, which Pillow would cut off at 255
+        grey = np.asarray(image)
+        is_deep = image.mode != "I" or grey.max() > 255
+        image = Image.fromarray((grey >> 8 if is_deep else grey).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -75,7 +88,8 @@ def try_decode(source, image_height, image_width):
 
 
 def start_worker():
-    """For a process of a pool: Ctrl-C is left to the main process, and where that ends, it ends."""
+    """For a process of a pool: quiet, deaf to Ctrl-C, and at its end where the main process is."""
+    warnings.simplefilter("ignore")  # Pillow's remarks on broken metadata
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def end_with_parent():

@@ -9,6 +9,8 @@ Random Resampling Algorithms.
 
 import numpy as np
 
+from ledger import replacing
+
 
 def count_genres(labels, copies):
     """How many movies of the sample carry each genre, copies counted: int of shape (genres,)."""
@@ -60,3 +62,46 @@ def measure(labels, copies):
         "density": float(cardinality / labels.shape[1]),
         "SCUMBLE": float(np.average(1 - geometric / arithmetic, weights=copies)),
     }
+
+
+def save_picture(labels, before, after, path, most=30):
+    """Draw the genre counts before and after oversampling, and which genres occur together.
+
+    Args:
+        labels: (movies, genres), of all movies.
+        before, after: Series of counts by genre.
+        path: of the PNG file.
+        most: the commonest genres that are drawn, as many as can be read.
+    """
+    from matplotlib.figure import Figure  # here, because step 3 does without
+
+    order = np.argsort(-labels.sum(axis=0, dtype=int), kind="stable")[:most]
+    before, after, labels = before.iloc[order], after.iloc[order], labels[:, order].astype(float)
+    names = [name.replace("$", r"\$") for name in before.index]  # which would begin a formula
+    height = 2.2 + 0.3 * len(order)
+    figure = Figure(figsize=(6.5 + 1.4 * height, height), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(5, 1.4 * height))
+    rows = np.arange(len(order))
+    left.barh(rows - 0.2, before, 0.4, color="0.65", label="as drawn")
+    left.barh(rows + 0.2, after, 0.4, color="C0", label="after oversampling")
+    left.set_yticks(rows, names)
+    left.invert_yaxis()
+    left.set(title="Movies of each genre to train on", xlabel="movies, copies counted")
+    left.spines[["top", "right"]].set_visible(False)
+    left.legend(frameon=False, loc="lower right")
+
+    together = 100 * (labels.T @ labels) / labels.sum(axis=0)[:, None]
+    np.fill_diagonal(together, np.nan)
+    right.imshow(together, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+    for row, column in zip(*np.nonzero(together >= 0.5), strict=True):
+        share = together[row, column]
+        colour = "white" if share > 50 else "black"
+        right.text(column, row, f"{share:.0f}", ha="center", va="center", size=7, color=colour)
+    right.set_xticks(rows, names, rotation=90)
+    right.set_yticks(rows, names)
+    right.set_title(
+        "Genres that occur together: of 100 movies of the genre\n"
+        "at the left, so many are also of the genre below"
+    )
+    with replacing(path) as part:
+        figure.savefig(part, dpi=120)

@@ -194,7 +194,9 @@ def read_json(path):
 def write_json(content, path):
     """Write an object as readable JSON, whole or not at all."""
     with replacing(path) as part:
-        part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        plain = {"default": lambda number: number.item()}  # of NumPy's numbers
+        text = json.dumps(content, indent=2, ensure_ascii=False, **plain)
+        part.write_text(text + "\n", encoding="utf-8")
 
 
 @contextmanager

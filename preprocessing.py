@@ -17,12 +17,14 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 import time
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -55,7 +57,7 @@ def main(data_dir=DATA_DIR, image_height=IMAGE_HEIGHT, image_width=IMAGE_WIDTH, 
         raise ValueError(f"the image size must be positive, got {image_height} x {image_width}")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be None or at least 1, got {workers!r}")
-    samples = read_samples(data_dir)
+    samples, store = read_samples(data_dir), Path(data_dir) / "store"
     made_from = {
         "genres": sorted({genre for cell in samples["genres"] for genre in cell.split("|")}),
         "H": image_height,
@@ -63,15 +65,17 @@ def main(data_dir=DATA_DIR, image_height=IMAGE_HEIGHT, image_width=IMAGE_WIDTH, 
         "samples_sha256": file_sha256(Path(data_dir) / "samples.csv"),
         "decoder": DECODER,
     }
-    store = Path(data_dir) / "store"
     busy = f"Another run is writing {store}. When it has ended, run this one again"
     try:
         with locking(Path(data_dir) / "store.lock", busy):
             if is_current(data_dir, samples["id"], made_from):
+                discard_unfinished(store)
                 print(f"{store} is up to date\nnext: python train.py")
                 return
             store.mkdir(exist_ok=True)
             checksums, errors = write_images(samples["id"], data_dir, made_from, workers)
+            if not samples.equals(read_samples(data_dir)):
+                sys.exit("samples.csv has changed meanwhile. Run: python preprocessing.py")
             finish(samples.assign(sha256=checksums, error=errors), store, made_from)
     except KeyboardInterrupt:
         print("Stopped. To go on from here, run: python preprocessing.py", file=sys.stderr)
@@ -101,6 +105,9 @@ def write_images(ids, data_dir, made_from, workers):
     array, journal = store / "unfinished.npy", store / "unfinished.jsonl"
     key = {name: made_from[name] for name in ("H", "W", "decoder")}
     key["ids_sha256"] = hashlib.sha256("\n".join(ids).encode()).hexdigest()
+    if journal.is_file() and not array.is_file() and not (store / "store.json").is_file():
+        with suppress(FileNotFoundError):  # killed between the last two renames of finish()
+            os.replace(store / "images.npy", array)
     done = read_done(array, journal, key, ids, data_dir)
     if not done:
         discard_unfinished(store)
@@ -146,11 +153,25 @@ def run_in_processes(function, tasks, workers):
     with ProcessPoolExecutor(workers, context, start_worker) as pool:
         pending = deque()
         for task in tasks:
-            pending.append(pool.submit(function, *task))
+            with ignoring_interrupts():  # by a process that it starts, until that does so itself
+                pending.append(pool.submit(function, *task))
             if len(pending) > 4 * workers:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+
+
+@contextmanager
+def ignoring_interrupts():
+    """Ctrl-C has no effect meanwhile, nor on processes that are started meanwhile."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say so, and only it gets them
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def enter(chunks, lines, images):
@@ -194,20 +215,30 @@ def read_known(store, made_from):
         if len(np.load(images, mmap_mode="r")) != len(index):
             return {}
         return {movie: (images, row, checksums[movie]) for row, movie in enumerate(index["id"])}
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, AttributeError):
         return {}
 
 
 def find_changed(ids, checksums, data_dir):
-    """Whether each poster has another SHA-256 than it had, or is missing now: bool array."""
-    paths = (poster_path(data_dir, movie) for movie in ids)
+    """Whether each poster has another SHA-256 than it had, or cannot be read now: bool array."""
+
+    def has_changed(movie, checksum):
+        try:
+            return file_sha256(poster_path(data_dir, movie)) != checksum
+        except OSError:
+            return checksum != ""
+
+    ids, checksums, changed = list(ids), list(checksums), []
     with ThreadPoolExecutor() as pool:
-        now = pool.map(lambda path: file_sha256(path) if path.is_file() else "", paths)
-        return np.array([a != b for a, b in zip(now, checksums, strict=True)], dtype=bool)
+        for start in range(0, len(ids), 1000):  # map() would start all at once
+            part = slice(start, start + 1000)
+            changed += pool.map(has_changed, ids[part], checksums[part])
+    return np.array(changed, dtype=bool)
 
 
 def discard_unfinished(store):
-    for name in ("unfinished.npy", "unfinished.jsonl"):
+    """Delete what killed runs may have left; first the journal, which vouches for the array."""
+    for name in ("unfinished.jsonl", "unfinished.npy", "images.part.npy"):
         (store / name).unlink(missing_ok=True)
 
 
@@ -290,7 +321,7 @@ def open_store(data_dir):
         index = read_index(store)
         expected = (about["N"], about["H"], about["W"], 3)
         fits = images.shape == expected and len(labels) == len(index) == about["N"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         fits = False
     if not fits:
         sys.exit(f"The files in {store} do not belong together. {again}")
@@ -308,7 +339,7 @@ def is_current(data_dir, ids, made_from):
             return False
         checksums = read_checksums(store)
         open_store(data_dir)
-    except (SystemExit, OSError, ValueError, KeyError):
+    except (SystemExit, OSError, ValueError, KeyError, AttributeError):
         return False
     return list(checksums.index) == list(ids) and not find_changed(ids, checksums, data_dir).any()
 

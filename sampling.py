@@ -16,13 +16,15 @@ Takes   about 20 s for 15,000 movies, most of it to look for duplicate posters.
 import json
 import sys
 from collections import Counter
+from contextlib import suppress
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from imbalance import count_genres, imbalance_ratios, measure
-from ledger import poster_path, read_posters, replacing, write_csv, write_json
+from imbalance import count_genres, imbalance_ratios, measure, save_picture
+from ledger import poster_path, read_posters, write_csv, write_json
 from resampling import oversample_ml_ros, oversample_study
 
 # --- settings -------------------------------------------------------------------------------------
@@ -65,6 +67,8 @@ def main(
     """Write samples.csv from posters.csv, and say what came of the genres."""
     settings = {key: value for key, value in locals().items() if key != "data_dir"}
     check_settings(**settings)
+    with suppress(AttributeError):  # where a notebook prints
+        sys.stdout.reconfigure(errors="replace")  # a title that the console cannot show
     movies, genres = clean_genres(read_ok(data_dir), excluded_genres, min_genre_movies)
     labels = encode_genres(movies["genres"], genres)
     groups = find_duplicates(movies, data_dir, near_duplicate)
@@ -105,25 +109,26 @@ def check_settings(
 ):
     if isinstance(excluded_genres, str):
         raise ValueError(f"excluded_genres must be a tuple of names, got {excluded_genres!r}")
-    if min_genre_movies < 1:
-        raise ValueError(f"min_genre_movies must be at least 1, got {min_genre_movies!r}")
-    if not 0 <= near_duplicate <= 128:
-        raise ValueError(f"near_duplicate must be from 0 to 128 bits, got {near_duplicate!r}")
+    for name, value, least in (
+        ("min_genre_movies", min_genre_movies, 1),
+        ("near_duplicate", near_duplicate, 0),
+        ("common_genres", common_genres, 1),
+        ("max_copies", max_copies, 1),
+        ("seed", seed, 0),
+    ):
+        if not isinstance(value, Integral) or value < least:
+            raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
     if not 0 < sample_fraction <= 1:
         raise ValueError(f"sample_fraction must be above 0 and at most 1, got {sample_fraction!r}")
     if oversampling not in STRATEGIES:
         raise ValueError(f"oversampling must be one of {STRATEGIES}, got {oversampling!r}")
-    if common_genres < 1:
-        raise ValueError(f"common_genres must be at least 1, got {common_genres!r}")
     if not is_fill(fill):
         raise ValueError(
             f"fill must be pairs of rising counts and shares from 0 to 1, got {fill!r}"
         )
-    if growth < 0:
-        raise ValueError(f"growth must be at least 0, got {growth!r}")
-    if max_copies < 1:
-        raise ValueError(f"max_copies must be at least 1, got {max_copies!r}")
-    if min(val_share, test_share) <= 0 or val_share + test_share >= 1:
+    if not 0 <= growth < float("inf"):
+        raise ValueError(f"growth must be a number of at least 0, got {growth!r}")
+    if not (val_share > 0 and test_share > 0 and val_share + test_share < 1):
         raise ValueError(
             "val_share and test_share must be above 0 and together below 1, "
             f"got {val_share!r} and {test_share!r}"
@@ -133,9 +138,9 @@ def check_settings(
 def is_fill(fill):
     try:
         counts, shares = [count for count, _ in fill], [share for _, share in fill]
-    except TypeError:
+        return counts == sorted(counts) and all(0 <= share <= 1 for share in shares)
+    except (TypeError, ValueError):
         return False
-    return counts == sorted(counts) and all(0 <= share <= 1 for share in shares)
 
 
 def read_samples(data_dir):
@@ -242,8 +247,8 @@ def split_movies(labels, groups, val_share, test_share, seed):
     split = stratify(labels, groups, shares, seed)
     if len(set(split)) < len(SPLITS):
         sys.exit(
-            "Three splits cannot be filled: nearly all posters are alike. "
-            "Take a larger CSV and run: python database.py"
+            "A split has no movie: VAL_SHARE or TEST_SHARE is too small for so few, or nearly all "
+            "posters are alike. Mend that and run: python sampling.py"
         )
     errors = share_errors(labels, split, shares)
     if not np.isnan(errors).all():
@@ -301,6 +306,7 @@ def report(counts, measures, drawn, copies):
 def save(samples, labels, counts, measures, duplicates, settings, data_dir):
     """Write sampling.json, sampling.png, and last samples.csv, which the next step reads."""
     data_dir = Path(data_dir)
+    (data_dir / "samples.csv").unlink(missing_ok=True)  # it never stands beside those of another
     about = {
         "settings": settings,
         "genres": json.loads(
@@ -310,52 +316,11 @@ def save(samples, labels, counts, measures, duplicates, settings, data_dir):
         "duplicates": duplicates,
     }
     write_json(about, data_dir / "sampling.json")
-    save_picture(counts, labels, data_dir / "sampling.png")
+    save_picture(labels, counts["drawn"], counts["sample"], data_dir / "sampling.png")
     write_csv(samples, data_dir / "samples.csv")
     print(f"wrote {data_dir / 'samples.csv'} ({len(samples):,} movies)")
     print(f"counts and measures: {data_dir / 'sampling.json'}, {data_dir / 'sampling.png'}")
     print("next: python preprocessing.py")
-
-
-def save_picture(counts, labels, path, most=30):
-    """Draw the genre counts before and after oversampling, and which genres occur together.
-
-    Args:
-        counts: what `describe` returned.
-        labels: (movies, genres), of all movies.
-        most: the commonest genres, as many as can be read.
-    """
-    from matplotlib.figure import Figure  # here, because step 3 does without
-
-    order = np.argsort(-counts["movies"].to_numpy(), kind="stable")[:most]
-    counts, labels = counts.iloc[order], labels[:, order].astype(float)
-    height = 2.2 + 0.3 * len(order)
-    figure = Figure(figsize=(6.5 + 1.4 * height, height), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(5, 1.4 * height))
-    rows = np.arange(len(order))
-    left.barh(rows - 0.2, counts["drawn"], 0.4, color="0.65", label="as drawn")
-    left.barh(rows + 0.2, counts["sample"], 0.4, color="C0", label="after oversampling")
-    left.set_yticks(rows, counts.index)
-    left.invert_yaxis()
-    left.set(title="Movies of each genre to train on", xlabel="movies, copies counted")
-    left.spines[["top", "right"]].set_visible(False)
-    left.legend(frameon=False, loc="lower right")
-
-    together = 100 * (labels.T @ labels) / labels.sum(axis=0)[:, None]
-    np.fill_diagonal(together, np.nan)
-    right.imshow(together, cmap="Blues", vmin=0, vmax=100, aspect="auto")
-    for row, column in zip(*np.nonzero(together >= 0.5), strict=True):
-        share = together[row, column]
-        colour = "white" if share > 50 else "black"
-        right.text(column, row, f"{share:.0f}", ha="center", va="center", size=7, color=colour)
-    right.set_xticks(rows, counts.index, rotation=90)
-    right.set_yticks(rows, counts.index)
-    right.set_title(
-        "Genres that occur together: of 100 movies of the genre\n"
-        "at the left, so many are also of the genre below"
-    )
-    with replacing(path) as part:
-        figure.savefig(part, dpi=120)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
@@ -160,22 +162,37 @@ def decode_all(paths):
 
 def time_step(data, workers, count):
     """Step 3 from the start of main() to its end: the rate, and the peak memory in MB of the main
-    process and of the largest worker (on Linux, where getrusage counts kB)."""
+    process and of the largest worker (on Linux, whose VmHWM that is)."""
     shutil.rmtree(data / "store", ignore_errors=True)
     rate, main_memory, worker_memory = run_apart("step", workers or 0, data, count, whole=True)
     return rate, main_memory, worker_memory
 
 
 def run_step(workers, data, count):
-    import resource
-
     import preprocessing
 
+    peaks, is_over = {}, threading.Event()
+
+    def watch():
+        while not is_over.wait(0.05):
+            for child in multiprocessing.active_children():
+                with suppress(OSError, IndexError):  # it has just ended
+                    peaks[child.pid] = peak_memory(child.pid)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     start = time.perf_counter()
     preprocessing.main(data, HEIGHT, WIDTH, workers)
-    rate = int(count) / (time.perf_counter() - start)
-    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return [rate, *(resource.getrusage(kind).ru_maxrss / 1024 for kind in kinds)]
+    seconds = time.perf_counter() - start
+    is_over.set()
+    watcher.join()
+    return int(count) / seconds, peak_memory("self"), max(peaks.values())
+
+
+def peak_memory(process):
+    """VmHWM in MB. Not getrusage, whose peak starts at that of the process that started it."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def run_apart(what, number, *arguments, whole=False):

@@ -59,14 +59,21 @@ def test_a_photo_whose_exif_is_broken_is_read_all_the_same(tmp_path):
         assert error == "" and pixels.shape == (15, 10, 3)
 
 
-def test_pixels_are_close_to_a_full_quality_resize(tmp_path):
+@pytest.mark.parametrize(("width", "most"), [(185, 0), (500, 2)])
+def test_pixels_are_close_to_a_full_quality_resize(width, most):
+    """Of a poster with detail of all sizes; at 500 pixels the decoder scales down first."""
     rng = np.random.default_rng(0)
-    coarse = Image.fromarray(rng.integers(0, 256, (30, 20, 3), dtype=np.uint8))
-    path = save(tmp_path, coarse.resize((1000, 1500), Image.Resampling.BICUBIC), "x.jpg")
-    with Image.open(path) as image:
+    pixels = rng.normal(128, 12, (width * 3 // 2, width, 3))
+    for size in (3, 12, 48, 96):
+        coarse = Image.fromarray(rng.integers(0, 256, (size * 3 // 2, size, 3), dtype=np.uint8))
+        large = coarse.resize((width, width * 3 // 2), Image.Resampling.BICUBIC)
+        pixels += (np.asarray(large) - 128.0) / 3
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=85)
+    with Image.open(buffer) as image:
         best = image.convert("RGB").resize((101, 150), Image.Resampling.BICUBIC)
-    fast = decode_poster(path, 150, 101)
-    assert abs(fast.astype(int) - np.asarray(best)).mean() < 2
+    fast = decode_poster(buffer, 150, 101)
+    assert abs(fast.astype(int) - np.asarray(best)).mean() <= most
 
 
 @pytest.mark.parametrize("body", [b"", b"text", image_bytes()[:300], image_bytes(form="PNG")[:60]])
@@ -144,6 +151,7 @@ def test_progressive_and_cmyk():
     assert abs(decode_poster(io.BytesIO(body), 15, 10).astype(int) - (250, 10, 10)).max() <= 6
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("side", [12_000, 30_000])
 def test_a_bomb_is_not_decoded(side):
     """144 and 900 million pixels, in a file of a few bytes; of the first Pillow only warns."""
@@ -154,6 +162,25 @@ def test_a_bomb_is_not_decoded(side):
 def test_floating_point_pixels_have_a_reason(tmp_path):
     path = save(tmp_path, Image.new("F", (20, 30), 0.5), "x.tif")
     assert "floating-point" in try_decode(path, 15, 10)[1]
+
+
+@pytest.mark.parametrize("value", [200, 60_000])
+def test_grey_in_32_bits(value):
+    buffer = io.BytesIO()
+    Image.new("I", (20, 30), value).save(buffer, "TIFF")
+    expected = value if value < 256 else value >> 8
+    assert (decode_poster(buffer, 15, 10) == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [(2, b"6\0\0\0"), (1, b"\6\0\0\0"), (7, b"6\0\0\0"), (3, b"\x09\0\0\0")]
+)
+def test_a_rotation_that_makes_no_sense_is_none(kind, value):
+    """As a text, a byte, undefined, and as 9."""
+    entry = struct.pack("<HHHI", 1, 0x0112, kind, 1) + value
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + entry + bytes(4)
+    body = image_bytes((200, 30, 30), (20, 30), exif=exif)
+    assert abs(decode_poster(io.BytesIO(body), 15, 10).astype(int) - (200, 30, 30)).max() <= 4
 
 
 def test_reasons_are_the_same_on_every_run():

@@ -69,10 +69,40 @@ def test_one_layout_in_other_colours_is_another_poster(tmp_path):
     assert group(tmp_path, [encode(image) for image in tinted]) == [0, 1, 2]
 
 
-def test_flat_posters_have_nothing_to_compare(tmp_path):
+def test_of_flat_posters_the_colour_is_compared(tmp_path):
     colours = [(i, 255 - i, 100) for i in range(0, 250, 10)]
     groups = group(tmp_path, [image_bytes(colour) for colour in colours])
     assert len(set(groups)) == len(colours)
+    black = [image_bytes((0, 0, 0), quality=quality) for quality in (50, 95)]
+    assert group(tmp_path, black) == [0, 0]
+
+
+@pytest.mark.parametrize("form", ["grey with 16 bits", "transparent", "turned"])
+def test_what_step_3_makes_the_same_is_the_same(tmp_path, form):
+    image = draw(0)
+    if form == "grey with 16 bits":
+        image = image.convert("L")
+        deep = Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
+        bodies = [encode(image, form="PNG"), encode(deep, form="PNG")]
+    elif form == "transparent":
+        holes = image.copy()
+        holes.putalpha(draw(1).convert("L").point(lambda value: 255 * (value > 128)))
+        flat = Image.alpha_composite(Image.new("RGBA", image.size, "white"), holes).convert("RGB")
+        bodies = [encode(flat, form="PNG"), encode(holes, form="PNG")]
+    else:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        buffer = io.BytesIO()
+        image.transpose(Image.Transpose.ROTATE_90).save(buffer, "JPEG", exif=exif)
+        bodies = [encode(image), buffer.getvalue()]
+    assert group(tmp_path, bodies) == [0, 0]
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_bomb_is_not_decoded(tmp_path):
+    body = encode(Image.new("1", (12_000, 12_000)), form="PNG")
+    (tmp_path / "bomb.jpg").write_bytes(body)
+    assert hash_posters([tmp_path / "bomb.jpg"])[0].bits is None
 
 
 def test_a_chain_is_one_group(tmp_path):
@@ -80,8 +110,8 @@ def test_a_chain_is_one_group(tmp_path):
     bits[1, :60] = bits[2, :120] = True  # 0 and 2 differ in 120 bits, 1 stands between
     bits[3] = True
     thumbnails = np.zeros((4, 192), dtype=np.int16)
-    assert find_near(bits, thumbnails, 60) == [(0, 1), (1, 2)]
-    assert find_near(bits, thumbnails, 59) == []
-    assert find_near(bits, thumbnails, 60, block=1) == [(0, 1), (1, 2)]
+    assert find_near(bits, thumbnails, 60, 32).tolist() == [[0, 1], [1, 2]]
+    assert find_near(bits, thumbnails, 59, 32).tolist() == []
+    assert find_near(bits, thumbnails, 60, 32, block=1).tolist() == [[0, 1], [1, 2]]
     thumbnails[2] = 33
-    assert find_near(bits, thumbnails, 60) == [(0, 1)]
+    assert find_near(bits, thumbnails, 60, 32).tolist() == [[0, 1]]

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import re
 import shutil
 
@@ -89,14 +90,10 @@ def test_without_posters_no_store_looks_finished(data):
         preprocessing.open_store(data)
 
 
-def test_the_number_of_processes_changes_nothing(data):
-    two = contents(data / "store")
-    (data / "store" / "store.json").unlink()
-    preprocessing.main(data, image_height=15, image_width=10, workers=1)
-    assert contents(data / "store") == two
-
-
 # --- resuming -------------------------------------------------------------------------------------
+
+
+BROKEN = "UnidentifiedImageError: cannot identify image file"
 
 
 @pytest.fixture
@@ -133,7 +130,7 @@ def interrupt(data, chunks):
     lines = [key]
     for first in range(0, chunks * preprocessing.CHUNK, preprocessing.CHUNK):
         chunk = ids[first : first + preprocessing.CHUNK]
-        errors = ["cannot identify" if movie == "40" else "" for movie in chunk]
+        errors = ["" if movie != "40" else BROKEN for movie in chunk]
         lines.append({"first": first, "checksums": checksums[chunk].tolist(), "errors": errors})
     journal = "\n".join(map(json.dumps, lines)) + '\n{"first": 64, "checks'
     (store / "unfinished.jsonl").write_text(journal)
@@ -143,16 +140,67 @@ def interrupt(data, chunks):
 @pytest.mark.parametrize("chunks", [0, 1, 3])
 def test_a_killed_run_is_continued(hundred, capsys, chunks):
     whole = contents(hundred / "store")
-    whole["errors.csv"] = whole["errors.csv"].replace(b"UnidentifiedImageError: ", b"")
     interrupt(hundred, chunks)
     with pytest.raises(SystemExit, match="unfinished.*Run: python preprocessing.py"):
         preprocessing.open_store(hundred)
     preprocessing.main(hundred, 15, 10, workers=1)
     assert decoded(capsys) == 100 - 32 * chunks
-    again = contents(hundred / "store")
-    assert again.keys() == whole.keys()
-    for name in set(again) - {"errors.csv"}:
-        assert again[name] == whole[name]
+    assert contents(hundred / "store") == whole
+
+
+def test_killed_between_the_last_renames_nothing_is_done_again(hundred, capsys):
+    poster_path(hundred, 40).write_bytes(image_bytes())
+    preprocessing.main(hundred, 15, 10, workers=1)
+    whole = contents(hundred / "store")
+    interrupt(hundred, 0)
+    store = hundred / "store"
+    checksums = preprocessing.read_checksums(store).tolist()
+    with open(store / "unfinished.jsonl", "a") as journal:
+        for first in range(0, 100, preprocessing.CHUNK):
+            part = checksums[first : first + preprocessing.CHUNK]
+            chunk = {"first": first, "checksums": part, "errors": [""] * len(part)}
+            journal.write("\n" + json.dumps(chunk) + "\n")
+    (store / "unfinished.npy").unlink()
+    capsys.readouterr()
+    preprocessing.main(hundred, 15, 10, workers=1)
+    assert decoded(capsys) == 0 and contents(store) == whole
+
+
+def test_leftovers_of_killed_runs_are_deleted(hundred, capsys):
+    store = hundred / "store"
+    whole = contents(store)
+    for name in ("unfinished.npy", "images.part.npy"):
+        (store / name).write_bytes(b"half")
+    preprocessing.main(hundred, 15, 10, workers=1)
+    assert "is up to date" in capsys.readouterr().out and contents(store) == whole
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file that is unreadable")
+def test_a_poster_that_cannot_be_read_is_left_out_each_time(hundred, capsys):
+    poster_path(hundred, 7).unlink()
+    poster_path(hundred, 7).symlink_to("/proc/self/mem")
+    for _ in range(2):
+        preprocessing.main(hundred, 15, 10, workers=1)
+    assert "is up to date" in capsys.readouterr().out
+    errors = pd.read_csv(hundred / "store" / "errors.csv", dtype=str)
+    assert errors["id"].tolist() == ["7", "40"] and errors["error"][0].startswith("OSError")
+
+
+def test_the_number_of_processes_changes_nothing(hundred):
+    one = contents(hundred / "store")
+    shutil.rmtree(hundred / "store")
+    preprocessing.main(hundred, 15, 10, workers=3)
+    assert contents(hundred / "store") == one
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "{}", "{"])
+def test_a_store_that_tells_nothing_is_built_anew(hundred, content):
+    whole = contents(hundred / "store")
+    (hundred / "store" / "store.json").write_text(content)
+    with pytest.raises(SystemExit, match="do not belong together"):
+        preprocessing.open_store(hundred)
+    preprocessing.main(hundred, 15, 10, workers=1)
+    assert contents(hundred / "store") == whole
 
 
 def test_a_continued_run_takes_posters_as_they_are_now(hundred, capsys):

@@ -1,9 +1,13 @@
 import json
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 from PIL import Image
 from test_duplicates import draw, encode
 
@@ -145,6 +149,11 @@ def test_one_or_two_genres_are_enough(tmp_path, genres):
         {"fill": ((1000, 2),)},
         {"fill": ((1000, 0.5), (10, 0.9))},
         {"growth": -1},
+        {"growth": float("inf")},
+        {"seed": -1},
+        {"seed": None},
+        {"max_copies": 2.5},
+        {"val_share": float("nan")},
         {"max_copies": 0},
         {"val_share": 0},
         {"test_share": 0.9},
@@ -180,7 +189,7 @@ def test_where_all_posters_are_one_there_is_nothing_to_split(tmp_path):
     (tmp_path / "posters").mkdir()
     for i in range(30):
         poster_path(tmp_path, f"tt{i:07d}").write_bytes(encode(draw(0)))
-    with pytest.raises(SystemExit, match="nearly all posters are alike.*python database.py"):
+    with pytest.raises(SystemExit, match="nearly all posters are alike.*python sampling.py"):
         sampling.main(tmp_path)
 
 
@@ -200,6 +209,19 @@ def test_counts_and_measures_are_written(samples, data):
     assert measures["sample"]["CVIR"] == pytest.approx(ratios.std() / ratios.mean())
     with Image.open(data / "sampling.png") as picture:
         assert picture.width > 1000
+
+
+def test_any_title_and_genre_can_be_printed_and_drawn(tmp_path):
+    write_posters(tmp_path, ["Драма|$\\frac{$"] * 20)
+    (tmp_path / "posters").mkdir()
+    for i in range(20):
+        poster_path(tmp_path, f"tt{i:07d}").write_bytes(encode(draw(i % 10)))
+    posters = pd.read_csv(tmp_path / "posters.csv", dtype=str, keep_default_na=False)
+    write_csv(posters.assign(title="千と千尋の神隠し"), tmp_path / "posters.csv")
+    code = f"import sampling; sampling.main({str(tmp_path)!r})"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "TQDM_DISABLE": "1"}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+    assert sampling.read_samples(tmp_path)["title"].eq("千と千尋の神隠し").all()
 
 
 DEGENERATE = {

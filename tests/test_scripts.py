@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, contents, draw_colours, load_draw
+from conftest import ROOT, contents, draw_colours, image_bytes, load_draw
 from PIL import Image
 
-import sampling
+from ledger import poster_path, write_csv
 
 # In the order of the steps: a script imports only what stands before it.
 ORDER = (
-    "progress metadata download ledger database duplicates imbalance resampling stratification "
-    "sampling decoding preprocessing evaluation model train predict"
+    "progress metadata download ledger database decoding duplicates imbalance resampling "
+    "stratification sampling preprocessing evaluation model train predict"
 ).split()
 
 
@@ -44,15 +44,7 @@ def test_every_module_has_its_place():
 @pytest.mark.parametrize("script", ORDER)
 def test_imports_point_upstream(script):
     assert imports_of(script) <= set(ORDER[: ORDER.index(script)]) - {"train"}
-    if script in (
-        "model",
-        "evaluation",
-        "metadata",
-        "download",
-        "progress",
-        "imbalance",
-        "stratification",
-    ):
+    if script in "model evaluation metadata download progress stratification".split():
         assert not imports_of(script)
 
 
@@ -127,19 +119,14 @@ def test_the_five_steps_in_order(tmp_path):
     assert poster.name in finished.stdout and "No such file" in finished.stdout
 
 
-def start(step, data, source):
-    """Start a data step through main() in a process of its own."""
-    arguments = {
-        "database": f"{str(source / 'movies.csv')!r}, {str(source / 'images')!r}, workers=2",
-        "preprocessing": "workers=1",
-    }
-    code = (
-        f"import {step}\nif __name__ == '__main__': {step}.main({str(data)!r}, {arguments[step]})"
-    )
-    (source / "run.py").write_text(code, encoding="utf-8")
+def start(call, folder):
+    """Call a step's main() in a process of its own, from a script in this folder."""
+    step = call.split(".")[0]
+    code = f"import {step}\nif __name__ == '__main__':\n    {call}\n"
+    (folder / "run.py").write_text(code, encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"}
     return subprocess.Popen(
-        [sys.executable, source / "run.py"], env=environment, stdout=subprocess.DEVNULL
+        [sys.executable, folder / "run.py"], env=environment, stdout=subprocess.PIPE, text=True
     )
 
 
@@ -149,26 +136,9 @@ def children_of(process):
     return children.read_text().split() if children.is_file() else []
 
 
-@pytest.mark.parametrize(
-    ("step", "pattern", "count"),
-    [
-        ("database", "posters/*.jpg", 1),
-        ("database", "posters/*.jpg", 200),
-        ("preprocessing", "store/unfinished.npy", 1),
-    ],
-)
-def test_a_killed_step_run_again_ends_as_an_undisturbed_one(tmp_path, step, pattern, count):
-    source, undisturbed, killed = tmp_path / "source", tmp_path / "whole", tmp_path / "killed"
-    draw_colours(source, movies=400)
-    for data in (undisturbed, killed):
-        data.mkdir()
-        if step == "preprocessing":
-            assert start("database", data, source).wait() == 0
-            sampling.main(data)
-    assert start(step, undisturbed, source).wait() == 0
-
-    process = start(step, killed, source)
-    while process.poll() is None and len(list(killed.glob(pattern))) < count:
+def kill(process, is_time):
+    """Kill it once it has done something, and wait until its own processes are gone."""
+    while process.poll() is None and not is_time():
         time.sleep(0.002)
     children = children_of(process)
     process.kill()
@@ -177,8 +147,43 @@ def test_a_killed_step_run_again_ends_as_an_undisturbed_one(tmp_path, step, patt
     while any(Path(f"/proc/{child}").exists() for child in children):
         assert time.monotonic() < deadline, "its pool is still there"
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("count", [1, 200])
+def test_killed_downloads_run_again_end_as_undisturbed_ones(tmp_path, count):
+    source, undisturbed, killed = tmp_path / "source", tmp_path / "whole", tmp_path / "killed"
+    draw_colours(source, movies=400)
+    paths = f"{str(source / 'movies.csv')!r}, {str(source / 'images')!r}"
+    call = "database.main({!r}, " + paths + ", workers=2)"
+    assert start(call.format(str(undisturbed)), source).wait() == 0
+
+    process = start(call.format(str(killed)), source)
+    kill(process, lambda: len(list(killed.glob("posters/*.jpg"))) >= count)
     assert contents(killed) != contents(undisturbed)
-    assert start(step, killed, source).wait() == 0
+    assert start(call.format(str(killed)), source).wait() == 0
+    assert contents(killed) == contents(undisturbed)
+
+
+def test_a_killed_store_is_continued_and_ends_as_an_undisturbed_one(tmp_path):
+    undisturbed, killed = tmp_path / "whole", tmp_path / "killed"
+    body = image_bytes(size=(1400, 2100), form="PNG")  # takes some 25 ms to decode
+    splits = ["train", "val", "test"] * 64
+    samples = pd.DataFrame({"id": range(192), "title": "x", "genres": "Drama", "split": splits})
+    for data in (undisturbed, killed):
+        (data / "posters").mkdir(parents=True)
+        write_csv(samples.assign(copies=1), data / "samples.csv")
+        for movie in samples["id"]:
+            poster_path(data, movie).write_bytes(body)
+    call = "preprocessing.main({!r}, workers=2)"
+    assert start(call.format(str(undisturbed)), tmp_path).wait() == 0
+
+    process = start(call.format(str(killed)), tmp_path)
+    journal = killed / "store" / "unfinished.jsonl"
+    kill(process, lambda: journal.is_file() and '"first"' in journal.read_text())
+    process = start(call.format(str(killed)), tmp_path)
+    output, _ = process.communicate()
+    assert process.returncode == 0
+    assert 0 < int(re.search(r"192 posters, ([0-9]+) of them decoded", output)[1]) < 192
     assert contents(killed) == contents(undisturbed)
 
 
