@@ -2,11 +2,6 @@
 
 import hashlib
 import io
-import multiprocessing
-import os
-import signal
-import threading
-import warnings
 from contextlib import suppress
 
 import numpy as np
@@ -85,18 +80,6 @@ def try_decode(source, image_height, image_width):
         return decode_poster(source, image_height, image_width), ""
     except ValueError as error:
         return None, str(error)
-
-
-def start_worker():
-    """For a process of a pool: quiet, deaf to Ctrl-C, and at its end where the main process is."""
-    warnings.simplefilter("ignore")  # Pillow's remarks on broken metadata
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def end_with_parent():
-        multiprocessing.parent_process().join()
-        os._exit(1)  # a process of a killed pool would wait for tasks for ever
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def fill_rows(array, first, ids, known, data_dir, size):

@@ -8,7 +8,7 @@ scaled, compressed, made paler or cropped by a few per cent. Their colours must 
 
 import hashlib
 import io
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import NamedTuple
 
 import imagehash
@@ -18,6 +18,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from decoding import decode_poster
+from processes import run_in_processes
 from progress import show_progress
 
 HASH_SIZE = 16  # frequencies each way; 8, the usual, takes posters of one layout for one poster
@@ -27,6 +28,8 @@ THUMBNAIL = (8, 8)  # pixels, to compare the colours of posters whose hashes are
 COLOUR = 32  # mean difference of their thumbnails, of 255; of random pairs 1 in 150 has as little
 FLAT = 8  # grey levels; a poster that spans fewer has no frequencies to compare, only its colour,
 FLAT_COLOUR = 2  # of which the thumbnails may differ by this
+CHUNK = 32  # posters that a process hashes at a time
+FEW = 1000  # posters, for fewer of which processes are not worth their start
 
 
 class Hash(NamedTuple):
@@ -47,13 +50,22 @@ class Hash(NamedTuple):
 
 
 def hash_posters(paths, workers=None):
-    """Hash image files in threads. Returns a list of Hash, one for each path."""
+    """Hash image files, many of them in processes. Returns a list of Hash, one for each path."""
+    chunks = [(paths[start : start + CHUNK],) for start in range(0, len(paths), CHUNK)]
+    if len(paths) < FEW:
+        results = (hash_chunk(*chunk) for chunk in chunks)
+    else:
+        results = run_in_processes(hash_chunk, chunks, workers)
     hashes = []
-    with ThreadPoolExecutor(workers) as pool, show_progress(len(paths), "poster") as progress:
-        for start in range(0, len(paths), 1000):  # map() would start all at once
-            hashes += pool.map(hash_poster, paths[start : start + 1000])
-            progress.update(len(hashes) - start)
+    with show_progress(len(paths), "poster") as progress, closing(results):
+        for result in results:
+            hashes += result
+            progress.update(len(result))
     return hashes
+
+
+def hash_chunk(paths):
+    return [hash_poster(path) for path in paths]
 
 
 def hash_poster(path):

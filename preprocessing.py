@@ -15,16 +15,12 @@ same posters in the same size is taken from there.
 
 import hashlib
 import json
-import multiprocessing
 import os
-import signal
 import sys
-import threading
 import time
-from collections import deque
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -32,8 +28,9 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from decoding import DECODER, fill_rows, start_worker
+from decoding import DECODER, fill_rows
 from ledger import locking, poster_path, read_json, replacing, write_csv, write_json
+from processes import run_in_processes
 from progress import show_progress
 
 # pandas, and sampling.py which imports it, are imported in the functions that need them: each
@@ -143,35 +140,6 @@ def write_images(ids, data_dir, made_from, workers):
     print(f"{len(ids):,} posters, {decoded:,} of them decoded in this run")
     chunks = [done[first] for first in sorted(done)]
     return [list(chain.from_iterable(column)) for column in zip(*chunks, strict=True)]
-
-
-def run_in_processes(function, tasks, workers):
-    """Yield the results in the order of the tasks, of which few at a time are in memory."""
-    workers = workers or min(os.cpu_count(), 61)  # Windows allows 61
-    # A forked child inherits TensorFlow's locks where that is loaded; a spawned one never does.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, start_worker) as pool:
-        pending = deque()
-        for task in tasks:
-            with ignoring_interrupts():  # by a process that it starts, until that does so itself
-                pending.append(pool.submit(function, *task))
-            if len(pending) > 4 * workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-
-@contextmanager
-def ignoring_interrupts():
-    """Ctrl-C has no effect meanwhile, nor on processes that are started meanwhile."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say so, and only it gets them
-        return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
 
 
 def enter(chunks, lines, images):
