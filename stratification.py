@@ -61,6 +61,7 @@ def mend(counts, split, shares, most=1000):
                     for number, sign in ((source, -1), (target, 1))
                 ]
                 gain = sum(after) - (excess[[source, target]] ** 2).sum()
+                gain = gain.round(9)  # sums may differ in the last digit between machines
                 moves.append((gain.min(), candidates[gain.argmin()], target))
         gain, unit, target = min(moves, default=(0, None, None))
         if gain >= 0:
