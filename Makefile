@@ -13,7 +13,7 @@ demo: data/model/model.json
 data/model/model.json: data/store/store.json train.py model.py evaluation.py
 	$(BIN)/python train.py
 
-data/store/store.json: data/samples.csv preprocessing.py decoding.py
+data/store/store.json: data/samples.csv preprocessing.py decoding.py store.py
 	$(BIN)/python preprocessing.py
 	@touch $@
 

@@ -8,6 +8,7 @@ Random Resampling Algorithms.
 """
 
 import numpy as np
+import pandas as pd
 
 from ledger import replacing
 
@@ -62,6 +63,29 @@ def measure(labels, copies):
         "density": float(cardinality / labels.shape[1]),
         "SCUMBLE": float(np.average(1 - geometric / arithmetic, weights=copies)),
     }
+
+
+def describe(labels, split, drawn, copies, genres):
+    """Count and measure the samples: all training movies, those drawn, and these oversampled.
+
+    Args:
+        drawn, copies: (training movies,), before oversampling and after.
+
+    Returns:
+        A DataFrame with one row per genre: movies of it in the whole, in each split and sample,
+        and its IRLbl as drawn and after oversampling; and one with a row of measures per sample.
+    """
+    train = labels[split == "train"]
+    samples = {"train": np.ones_like(drawn), "drawn": drawn, "sample": copies}
+    counts = pd.DataFrame({"movies": labels.sum(axis=0)}, index=genres)
+    for name, sample in samples.items():
+        counts[name] = count_genres(train, sample)
+    for name in ("drawn", "sample"):
+        counts[f"IRLbl {name}"] = imbalance_ratios(counts[name].to_numpy())
+    for name in ("val", "test"):
+        counts[name] = labels[split == name].sum(axis=0)
+    measures = {name: measure(train, sample) for name, sample in samples.items()}
+    return counts, pd.DataFrame.from_dict(measures, orient="index")
 
 
 def save_picture(labels, before, after, path, most=30):

@@ -23,7 +23,7 @@ from decoding import try_decode
 from evaluation import SCORES, Thresholds, choose_thresholds, compare_with_prior, estimate_prior
 from ledger import replacing, write_csv, write_json
 from model import open_model, predict_probabilities
-from preprocessing import file_sha256, open_store
+from store import file_sha256, open_store
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that train.py wrote

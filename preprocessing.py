@@ -21,7 +21,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -29,9 +28,10 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from decoding import DECODER, fill_rows
-from ledger import locking, poster_path, read_json, replacing, write_csv, write_json
+from ledger import locking, poster_path, read_json
 from processes import run_in_processes
 from progress import show_progress
+from store import file_sha256, open_store, read_checksums, read_index, write_store
 
 # pandas, and sampling.py which imports it, are imported in the functions that need them: each
 # process of the pool imports this script, and starts in 0.3 s without them, in 0.9 s with them.
@@ -210,92 +210,23 @@ def discard_unfinished(store):
         (store / name).unlink(missing_ok=True)
 
 
-# --- the store ------------------------------------------------------------------------------------
+# --- from posters to a store ----------------------------------------------------------------------
 
 
 def finish(samples, store, made_from):
-    """Leave out what has no pixels, write the rest of the store, and store.json last."""
+    """Make a store of what write_images() left, without the posters that have no pixels."""
     from sampling import encode_genres
 
-    has_pixels = samples["error"] == ""
-    index = samples[has_pixels].reset_index(drop=True)
-    if set(index["split"]) != {"train", "val", "test"}:
+    errors = samples.loc[samples["error"] != "", ["id", "error"]]
+    if set(samples["split"].drop(errors.index)) != {"train", "val", "test"}:
         sys.exit(
-            "Too few posters decode to fill each split. To fetch them, run: python database.py"
+            f"Too few posters to fill train, val and test: of {len(samples):,} movies "
+            f"{len(errors):,} have none that decodes. With more, run: python database.py"
         )
-    (store / "store.json").unlink(missing_ok=True)  # from here on the store is in pieces
-    with replacing(store / "labels.npy") as part:
-        np.save(part, encode_genres(index["genres"], made_from["genres"]))
-    write_csv(
-        index[["id", "split", "copies"]].rename_axis("row").reset_index(), store / "index.csv"
-    )
-    write_csv(samples[["id", "sha256"]], store / "checksums.csv")
-    errors = samples.loc[~has_pixels, ["id", "error"]]
-    write_csv(errors, store / "errors.csv")
-    if errors.empty:
-        os.replace(store / "unfinished.npy", store / "images.npy")
-    else:
-        copy_rows(store / "unfinished.npy", store / "images.npy", np.flatnonzero(has_pixels))
-    write_json(made_from | {"N": len(index)}, store / "store.json")
+    labels = encode_genres(samples["genres"], made_from["genres"])
+    write_store(store, store / "unfinished.npy", samples, labels, made_from)
     discard_unfinished(store)
-    report(store, len(index), errors)
-
-
-def copy_rows(source, target, rows, block=1000):
-    """Copy rows of a .npy file to another, a block at a time."""
-    with replacing(target) as part:
-        shape = np.load(source, mmap_mode="r").shape[1:]
-        open_memmap(part, "w+", np.uint8, (len(rows), *shape)).flush()
-        for start in range(0, len(rows), block):
-            chunk = slice(start, start + block)
-            np.load(part, mmap_mode="r+")[chunk] = np.load(source, mmap_mode="r")[rows[chunk]]
-
-
-@dataclass(frozen=True)
-class Store:
-    """The posters as arrays.
-
-    Attributes:
-        images: memory-mapped uint8 (N, H, W, 3), read only.
-        labels: uint8 (N, G), 1 where a movie carries a genre.
-        index: DataFrame of id, split, copies, one row per row of the arrays.
-        genres: the G genre names, in the order of the columns of `labels`.
-        samples_sha256: checksum of the samples.csv that it was made from.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    index: object
-    genres: list
-    samples_sha256: str
-
-    def rows(self, split):
-        """The row numbers of a split: train, val or test."""
-        return np.flatnonzero(self.index["split"] == split)
-
-
-def open_store(data_dir):
-    """Open the store that main() wrote. Exits with one line where it is missing or out of date."""
-    store, samples = Path(data_dir) / "store", Path(data_dir) / "samples.csv"
-    again = "Run: python preprocessing.py"
-    if (store / "unfinished.jsonl").is_file():
-        sys.exit(f"{store} is unfinished, preprocessing.py was stopped. {again}")
-    if not (store / "store.json").is_file():
-        sys.exit(f"{store / 'store.json'} is missing. {again}")
-    try:
-        about = read_json(store / "store.json")
-        images = np.load(store / "images.npy", mmap_mode="r")
-        labels = np.load(store / "labels.npy")
-        index = read_index(store)
-        expected = (about["N"], about["H"], about["W"], 3)
-        fits = images.shape == expected and len(labels) == len(index) == about["N"]
-    except (OSError, ValueError, KeyError, TypeError):
-        fits = False
-    if not fits:
-        sys.exit(f"The files in {store} do not belong together. {again}")
-    if samples.is_file() and file_sha256(samples) != about["samples_sha256"]:
-        sys.exit(f"{store} was made from another {samples}. {again}")
-    return Store(images, labels, index, about["genres"], about["samples_sha256"])
+    report(store, len(samples) - len(errors), errors)
 
 
 def is_current(data_dir, ids, made_from):
@@ -310,24 +241,6 @@ def is_current(data_dir, ids, made_from):
     except (SystemExit, OSError, ValueError, KeyError, AttributeError):
         return False
     return list(checksums.index) == list(ids) and not find_changed(ids, checksums, data_dir).any()
-
-
-def read_index(store):
-    import pandas as pd
-
-    return pd.read_csv(store / "index.csv", dtype={"id": str}, na_filter=False, index_col="row")
-
-
-def read_checksums(store):
-    """The SHA-256 of each poster of samples.csv when the store was made, by id."""
-    import pandas as pd
-
-    table = pd.read_csv(store / "checksums.csv", dtype=str, na_filter=False)
-    return table.set_index("id")["sha256"]
-
-
-def file_sha256(path):
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def report(store, count, errors):

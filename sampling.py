@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from imbalance import count_genres, imbalance_ratios, measure, save_picture
+from imbalance import describe, save_picture
 from ledger import poster_path, read_posters, write_csv, write_json
 from resampling import oversample_ml_ros, oversample_study
 
@@ -35,9 +35,9 @@ NEAR_DUPLICATE = 68  # of 256 bits of their hashes; posters that differ in no mo
 SAMPLE_FRACTION = 0.5  # of the training movies, drawn at random; 0.1 gives some 8,000 of 45,000
 OVERSAMPLING = "study"  # adds movies that were not drawn; "ml-ros" clones drawn ones; or "none"
 COMMON_GENRES = 2  # for "study": the commonest genres, whose movies are not added
-# For "study": a genre of up to 1000 drawn movies gets 90 % of what it lacks to the commonest genre,
-# one of up to 2000 gets 50 %, one of up to 3000 gets 30 %, one of more gets nothing.
-FILL = ((1000, 0.9), (2000, 0.5), (3000, 0.3))
+FILL = ((1000, 0.9), (2000, 0.5), (3000, 0.3))  # for "study": (drawn movies, share), see below
+# A genre of up to 1000 drawn movies gets 90 % of what it lacks to the commonest genre, one of up to
+# 2000 gets 50 %, one of up to 3000 gets 30 %, one of more gets nothing.
 GROWTH = 0.25  # for "ml-ros": clones at most, as a share of the drawn movies
 MAX_COPIES = 3  # times that one movie may stand in the sample; more teaches it by heart
 VAL_SHARE = 0.15  # of all movies; the natural mix of genres, to choose epochs and thresholds on
@@ -245,10 +245,10 @@ def split_movies(labels, groups, val_share, test_share, seed):
 
     shares = (1 - val_share - test_share, val_share, test_share)
     split = stratify(labels, groups, shares, seed)
-    if len(set(split)) < len(SPLITS):
-        sys.exit(
-            "A split has no movie: VAL_SHARE or TEST_SHARE is too small for so few, or nearly all "
-            "posters are alike. Mend that and run: python sampling.py"
+    if missing := [name for number, name in enumerate(SPLITS) if number not in split]:
+        print(
+            f"no movie for {' and '.join(missing)}: too few movies, or nearly all posters are "
+            "alike. Step 3 will stop there"
         )
     errors = share_errors(labels, split, shares)
     if not np.isnan(errors).all():
@@ -267,29 +267,6 @@ def draw_movies(count, fraction, rng):
 
 
 # --- what comes out -------------------------------------------------------------------------------
-
-
-def describe(labels, split, drawn, copies, genres):
-    """Count and measure the samples: all training movies, those drawn, and these oversampled.
-
-    Args:
-        drawn, copies: (training movies,), before oversampling and after.
-
-    Returns:
-        A DataFrame with one row per genre: movies of it in the whole, in each split and sample,
-        and its IRLbl as drawn and after oversampling; and one with a row of measures per sample.
-    """
-    train = labels[split == "train"]
-    samples = {"train": np.ones_like(drawn), "drawn": drawn, "sample": copies}
-    counts = pd.DataFrame({"movies": labels.sum(axis=0)}, index=genres)
-    for name, sample in samples.items():
-        counts[name] = count_genres(train, sample)
-    for name in ("drawn", "sample"):
-        counts[f"IRLbl {name}"] = imbalance_ratios(counts[name].to_numpy())
-    for name in ("val", "test"):
-        counts[name] = labels[split == name].sum(axis=0)
-    measures = {name: measure(train, sample) for name, sample in samples.items()}
-    return counts, pd.DataFrame.from_dict(measures, orient="index")
 
 
 def report(counts, measures, drawn, copies):

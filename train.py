@@ -26,7 +26,7 @@ from tqdm import tqdm
 from evaluation import SCORES, choose_thresholds, estimate_prior, score
 from ledger import replacing, write_csv
 from model import build_model, discard_model, predict_probabilities, save_model
-from preprocessing import open_store
+from store import open_store
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that preprocessing.py wrote

@@ -11,6 +11,7 @@ from conftest import ROOT
 from PIL import Image
 from test_duplicates import draw, encode
 
+import preprocessing
 import sampling
 from ledger import poster_path, write_csv
 
@@ -184,13 +185,17 @@ def test_posters_that_are_alike_share_a_split(tmp_path, capsys):
     assert ["tt0000003", "tt0000103"] in duplicates and len(duplicates) == 20
 
 
-def test_where_all_posters_are_one_there_is_nothing_to_split(tmp_path):
+@pytest.mark.parametrize("oversampling", sampling.STRATEGIES)
+def test_where_all_posters_are_one_nothing_is_tested_on_it(tmp_path, capsys, oversampling):
     write_posters(tmp_path, draw_genres(30))
     (tmp_path / "posters").mkdir()
     for i in range(30):
         poster_path(tmp_path, f"tt{i:07d}").write_bytes(encode(draw(0)))
-    with pytest.raises(SystemExit, match="nearly all posters are alike.*python sampling.py"):
-        sampling.main(tmp_path)
+    sampling.main(tmp_path, oversampling=oversampling)
+    assert set(sampling.read_samples(tmp_path)["split"]) == {"train"}
+    assert "no movie for val and test" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="Too few posters to fill train, val and test"):
+        preprocessing.main(tmp_path, 15, 10, workers=1)
 
 
 def test_counts_and_measures_are_written(samples, data):

@@ -20,7 +20,7 @@ from ledger import poster_path, write_csv
 # In the order of the steps: a script imports only what stands before it.
 ORDER = (
     "progress processes metadata download ledger database decoding duplicates imbalance resampling "
-    "stratification sampling preprocessing evaluation model train predict"
+    "stratification sampling store preprocessing evaluation model train predict"
 ).split()
 
 
