@@ -5,10 +5,10 @@
 
 On one core: decode_poster of decoding.py, the study's way (imageio, then skimage.transform.resize,
 one by one), tf.data with antialiasing (bicubic, as here, and its default, bilinear, which weighs a
-quarter of the pixels), and the limit: Pillow's JPEG decoder in draft mode, without
-any resizing. Then the whole of step 3 with one process and with two, beside the same work in
-processes that share nothing and write nothing; and last on LARGE posters, the same under new ids.
-The posters are taken as they are and, but for the last, enlarged to WIDE as well.
+quarter of the pixels), and the limit: Pillow's JPEG decoder in draft mode, without any resizing.
+Then the whole of step 3 with one process and with two, beside the same work in processes that share
+nothing and write nothing; and last on LARGE posters, the same under new ids. The posters are taken
+as they are and, but for the last, enlarged to WIDE as well. Takes about half an hour on two cores.
 """
 
 import multiprocessing
