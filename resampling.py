@@ -13,7 +13,7 @@ from imbalance import count_genres, imbalance_ratios
 
 
 def oversample_study(labels, copies, common_genres, fill, max_copies, rng):
-    """Fill up the rare genres, rarest first, as the study did before it split.
+    """Fill up the rare genres, rarest first, as the study did, which split only afterwards.
 
     Movies that were not drawn come first. Those that carry a common genre are never taken: they
     would make the common genres commoner too. When the others are spent they are repeated.
