@@ -45,8 +45,8 @@ TEST_SHARE = 0.15  # of all movies; the natural mix of genres, for the final sco
 SEED = 0  # another seed gives another split and another sample
 # --------------------------------------------------------------------------------------------------
 
-SPLITS = ("train", "val", "test")
-STRATEGIES = ("study", "ml-ros", "none")
+SPLITS = ("train", "val", "test")  # in the order in which stratify() numbers them
+STRATEGIES = ("study", "ml-ros", "none")  # what OVERSAMPLING may be
 
 
 def main(
