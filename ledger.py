@@ -194,8 +194,8 @@ def read_json(path):
 def write_json(content, path):
     """Write an object as readable JSON, whole or not at all."""
     with replacing(path) as part:
-        plain = {"default": lambda number: number.item()}  # of NumPy's numbers
-        text = json.dumps(content, indent=2, ensure_ascii=False, **plain)
+        # NumPy's numbers have the item() that JSON can hold.
+        text = json.dumps(content, indent=2, ensure_ascii=False, default=lambda x: x.item())
         part.write_text(text + "\n", encoding="utf-8")
 
 

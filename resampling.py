@@ -62,8 +62,9 @@ def oversample_ml_ros(labels, copies, growth, max_copies, rng):
     copies = copies.copy()
     drawn = copies > 0
     counts = count_genres(labels, copies)
-    limit, mean = counts.max(), imbalance_ratios(counts)[counts > 0].mean()
-    minority = np.flatnonzero((counts > 0) & (limit / np.maximum(counts, 1) > mean))
+    limit, ratios, present = counts.max(), imbalance_ratios(counts), counts > 0
+    mean = ratios[present].mean()
+    minority = np.flatnonzero(present & (ratios > mean))
     left = int(growth * drawn.sum())
     bags = {genre: np.flatnonzero(labels[:, genre] * drawn) for genre in minority}
     while bags and left:

@@ -76,10 +76,10 @@ def compare(title, paths, folder, repeats):
             "decode_poster": time_loop(decode_ours, paths),
             "study": time_loop(decode_study, paths[: len(paths) // 4]),
             "decoder alone": time_loop(decode_only, paths),
-            "tf.data bicubic, 1 thread": run_apart("bicubic", 1, *paths),
-            "tf.data bicubic, 2 threads": run_apart("bicubic", 2, *paths),
-            "tf.data bilinear, 1 thread": run_apart("bilinear", 1, *paths),
-            "tf.data bilinear, 2 threads": run_apart("bilinear", 2, *paths),
+            "tf.data bicubic, 1 thread": run_apart("bicubic", 1, *paths)[0],
+            "tf.data bicubic, 2 threads": run_apart("bicubic", 2, *paths)[0],
+            "tf.data bilinear, 1 thread": run_apart("bilinear", 1, *paths)[0],
+            "tf.data bilinear, 2 threads": run_apart("bilinear", 2, *paths)[0],
             "apart, 1 process": time_apart(paths, 1),
             "apart, 2 processes": time_apart(paths, 2),
         }
@@ -169,8 +169,7 @@ def time_step(data, workers, count):
     """Step 3 from the start of main() to its end: the rate, and the peak memory in MB of the main
     process and of the largest worker (on Linux, whose VmHWM that is)."""
     shutil.rmtree(data / "store", ignore_errors=True)
-    rate, main_memory, worker_memory = run_apart("step", workers or 0, data, count, whole=True)
-    return rate, main_memory, worker_memory
+    return run_apart("step", workers or 0, data, count)
 
 
 def run_step(workers, data, count):
@@ -200,8 +199,8 @@ def peak_memory(process):
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-def run_apart(what, number, *arguments, whole=False):
-    """Run a contestant in a Python of its own."""
+def run_apart(what, number, *arguments):
+    """Run a contestant in a Python of its own. Returns the numbers that it prints last."""
     command = [sys.executable, __file__, what, str(number), *map(str, arguments)]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     output = subprocess.run(
@@ -212,8 +211,7 @@ def run_apart(what, number, *arguments, whole=False):
         text=True,
         check=True,
     ).stdout
-    numbers = [float(word) for word in output.splitlines()[-1].split()]
-    return numbers if whole else numbers[0]
+    return [float(word) for word in output.splitlines()[-1].split()]
 
 
 # --- posters --------------------------------------------------------------------------------------

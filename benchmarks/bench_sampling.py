@@ -25,6 +25,7 @@ import sampling  # noqa: E402
 import train  # noqa: E402
 from evaluation import choose_thresholds, estimate_prior, score  # noqa: E402
 from model import build_model, predict_probabilities  # noqa: E402
+from store import open_store  # noqa: E402
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # a folder with the posters.csv and the posters/ of step 1; nothing is written
@@ -64,7 +65,7 @@ def main(
             for name, settings in samples.items():
                 sampling.main(work, seed=seed, **settings)
                 preprocessing.main(work, image_height, image_width)
-                store = preprocessing.open_store(work)
+                store = open_store(work)
                 rows += run(name, store, seed, steps, batch_size, learning_rate)
                 print(pd.DataFrame(rows[-2:]).to_string(float_format="{:.4f}".format), flush=True)
     table = pd.DataFrame(rows).drop(columns="seed").groupby("sample", sort=False)
