@@ -3,7 +3,8 @@
     python predict.py
     python predict.py poster.jpg folder_of_posters
 
-Reads   DATA_DIR/model/, and DATA_DIR/store/ or the images named
+Reads   DATA_DIR/model/ and DATA_DIR/store/; or the images named and DATA_DIR/model/, and where that
+        is missing the model in data/pretrained/, which comes with this
 Writes  without names: DATA_DIR/metrics.json, test_predictions.csv, average_precision.png and
         test_posters.png; with names: DATA_DIR/predictions.csv
 Takes   about 30 s for 2,000 test movies, of which the confidence intervals take a third.
@@ -22,7 +23,7 @@ from database import list_images
 from decoding import try_decode
 from evaluation import SCORES, Thresholds, choose_thresholds, compare_with_prior, estimate_prior
 from ledger import replacing, write_csv, write_json
-from model import open_model, predict_probabilities
+from model import PRETRAINED, find_model, open_model, predict_batch, predict_probabilities
 from store import file_sha256, open_store
 
 # --- settings -------------------------------------------------------------------------------------
@@ -48,7 +49,7 @@ def main(paths=(), data_dir=DATA_DIR, top=TOP):
 def score_test(data_dir):
     """Score the test movies beside the prior; write the scores, the predictions and pictures."""
     store = open_store(data_dir)
-    model, about = open_model(data_dir)
+    model, about = open_model(Path(data_dir) / "model")
     if about["samples_sha256"] != store.samples_sha256:
         sys.exit(
             "The model was trained on another sample, which may hold movies of this test split. "
@@ -212,7 +213,12 @@ def predict_paths(paths, data_dir, top, batch_size=64):
         A DataFrame, also written to predictions.csv: path, error, predicted_genres, and a column
         of probabilities for each genre, empty where the file could not be read.
     """
-    model, about = open_model(data_dir)
+    folder = find_model(data_dir)
+    model, about = open_model(folder)
+    if folder == PRETRAINED:
+        print(f"{Path(data_dir) / 'model'} holds no model: the pretrained one answers, {folder}")
+    else:
+        print(f"the model in {folder} answers")
     genres = about["genres"]
     thresholds = read_thresholds(about)
     errors, probabilities = [], np.full((len(paths), len(genres)), np.nan)
@@ -223,7 +229,7 @@ def predict_paths(paths, data_dir, top, batch_size=64):
         read = [i for i, (pixels, _) in enumerate(batch) if pixels is not None]
         if read:
             pixels = np.stack([batch[i][0] for i in read])
-            probabilities[start + np.array(read)] = model.predict_on_batch(pixels)
+            probabilities[start + np.array(read)] = predict_batch(model, pixels)
 
     predicted = name_genres(probabilities >= thresholds.genres, genres)  # nan is below any
     table = pd.DataFrame({"path": paths, "error": errors, "predicted_genres": predicted})
@@ -232,6 +238,7 @@ def predict_paths(paths, data_dir, top, batch_size=64):
         best = np.argsort(-row, kind="stable")[:top]
         answer = ", ".join(f"{genres[genre]} {100 * row[genre]:.0f} %" for genre in best)
         print(f"{path}  {f'not read: {error}' if error else answer}")
+    Path(data_dir).mkdir(parents=True, exist_ok=True)
     write_csv(table, Path(data_dir) / "predictions.csv")
     print(f"wrote {Path(data_dir) / 'predictions.csv'} ({len(table):,} posters)")
     return table

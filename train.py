@@ -2,17 +2,19 @@
 
     python train.py
 
-Reads   DATA_DIR/store/
+Reads   DATA_DIR/store/; with a teacher also DATA_DIR/distillation/
 Writes  DATA_DIR/model/: model.keras, the epoch with the lowest validation loss; model.json: genres,
-        settings, thresholds, validation scores, versions; history.csv and training.png
-Takes   about a minute for the demonstration set, some 15 minutes for 8,500 posters on two cores.
+        settings, thresholds, validation scores, versions; history.csv and training.png;
+        tensorboard/, for: tensorboard --logdir DATA_DIR/model/tensorboard
+Takes   about a minute for the demonstration set, some 15 minutes for 8,500 posters on two cores. A
+        run that was stopped goes on after its last whole epoch.
 """
 
 import importlib.metadata
 import os
 import platform
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as in model.py, before Keras is imported
@@ -21,10 +23,14 @@ import keras
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
+from batches import Batches
+from callbacks import EpochStart, PriorShift, Progress
+from checkpoints import Checkpoints
+from devices import choose_precision, computing_in, distribute
+from distillation import open_teacher
 from evaluation import SCORES, choose_thresholds, estimate_prior, score
-from ledger import replacing, write_csv
+from ledger import locking, replacing, write_csv
 from model import build_model, discard_model, predict_probabilities, save_model
 from store import open_store
 
@@ -32,8 +38,13 @@ from store import open_store
 DATA_DIR = "data"  # the folder that preprocessing.py wrote
 ARCHITECTURE = "improved"  # "study" is the network of the study, several times slower
 EPOCHS = 15  # passes over the sample; raise it while the validation loss still falls at the end
+PATIENCE = 5  # epochs without a lower validation loss, after which training stops
 BATCH_SIZE = 32  # posters per step; larger is hardly faster on a CPU
-LEARNING_RATE = 1e-3  # of AdamW at the start, a cosine takes it to 0; lower it if the loss jumps
+LEARNING_RATE = 1e-3  # of AdamW at the start, a cosine takes it to 0; "study" needs about 1e-4
+SHIFT = 0.08  # how far posters are shifted in training, as a share of their height and width
+SOFT_TARGETS = 0.0  # share of the teacher's probabilities in the targets; run distillation.py first
+HINTS = 0.0  # weight of the loss of the teacher's features; the same
+PRECISION = "auto"  # "float32" or "bfloat16"; "auto" measures, where the hardware has bfloat16
 SEED = 0  # another seed gives other weights at the start and another order of the posters
 # --------------------------------------------------------------------------------------------------
 
@@ -45,6 +56,11 @@ def main(
     batch_size=BATCH_SIZE,
     learning_rate=LEARNING_RATE,
     seed=SEED,
+    patience=PATIENCE,
+    shift=SHIFT,
+    soft_targets=SOFT_TARGETS,
+    hints=HINTS,
+    precision=PRECISION,
 ):
     """Train, keep the best epoch, write the model; returns what it wrote to model.json."""
     settings = {
@@ -53,155 +69,164 @@ def main(
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "seed": seed,
+        "patience": patience,
+        "shift": shift,
+        "soft_targets": soft_targets,
+        "hints": hints,
+        "precision": precision,
     }
-    check_settings(epochs, batch_size, learning_rate)
+    check_settings(settings)
     store = open_store(data_dir)
-    keras.utils.set_random_seed(seed)
-    model = build_model(architecture, *store.images.shape[1:3], len(store.genres))
-    train, val = store.rows("train"), store.rows("val")
-    sample = np.repeat(train, store.index["copies"].iloc[train])
-    print(
-        f"{architecture} network, {model.count_params():,} parameters; {len(train):,} posters to "
-        f"train on, {len(sample):,} with repeats; {len(val):,} to validate"
-    )
-    floor = score_prior(store.labels[val])
-    history = fit(model, store, sample, val, epochs, batch_size, learning_rate, seed, floor)
-    about = describe(model, store, val, floor, history) | {"settings": settings}
+    teacher = open_teacher(data_dir, store) if soft_targets or hints else None
+    folder = Path(data_dir) / "model"
+    folder.mkdir(exist_ok=True)
+    with locking(folder / "train.lock", f"Another train.py is at work on {folder}."):
+        return train_model(store, teacher, settings, data_dir)
 
+
+def check_settings(settings):
+    for name, unit in (("epochs", ""), ("patience", " epoch"), ("batch_size", " poster")):
+        if settings[name] < 1:
+            raise ValueError(f"{name} must be at least 1{unit}, got {settings[name]!r}")
+    if not 0 < settings["learning_rate"] < float("inf"):
+        raise ValueError(f"learning_rate must be above 0, got {settings['learning_rate']!r}")
+    for name in ("shift", "soft_targets"):
+        if not 0 <= settings[name] <= 1:
+            raise ValueError(f"{name} must be between 0 and 1, got {settings[name]!r}")
+    if not 0 <= settings["hints"] < float("inf"):
+        raise ValueError(f"hints must be 0 or above, got {settings['hints']!r}")
+
+
+def train_model(store, teacher, settings, data_dir):
+    """Train a network on the store, write it, and return what was written to model.json."""
+    folder = Path(data_dir) / "model"
+    build = partial(
+        build_model, settings["architecture"], *store.images.shape[1:3], len(store.genres)
+    )
+    checkpoints = Checkpoints(folder / "unfinished", settings | identify(store, teacher))
+    if checkpoints.precision is None:
+        checkpoints.precision = choose_precision(
+            settings["precision"], build, settings["batch_size"]
+        )
+    rows, val = store.rows("train"), store.rows("val")
+    sample = np.repeat(rows, store.index["copies"].iloc[rows])
+    floor = score_prior(store.labels[val])
+    keras.utils.set_random_seed(settings["seed"])
+    with computing_in(checkpoints.precision), distribute().scope():
+        network = build()
+        print(
+            f"{settings['architecture']} network, {network.count_params():,} parameters, "
+            f"{checkpoints.precision}; {len(rows):,} posters to train on, {len(sample):,} with "
+            f"repeats; {len(val):,} to validate"
+        )
+        history = fit(network, store, teacher, sample, val, settings, checkpoints, floor)
+
+    model = build()  # in float32, on one device, without what was there for training only
+    model.set_weights(network.get_weights())
+    about = describe(model, store, val, floor, history)
+    about["settings"] = settings | {"precision": checkpoints.precision}
     discard_model(data_dir)
-    save_history(history, floor["binary_cross_entropy"], Path(data_dir) / "model")
+    save_history(history, floor["binary_cross_entropy"], folder)
     save_model(model, about, data_dir)
-    report(about, Path(data_dir) / "model")
+    checkpoints.discard()
+    report(about, folder)
     return about
 
 
-def check_settings(epochs, batch_size, learning_rate):
-    if epochs < 1:
-        raise ValueError(f"epochs must be at least 1, got {epochs!r}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1 poster, got {batch_size!r}")
-    if not 0 < learning_rate < float("inf"):
-        raise ValueError(f"learning_rate must be a number above 0, got {learning_rate!r}")
+def identify(store, teacher):
+    """What a training depends on beside its settings, to know an unfinished one by."""
+    return {"samples": store.samples_sha256, "teacher": teacher.sha256 if teacher else None}
 
 
 # --- training -------------------------------------------------------------------------------------
 
 
-def fit(model, store, sample, val, epochs, batch_size, learning_rate, seed, floor):
-    """Train the model and leave it with the weights of the epoch of the lowest validation loss.
+def fit(network, store, teacher, sample, val, settings, checkpoints, floor):
+    """Train the network and leave it with the weights of the epoch of the lowest validation loss.
 
     Args:
         sample: row numbers of the store to train on; a repeated row is seen again in each epoch.
         val: row numbers to validate on.
 
     Returns:
-        A DataFrame with one row per epoch: epoch, loss, val_loss, learning_rate.
+        A DataFrame with one row per epoch: epoch, loss, val_loss, learning_rate. Both losses are
+        the cross-entropy of the genres, without hints.
     """
-    batches = Batches(store, sample, batch_size, np.random.default_rng(seed))
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(batches))
-    # XLA, which Keras would choose by itself, is several times slower on a CPU.
-    model.compile(keras.optimizers.AdamW(schedule), "binary_crossentropy", jit_compile=False)
+    batch_size, seed = settings["batch_size"], settings["seed"]
+    lessons, exams = make_targets(store, teacher, settings["soft_targets"], settings["hints"])
+    batches = Batches(store.images, lessons, sample, batch_size, seed, settings["shift"])
+    learner = add_hints(network, lessons)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        settings["learning_rate"], settings["epochs"] * len(batches)
+    )
+    learner.compile(
+        keras.optimizers.AdamW(schedule),
+        {name: {"genres": "binary_crossentropy", "hints": "mse"}[name] for name in lessons},
+        loss_weights={name: {"genres": 1, "hints": settings["hints"]}[name] for name in lessons},
+    )
     sample_prior = estimate_prior(store.labels[sample])
-    model.get_layer("genres").bias.assign(logit(sample_prior))  # saves the first epoch learning it
+    network.get_layer("genres").bias.assign(logit(sample_prior))  # saves an epoch of learning it
     shift = PriorShift(logit(estimate_prior(store.labels[val])) - logit(sample_prior))
-    progress = Progress(len(batches), floor["binary_cross_entropy"])
-    best = keras.callbacks.EarlyStopping("val_loss", patience=epochs, restore_best_weights=True)
-    model.fit(
+    loss = "genres_loss" if "hints" in lessons else "loss"  # as Keras names it
+    stopper = keras.callbacks.EarlyStopping(
+        f"val_{loss}", mode="min", patience=settings["patience"], restore_best_weights=True
+    )
+    checkpoints.attach(stopper)
+    if checkpoints.epochs:
+        print(f"going on after epoch {len(checkpoints.epochs)}")
+    learner.fit(
         batches,
-        validation_data=Batches(store, val, batch_size),
-        epochs=epochs,
+        validation_data=Batches(store.images, exams, val, batch_size),
+        epochs=len(checkpoints.epochs) if checkpoints.finished else settings["epochs"],
         shuffle=False,  # the batches draw their own order
-        callbacks=[shift, best, keras.callbacks.TerminateOnNaN(), progress],
+        callbacks=[
+            shift,
+            EpochStart(batches, seed),
+            keras.callbacks.TerminateOnNaN(),
+            Progress(len(batches), loss, floor["binary_cross_entropy"]),
+            stopper,
+            keras.callbacks.TensorBoard(
+                checkpoints.folder.parent / "tensorboard", write_graph=False
+            ),
+            keras.callbacks.BackupAndRestore(checkpoints.latest, delete_checkpoint=False),
+            checkpoints,  # seals what BackupAndRestore wrote
+        ],
         verbose=0,
     )
-    history = pd.DataFrame(progress.rows)
-    if not np.isfinite(history[["loss", "val_loss"]].to_numpy()).all():
+    if checkpoints.failed:
         sys.exit("The loss is not a number. Lower LEARNING_RATE, then run: python train.py")
     shift.on_test_begin()  # for good
-    return history
+    history = pd.DataFrame(checkpoints.epochs)
+    history["epoch"] = history.index + 1
+    names = {"epoch": "epoch", loss: "loss", f"val_{loss}": "val_loss"}
+    return history[[*names, "learning_rate"]].rename(columns=names)
 
 
-class Batches(keras.utils.PyDataset):
-    """Batches of posters and labels, read from the memory map when they are needed.
+def make_targets(store, teacher, soft_targets, hints):
+    """What the outputs should be: {output: float32 (N, ...)}, in training and in validation."""
+    labels = store.labels.astype(np.float32)
+    lessons, exams = {"genres": labels}, {"genres": labels}
+    if soft_targets:
+        lessons["genres"] = (1 - soft_targets) * labels + soft_targets * teacher.targets
+    if hints:
+        lessons["hints"] = exams["hints"] = teacher.features
+    return lessons, exams
 
-    Args:
-        rows: row numbers of the store.
-        rng: draws a new order for each epoch; None keeps the order of `rows`.
+
+def add_hints(network, lessons):
+    """The network with an output that guesses the teacher's features (Romero et al. 2015, FitNets).
+
+    It shares all layers with the network, and is there in training only.
     """
-
-    def __init__(self, store, rows, batch_size, rng=None):
-        super().__init__()
-        self.store, self.rows, self.batch_size, self.rng = store, rows, batch_size, rng
-        self.on_epoch_end()
-
-    def __len__(self):
-        return -(-len(self.rows) // self.batch_size)
-
-    def __getitem__(self, i):
-        rows = self.rows[i * self.batch_size : (i + 1) * self.batch_size]
-        return self.store.images[rows], self.store.labels[rows].astype(np.float32)
-
-    def on_epoch_end(self):
-        if self.rng is not None:
-            self.rows = self.rng.permutation(self.rows)
-
-
-class PriorShift(keras.callbacks.Callback):
-    """Moves the output biases from the genre shares of the sample to those of whole movies.
-
-    Oversampling makes rare genres common, and a network trained on it expects them to be common.
-    The shift of the logits takes that back (Saerens et al. 2002, Adjusting the Outputs of a
-    Classifier to New a Priori Probabilities); only then can a loss be set beside the prior.
-
-    Args:
-        shift: (G,) what to add to the logits.
-    """
-
-    def __init__(self, shift):
-        super().__init__()
-        self.shift = shift
-
-    def on_test_begin(self, logs=None):
-        self.bias = self.model.get_layer("genres").bias.numpy()
-        self.model.get_layer("genres").bias.assign(self.bias + self.shift)
-
-    def on_test_end(self, logs=None):
-        self.model.get_layer("genres").bias.assign(self.bias)
+    outputs = {"genres": network.output}
+    if "hints" in lessons:
+        guess = keras.layers.Dense(lessons["hints"].shape[1], dtype="float32", name="hints")
+        outputs["hints"] = guess(network.get_layer("hidden").output)
+    return keras.Model(network.input, outputs, name=network.name)
 
 
 def logit(probability):
     return np.log(probability) - np.log1p(-probability)
-
-
-class Progress(keras.callbacks.Callback):
-    """A bar for the steps of an epoch and a line for each epoch; keeps them as `rows`."""
-
-    def __init__(self, steps, floor):
-        super().__init__()
-        self.steps, self.floor, self.rows = steps, floor, []
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.start = time.perf_counter()
-        self.name = f"epoch {epoch + 1}/{self.params['epochs']}"
-        self.bar = tqdm(total=self.steps, desc=self.name, unit="step", leave=False)
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.bar.set_postfix(loss=f"{logs['loss']:.4f}", refresh=False)
-        self.bar.update()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.bar.close()
-        row = {
-            "epoch": epoch + 1,
-            "loss": logs["loss"],
-            "val_loss": logs["val_loss"],
-            "learning_rate": float(self.model.optimizer.learning_rate),
-        }
-        self.rows.append(row)
-        print(
-            f"{self.name}  loss {row['loss']:.4f}  validation loss {row['val_loss']:.4f} "
-            f"(prior {self.floor:.4f})  {time.perf_counter() - self.start:.0f} s"
-        )
 
 
 # --- what comes out -------------------------------------------------------------------------------
@@ -247,7 +272,7 @@ def save_history(history, floor, folder):
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.plot(history["epoch"], history["val_loss"], "o-", label="validation movies")
-    axes.plot(history["epoch"], history["loss"], "s--", label="training sample (oversampled)")
+    axes.plot(history["epoch"], history["loss"], "s--", label="training sample, augmented")
     axes.axhline(
         floor, color="black", linestyle=":", label="prior on the validation movies (floor)"
     )

@@ -74,15 +74,12 @@ def main(
 
 def run(name, store, seed, steps, batch_size, learning_rate):
     """Train on the sample of a store and score: a row for the network, one for its floor."""
-    train.keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
     rows, val, test = (store.rows(split) for split in ("train", "val", "test"))
     sample = np.repeat(rows, store.index["copies"].iloc[rows])
     passes = [rng.permutation(sample) for _ in range(-(-steps * batch_size // len(sample)))]
     seen = np.concatenate(passes)[: steps * batch_size]  # one epoch of so many steps
-    floor = train.score_prior(store.labels[val])
-    network = build_model("improved", *store.images.shape[1:3], len(store.genres))
-    train.fit(network, store, seen, val, 1, batch_size, learning_rate, seed, floor)
+    network = train_on(store, seen, val, batch_size, learning_rate, seed)
 
     shift = train.logit(estimate_prior(store.labels[val]))
     shift -= train.logit(estimate_prior(store.labels[seen]))
@@ -97,6 +94,27 @@ def run(name, store, seed, steps, batch_size, learning_rate):
         | {"unshifted": unshifted["binary_cross_entropy"]},
         {"sample": "floor", "seed": seed} | {key: prior[key] for key in SCORES},
     ]
+
+
+def train_on(store, seen, val, batch_size, learning_rate, seed):
+    """Train a network as train.py does, in one epoch over these rows of the store."""
+    settings = {
+        "epochs": 1,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "patience": 1,
+        "shift": train.SHIFT,
+        "soft_targets": 0,
+        "hints": 0,
+    }
+    train.keras.utils.set_random_seed(seed)
+    network = build_model("improved", *store.images.shape[1:3], len(store.genres))
+    floor = train.score_prior(store.labels[val])
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = train.Checkpoints(Path(folder) / "unfinished", settings)
+        train.fit(network, store, None, seen, val, settings, checkpoints, floor)
+    return network
 
 
 if __name__ == "__main__":

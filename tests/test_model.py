@@ -31,6 +31,23 @@ def test_the_study_network_is_the_study_s():
     assert network.count_params() == weights + (32 + 64 + 128 + 64) + 128 + 18
 
 
+def test_the_improved_network_fits_into_ten_megabytes(tmp_path):
+    network = model.build_model("improved", 150, 101, 28)
+    model.save_model(network, {}, tmp_path)
+    assert (tmp_path / "model" / "model.keras").stat().st_size <= 10_000_000
+
+
+def test_a_poster_and_its_mirror_image_are_predicted_alike():
+    network = model.build_model("improved", 40, 32, 3)
+    posters = np.random.default_rng(0).integers(0, 256, (4, 40, 32, 3), dtype=np.uint8)
+    mirrored = posters[:, :, ::-1]
+    alone = [network.predict_on_batch(np.ascontiguousarray(x)) for x in (posters, mirrored)]
+    assert np.abs(alone[0] - alone[1]).max() > 1e-4
+    predicted = model.predict_batch(network, posters)
+    np.testing.assert_allclose(predicted, (alone[0] + alone[1]) / 2, atol=1e-6)
+    np.testing.assert_allclose(model.predict_batch(network, mirrored), predicted, atol=1e-6)
+
+
 @pytest.mark.parametrize("architecture", ["study", "improved"])
 def test_pixels_are_scaled_once_by_the_model(architecture):
     network = model.build_model(architecture, 32, 32, 3)
@@ -55,7 +72,7 @@ def test_a_saved_model_predicts_the_same(tmp_path):
     before = model.predict_probabilities(network, images, rows, batch_size=3)
     assert before.shape == (4, 3) and (before[1] == before[2]).all()
     model.save_model(network, {"genres": ["a", "b", "c"]}, tmp_path)
-    again, about = model.open_model(tmp_path)
+    again, about = model.open_model(model.find_model(tmp_path))
     assert about == {"genres": ["a", "b", "c"]}
     after = model.predict_probabilities(again, images, rows, batch_size=64)
     np.testing.assert_allclose(after, before, atol=1e-6)
@@ -67,7 +84,7 @@ def test_a_saved_model_predicts_the_same(tmp_path):
 
 def test_a_missing_model_names_the_command(tmp_path):
     with pytest.raises(SystemExit, match="model.json is missing. Run: python train.py"):
-        model.open_model(tmp_path)
+        model.open_model(tmp_path / "model")
 
 
 def test_main_prints_both_layer_tables(capsys):

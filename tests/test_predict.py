@@ -72,8 +72,9 @@ def test_files_and_the_store_give_the_same_probabilities(pipeline):
 
 
 def test_a_missing_model_and_a_missing_store_name_the_command(pipeline, tmp_path):
-    with pytest.raises(SystemExit, match="Run: python train.py"):
-        predict.main([pipeline.images / "m000.jpg"], tmp_path)
+    shutil.copytree(pipeline.data / "store", tmp_path / "data" / "store")
+    with pytest.raises(SystemExit, match="model.json is missing. Run: python train.py"):
+        predict.main(data_dir=tmp_path / "data")
     with pytest.raises(SystemExit, match="Run: python preprocessing.py"):
         predict.main(data_dir=tmp_path)
 

@@ -1,11 +1,21 @@
 import json
+import os
+import random
 import shutil
+import subprocess
+import sys
+import time
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
+from filelock import FileLock
 from PIL import Image
 
+import model
+import predict
 import preprocessing
 import train
 
@@ -26,7 +36,9 @@ def test_it_writes_the_model_the_history_and_a_picture(pipeline):
         "model.json",
         "history.csv",
         "training.png",
+        "tensorboard",
     }
+    assert list((folder / "tensorboard" / "validation").glob("events.*"))
     about = json.loads((folder / "model.json").read_text())
     assert about == pipeline.about
     assert about["genres"] == ["Action", "Comedy", "Drama"] and (about["H"], about["W"]) == (48, 32)
@@ -44,8 +56,15 @@ def test_it_writes_the_model_the_history_and_a_picture(pipeline):
 def test_the_saved_model_has_the_loss_of_the_best_epoch(pipeline):
     """So the best weights were kept, and the shift of the priors went into the file."""
     history = pd.read_csv(pipeline.data / "model" / "history.csv")
-    score = pipeline.about["scores"]["binary_cross_entropy"]["score"]
-    assert score == pytest.approx(history["val_loss"].min(), abs=1e-5)
+    store = preprocessing.open_store(pipeline.data)
+    val = store.rows("val")
+    network, _ = model.open_model(pipeline.data / "model")
+    loss = cross_entropy(store.labels[val], network.predict_on_batch(store.images[val]))
+    assert loss == pytest.approx(history["val_loss"].min(), abs=1e-5)
+
+
+def cross_entropy(labels, probabilities):
+    return -np.where(labels, np.log(probabilities), np.log1p(-probabilities)).mean()
 
 
 def copy_store(pipeline, tmp_path):
@@ -63,19 +82,197 @@ def test_two_runs_give_equal_losses(pipeline, tmp_path):
     np.testing.assert_array_equal(*losses)
 
 
-def test_batches_hold_each_row_as_often_as_it_is_named(pipeline):
-    store = preprocessing.open_store(pipeline.data)
-    rows = np.repeat(store.rows("train"), 2)
-    batches = train.Batches(store, rows, 16, np.random.default_rng(0))
-    orders = []
-    for _ in range(2):
-        orders.append(batches.rows.copy())
-        images, labels = zip(*(batches[i] for i in range(len(batches))), strict=True)
-        assert sorted(orders[-1]) == sorted(rows)
-        np.testing.assert_array_equal(np.concatenate(images), store.images[orders[-1]])
-        np.testing.assert_array_equal(np.concatenate(labels), store.labels[orders[-1]])
-        batches.on_epoch_end()
-    assert (orders[0] != orders[1]).any()
+def weights_of(data):
+    return model.open_model(data / "model")[0].get_weights()
+
+
+def stop_at(monkeypatch, epoch):
+    """Have the next training end with Ctrl-C, just before the end of this epoch."""
+
+    def on_epoch_end(self, number, logs=None):
+        if number + 1 == epoch:
+            raise KeyboardInterrupt
+        self.bar.close()
+
+    monkeypatch.setattr(train.Progress, "on_epoch_end", on_epoch_end)
+
+
+def test_a_training_that_was_stopped_ends_with_the_same_weights(pipeline, tmp_path, monkeypatch):
+    settings = {"epochs": 4, "batch_size": 16, "seed": 3}
+    whole, stopped = (copy_store(pipeline, tmp_path / name) for name in ("whole", "stopped"))
+    train.main(whole, **settings)
+    for epoch in (2, 4):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            stop_at(patch, epoch)
+            train.main(stopped, **settings)
+        assert not (stopped / "model" / "model.json").exists()
+        folders = [path.name for path in (stopped / "model" / "unfinished").glob("epoch-*")]
+        assert folders == [f"epoch-{epoch - 1:04}"]
+    train.main(stopped, **settings)
+    for one, other in zip(weights_of(whole), weights_of(stopped), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for name in ("history.csv", "model.json"):
+        assert (whole / "model" / name).read_bytes() == (stopped / "model" / name).read_bytes()
+    assert not (stopped / "model" / "unfinished").exists()
+
+
+def test_one_that_was_stopped_after_its_last_epoch_is_only_written(pipeline, tmp_path, monkeypatch):
+    """Early stopping, too, knows that it had stopped."""
+    copy_store(pipeline, tmp_path)
+    settings = {"epochs": 30, "batch_size": 16, "patience": 1}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train, "describe", lambda *_: exec("raise KeyboardInterrupt"))
+        train.main(tmp_path, **settings)
+    epochs = json.loads(next(tmp_path.rglob("state.json")).read_text())["epochs"]
+    assert len(epochs) < 30
+    monkeypatch.setattr(train.Batches, "__getitem__", None)  # trains no more
+    train.main(tmp_path, **settings)
+    history = pd.read_csv(tmp_path / "model" / "history.csv")
+    assert list(history["val_loss"]) == [epoch["val_loss"] for epoch in epochs]
+
+
+def test_other_settings_begin_anew(pipeline, tmp_path, monkeypatch, capsys):
+    copy_store(pipeline, tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_at(patch, 2)
+        train.main(tmp_path, epochs=2, batch_size=16)
+    train.main(tmp_path, epochs=2, batch_size=16, learning_rate=2e-3)
+    assert "going on" not in capsys.readouterr().out
+    assert len(pd.read_csv(tmp_path / "model" / "history.csv")) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGKILL")
+def test_ten_kills_end_as_an_undisturbed_run(pipeline, tmp_path):
+    script = "import sys, train; train.main(sys.argv[1], epochs=40, batch_size=16, patience=40)"
+    whole = copy_store(pipeline, tmp_path / "whole")
+    begin = time.monotonic()
+    subprocess.run([sys.executable, "-c", script, whole], check=True, cwd=ROOT)
+    seconds = time.monotonic() - begin
+    killed = copy_store(pipeline, tmp_path / "killed")
+    rng = random.Random(0)
+    for _ in range(10):
+        process = subprocess.Popen([sys.executable, "-c", script, killed], cwd=ROOT)
+        time.sleep(rng.uniform(0.3 * seconds, 0.9 * seconds))
+        process.kill()
+        process.wait()
+    subprocess.run([sys.executable, "-c", script, killed], check=True, cwd=ROOT)
+    for one, other in zip(weights_of(whole), weights_of(killed), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def shuffle_training_labels(data):
+    store = preprocessing.open_store(data)
+    labels, rows = store.labels.copy(), store.rows("train")
+    labels[rows] = labels[np.random.default_rng(0).permutation(rows)]
+    np.save(data / "store" / "labels.npy", labels)
+
+
+def test_shuffled_labels_give_the_floor(pipeline, tmp_path):
+    """Nothing but the labels of the training posters tells a model what to say of the others."""
+    shutil.copytree(pipeline.data, tmp_path / "data")
+    shuffle_training_labels(tmp_path / "data")
+    train.main(tmp_path / "data", epochs=8, batch_size=16)
+    scores = predict.main(data_dir=tmp_path / "data")
+    assert scores.loc["macro_roc_auc", "low"] < 0.5 + 0.1
+    assert scores.loc["mAP", "low"] < scores.loc["mAP", "floor"] + 0.1
+    assert scores.loc["binary_cross_entropy", "high"] > scores.loc["binary_cross_entropy", "floor"]
+    real = pipeline.scores.loc["macro_roc_auc", "score"]
+    assert scores.loc["macro_roc_auc", "score"] < real - 0.2
+
+
+def write_teacher(data, targets, features):
+    """What distillation.py writes, of a teacher of our own."""
+    folder = data / "distillation"
+    folder.mkdir()
+    np.save(folder / "targets.npy", targets.astype(np.float32))
+    np.save(folder / "features.npy", features.astype(np.float32))
+    sha256 = preprocessing.open_store(data).samples_sha256
+    about = {"samples_sha256": sha256, "targets_sha256": "t", "features_sha256": "f"}
+    (folder / "distillation.json").write_text(json.dumps(about))
+
+
+def test_a_teacher_teaches_what_the_labels_do_not_say(pipeline, tmp_path):
+    """The labels are shuffled, the teacher knows the truth."""
+    shutil.copytree(pipeline.data, tmp_path / "data")
+    truth = preprocessing.open_store(pipeline.data).labels
+    shuffle_training_labels(tmp_path / "data")
+    write_teacher(tmp_path / "data", truth, 2.0 * truth - 1)
+    about = train.main(tmp_path / "data", epochs=8, batch_size=16, soft_targets=1.0, hints=0.3)
+    assert about["scores"]["macro_roc_auc"]["score"] > 0.9
+    assert about["settings"]["soft_targets"] == 1.0 and about["settings"]["hints"] == 0.3
+    network, _ = model.open_model(tmp_path / "data" / "model")
+    assert [layer.name for layer in network.layers if layer.name in ("genres", "hints")] == [
+        "genres"
+    ]
+    history = pd.read_csv(tmp_path / "data" / "model" / "history.csv")
+    assert list(history.columns) == ["epoch", "loss", "val_loss", "learning_rate"]
+
+
+def test_hints_alone_reach_the_hidden_layer(pipeline, tmp_path):
+    """With a weight they change what is learnt; with none the teacher is not looked for."""
+    copy_store(pipeline, tmp_path)
+    store = preprocessing.open_store(tmp_path)
+    write_teacher(tmp_path, store.labels, np.eye(len(store.labels))[:, :5])
+    weights = []
+    for hints in (0.0, 5.0):
+        train.main(tmp_path, epochs=1, batch_size=16, hints=hints)
+        weights.append(weights_of(tmp_path))
+    assert any((one != other).any() for one, other in zip(*weights, strict=True))
+
+
+def test_a_missing_or_old_teacher_names_the_command(pipeline, tmp_path):
+    copy_store(pipeline, tmp_path)
+    with pytest.raises(
+        SystemExit, match="distillation.json is missing. Run: python distillation.py"
+    ):
+        train.main(tmp_path, soft_targets=0.5)
+    write_teacher(tmp_path, np.zeros((1, 1)), np.zeros((1, 1)))
+    about = tmp_path / "distillation" / "distillation.json"
+    about.write_text(about.read_text().replace('"samples_sha256": "', '"samples_sha256": "0'))
+    with pytest.raises(SystemExit, match="another store. Run: python distillation.py"):
+        train.main(tmp_path, hints=0.5)
+
+
+def test_training_in_bfloat16_gives_a_model_in_float32(pipeline, tmp_path):
+    copy_store(pipeline, tmp_path)
+    about = train.main(tmp_path, epochs=2, batch_size=16, precision="bfloat16")
+    assert about["settings"]["precision"] == "bfloat16"
+    network, _ = model.open_model(tmp_path / "model")
+    assert {layer.dtype_policy.name for layer in network.layers} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_two_devices_share_the_batches(pipeline, tmp_path):
+    """Two logical CPU devices, which must be there before TensorFlow is used: a process."""
+    copy_store(pipeline, tmp_path)
+    script = """
+import sys
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import devices, train
+strategies = []
+train.distribute = lambda: strategies.append(devices.distribute("CPU")) or strategies[-1]
+about = train.main(sys.argv[1], epochs=8, batch_size=16)
+assert strategies[0].num_replicas_in_sync == 2, strategies
+print("macro ROC-AUC:", about["scores"]["macro_roc_auc"]["score"])
+"""
+    command = [sys.executable, "-c", script, tmp_path]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert float(result.stdout.rsplit("macro ROC-AUC:", 1)[1]) > 0.85
+    assert weights_of(tmp_path)
+
+
+def test_a_second_training_of_the_same_folder_is_refused(pipeline, tmp_path):
+    copy_store(pipeline, tmp_path)
+    (tmp_path / "model").mkdir()
+    with (
+        FileLock(tmp_path / "model" / "train.lock"),
+        pytest.raises(SystemExit, match="Another train.py is at work"),
+    ):
+        train.main(tmp_path, epochs=1)
 
 
 def test_a_loss_that_is_not_a_number_ends_in_one_line(pipeline, tmp_path):
@@ -83,6 +280,7 @@ def test_a_loss_that_is_not_a_number_ends_in_one_line(pipeline, tmp_path):
     with pytest.raises(SystemExit, match="not a number.*LEARNING_RATE.*python train.py"):
         train.main(tmp_path, epochs=1, learning_rate=1e30)
     assert not (tmp_path / "model" / "model.json").exists()
+    assert not (tmp_path / "model" / "unfinished").exists()
 
 
 def test_a_missing_store_names_the_command(tmp_path):
@@ -98,6 +296,11 @@ def test_a_missing_store_names_the_command(tmp_path):
         {"learning_rate": 0},
         {"learning_rate": float("inf")},
         {"architecture": "vgg"},
+        {"patience": 0},
+        {"shift": 1.5},
+        {"soft_targets": -0.1},
+        {"hints": -1},
+        {"precision": "float64"},
     ],
 )
 def test_bad_settings(pipeline, setting):

@@ -1,0 +1,65 @@
+"""Batches of posters and targets, read from the memory map when they are needed."""
+
+import keras
+import numpy as np
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of posters and targets; in training in a new order each epoch, and augmented.
+
+    A batch depends on the seed, the epoch and its number alone, so that a training that was stopped
+    goes on as if it had not been. Keras makes the next batches while a step is computed.
+
+    Args:
+        images: uint8 (N, H, W, 3), memory-mapped.
+        targets: {name of an output: float32 (N, ...)}.
+        rows: row numbers of both; a repeated row is seen again in each epoch.
+        batch_size: posters per batch; the last one may be smaller.
+        seed: of the order and the augmentation; None keeps the order and the posters as they are.
+        shift: how far a poster may be shifted, as a share of its height and width.
+    """
+
+    def __init__(self, images, targets, rows, batch_size, seed=None, shift=0.0):
+        super().__init__()
+        self.images, self.targets, self.rows = images, targets, rows
+        self.batch_size, self.seed, self.shift = batch_size, seed, shift
+        self.start(epoch=0)
+
+    def start(self, epoch):
+        """Go to the start of an epoch, counted from 0."""
+        self.epoch, self.order = epoch, self.rows
+        if self.seed is not None:
+            self.order = np.random.default_rng((self.seed, epoch)).permutation(self.rows)
+
+    def __len__(self):
+        return -(-len(self.rows) // self.batch_size)
+
+    def __getitem__(self, number):
+        rows = self.order[number * self.batch_size : (number + 1) * self.batch_size]
+        images = self.images[rows]
+        if self.seed is not None:
+            images = augment(images, self.shift, (self.seed, self.epoch, number))
+        return images, {name: values[rows] for name, values in self.targets.items()}
+
+
+def augment(images, shift, seed):
+    """Mirror half of the posters, at random, and shift each; the pixels of its edge fill the gap.
+
+    Args:
+        images: uint8 (N, H, W, 3).
+        shift: the furthest, as a share of H and W, in either direction.
+
+    Returns:
+        uint8 (N, H, W, 3), a copy.
+    """
+    rng = np.random.default_rng(seed)
+    count, height, width = images.shape[:3]
+    down, right = round(height * shift), round(width * shift)
+    padded = np.pad(images, ((0, 0), (down, down), (right, right), (0, 0)), mode="edge")
+    corners = rng.integers(0, (2 * down, 2 * right), size=(count, 2), endpoint=True)
+    mirrored = rng.random(count) < 0.5
+    augmented = np.empty_like(images)
+    for i, (top, left) in enumerate(corners):
+        cut = padded[i, top : top + height, left : left + width]
+        augmented[i] = cut[:, ::-1] if mirrored[i] else cut
+    return augmented

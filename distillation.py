@@ -1,0 +1,224 @@
+"""Optional, before step 4: a teacher that knows photographs looks at the posters.
+
+    pip install -r requirements-transfer.txt
+    python distillation.py
+
+The teacher is EfficientNet-Lite, trained on ImageNet, with a logistic regression for each genre on
+its features. Its probabilities and its features are what SOFT_TARGETS and HINTS in train.py add to
+the labels. The CNN learns from them, and needs no teacher once it is trained.
+
+Reads   DATA_DIR/store/ and DATA_DIR/posters/
+Writes  DATA_DIR/distillation/: targets.npy, float32 (N, G), and features.npy, float32 (N,
+        COMPONENTS), with a row for each poster of the store; last distillation.json
+Takes   a quarter of an hour for 15,000 posters on two cores. A run that was stopped goes on.
+"""
+
+import hashlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold
+
+from decoding import try_decode
+from efficientnet import FEATURES, build_efficientnet
+from evaluation import SCORES, choose_thresholds, estimate_prior, score
+from ledger import poster_path, read_json, replacing, write_json
+from progress import show_progress
+from store import file_sha256, open_store, read_checksums
+
+# --- settings -------------------------------------------------------------------------------------
+DATA_DIR = "data"  # the folder that preprocessing.py wrote
+VARIANT = "lite2"  # "lite0" and "lite1" are faster, and see a little less
+TEACHER_HEIGHT = 288  # pixels; the teacher sees the posters larger than the CNN does
+TEACHER_WIDTH = 192  # pixels
+COMPONENTS = 384  # principal components of the features that are kept
+REGULARISATION = 0.0017  # C of the logistic regressions; lower it for fewer posters
+SEED = 0  # another seed divides the training posters in another way
+# --------------------------------------------------------------------------------------------------
+
+BATCH = 64  # posters per forward pass
+CHUNK = 1024  # posters per file of features
+FOLDS = 5
+
+
+def main(
+    data_dir=DATA_DIR,
+    variant=VARIANT,
+    teacher_height=TEACHER_HEIGHT,
+    teacher_width=TEACHER_WIDTH,
+    components=COMPONENTS,
+    regularisation=REGULARISATION,
+    seed=SEED,
+):
+    """Extract features, fit the teacher, write what it says; returns distillation.json."""
+    settings = {
+        "variant": variant,
+        "teacher_height": teacher_height,
+        "teacher_width": teacher_width,
+        "components": components,
+        "regularisation": regularisation,
+        "seed": seed,
+    }
+    check_settings(components, regularisation)
+    store = open_store(data_dir)
+    folder = Path(data_dir) / "distillation"
+    folder.mkdir(exist_ok=True)
+    features = extract_features(store, data_dir, variant, teacher_height, teacher_width)
+    train = store.rows("train")
+    features = reduce_features(features, train, components)
+    targets = teach_genres(features, store.labels, train, regularisation, seed)
+
+    (folder / "distillation.json").unlink(missing_ok=True)  # it comes last: then all is whole
+    for name, array in (("targets.npy", targets), ("features.npy", features)):
+        with replacing(folder / name) as part:
+            np.save(part, array)
+    about = {
+        "settings": settings,
+        "samples_sha256": store.samples_sha256,
+        "targets_sha256": file_sha256(folder / "targets.npy"),
+        "features_sha256": file_sha256(folder / "features.npy"),
+        "scores": score_teacher(store, targets),
+    }
+    write_json(about, folder / "distillation.json")
+    report(about, folder)
+    return about
+
+
+def check_settings(components, regularisation):
+    if not 1 <= components <= FEATURES:
+        raise ValueError(f"components must be between 1 and {FEATURES}, got {components!r}")
+    if not 0 < regularisation < float("inf"):
+        raise ValueError(f"regularisation must be above 0, got {regularisation!r}")
+
+
+# --- the teacher ----------------------------------------------------------------------------------
+
+
+def extract_features(store, data_dir, variant, height, width):
+    """What the network sees in each poster: float32 (N, 1280), mean of it and its mirror image.
+
+    Every chunk of posters has a file, by the checksums of its posters.
+    """
+    folder = Path(data_dir) / "distillation" / f"{variant}-{height}x{width}"
+    folder.mkdir(exist_ok=True)
+    ids = store.index["id"].to_list()
+    checksums = read_checksums(Path(data_dir) / "store")
+    chunks, network = [], None
+    with show_progress(len(ids), "poster") as bar:
+        for start in range(0, len(ids), CHUNK):
+            movies = ids[start : start + CHUNK]
+            key = hashlib.sha256("".join(checksums[movies]).encode()).hexdigest()
+            path = folder / f"{key[:16]}.npy"
+            if not path.is_file():
+                network = network or build_efficientnet(variant, height, width)
+                with replacing(path) as part:
+                    np.save(part, extract_chunk(network, movies, data_dir, bar))
+            else:
+                bar.update(len(movies))
+            chunks.append(np.load(path))
+    return np.concatenate(chunks)
+
+
+def extract_chunk(network, movies, data_dir, bar):
+    height, width = network.input_shape[1:3]
+    features = []
+    for start in range(0, len(movies), BATCH):
+        paths = [poster_path(data_dir, movie) for movie in movies[start : start + BATCH]]
+        decoded = [try_decode(path, height, width) for path in paths]
+        for path, (_, error) in zip(paths, decoded, strict=True):
+            if error:
+                sys.exit(f"{path}: {error}. Run: python database.py and python preprocessing.py")
+        posters = np.stack([pixels for pixels, _ in decoded]).astype(np.float32)
+        views = [network.predict_on_batch(view)[0] for view in (posters, posters[:, :, ::-1])]
+        features.append(np.mean(views, axis=0))
+        bar.update(len(paths))
+    return np.concatenate(features)
+
+
+def reduce_features(features, train, components):
+    """Their principal components on the training posters, of unit variance in the mean."""
+    pca = PCA(min(components, len(train)), svd_solver="covariance_eigh").fit(features[train])
+    reduced = pca.transform(features) / np.sqrt(pca.explained_variance_.mean())
+    return reduced.astype(np.float32)
+
+
+def teach_genres(features, labels, train, regularisation, seed):
+    """The probabilities of the genres by logistic regression on the features: float32 (N, G).
+
+    A training poster gets those of a regression that was fitted without it: fitted with it, they
+    would repeat its label.
+    """
+    probabilities = np.empty(labels.shape, np.float32)
+    rest = np.setdiff1d(np.arange(len(labels)), train)
+    probabilities[rest] = regress(features, labels, train, rest, regularisation)
+    for fit, predict in KFold(FOLDS, shuffle=True, random_state=seed).split(train):
+        fit, predict = train[fit], train[predict]
+        probabilities[predict] = regress(features, labels, fit, predict, regularisation)
+    return probabilities
+
+
+def regress(features, labels, fit, predict, regularisation):
+    columns = []
+    for genre in labels.T:
+        if 0 < genre[fit].sum() < len(fit):
+            model = LogisticRegression(C=regularisation, max_iter=1000)
+            model.fit(features[fit], genre[fit])
+            columns.append(model.predict_proba(features[predict])[:, 1])
+        else:  # nothing to tell apart
+            columns.append(np.full(len(predict), estimate_prior(genre[fit])))
+    return np.stack(columns, axis=1)
+
+
+# --- what comes out -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """What the teacher says of the posters of a store.
+
+    Attributes:
+        targets: float32 (N, G), probabilities of the genres.
+        features: float32 (N, K), of unit variance in the mean on the training posters.
+        sha256: the checksums of both.
+    """
+
+    targets: np.ndarray
+    features: np.ndarray
+    sha256: list
+
+
+def open_teacher(data_dir, store):
+    """Open what this step wrote. Exits with one line where it is missing or out of date."""
+    folder = Path(data_dir) / "distillation"
+    if not (folder / "distillation.json").is_file():
+        sys.exit(f"{folder / 'distillation.json'} is missing. Run: python distillation.py")
+    about = read_json(folder / "distillation.json")
+    if about["samples_sha256"] != store.samples_sha256:
+        sys.exit(f"{folder} was made from another store. Run: python distillation.py")
+    targets, features = (np.load(folder / f"{name}.npy") for name in ("targets", "features"))
+    return Teacher(targets, features, [about["targets_sha256"], about["features_sha256"]])
+
+
+def score_teacher(store, targets):
+    """The scores of the teacher on the validation movies, each beside its floor."""
+    labels, targets = store.labels[store.rows("val")], targets[store.rows("val")]
+    prior = np.broadcast_to(estimate_prior(labels), labels.shape)
+    scores, floor = (score(labels, p, choose_thresholds(labels, p)) for p in (targets, prior))
+    return {name: {"score": float(scores[name]), "floor": float(floor[name])} for name in SCORES}
+
+
+def report(about, folder):
+    print("validation scores of the teacher:")
+    for name, label in SCORES.items():
+        row = about["scores"][name]
+        print(f"  {label:<48} {row['score']:.3f}   prior {row['floor']:.3f}")
+    print(f"wrote {folder / 'targets.npy'} and features.npy")
+    print("next: set SOFT_TARGETS and HINTS in train.py, and run: python train.py")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+import batches
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (50, 20, 12, 3), dtype=np.uint8)
+LABELS = np.random.default_rng(1).integers(0, 2, (50, 3)).astype(np.float32)
+
+
+def draw(seed=0, shift=0.0, epoch=0):
+    """All batches of an epoch: their images and their targets, one after the other."""
+    source = batches.Batches(IMAGES, {"genres": LABELS}, np.arange(50), 16, seed, shift)
+    source.start(epoch)
+    images, targets = zip(*(source[i] for i in range(len(source))), strict=True)
+    return np.concatenate(images), np.concatenate([target["genres"] for target in targets])
+
+
+def test_without_a_seed_the_rows_come_as_they_are():
+    images, labels = draw(seed=None, shift=0.5)
+    np.testing.assert_array_equal(images, IMAGES)
+    np.testing.assert_array_equal(labels, LABELS)
+
+
+def test_each_row_comes_as_often_as_it_is_named_in_a_new_order_each_epoch():
+    rows = np.repeat(np.arange(50), 2)
+    orders = []
+    for epoch in range(2):
+        source = batches.Batches(IMAGES, {"genres": LABELS}, rows, 16, seed=0)
+        source.start(epoch)
+        orders.append(source.order)
+        assert sorted(source.order) == sorted(rows)
+        assert sum(len(source[i][0]) for i in range(len(source))) == 100
+    assert (orders[0] != orders[1]).any()
+
+
+def test_an_epoch_depends_on_its_number_and_the_seed_alone():
+    before = draw(shift=0.2, epoch=3)
+    for one, other in zip(before, draw(shift=0.2, epoch=3), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (before[0] != draw(shift=0.2, epoch=4)[0]).any()
+    assert (before[0] != draw(shift=0.2, seed=1, epoch=3)[0]).any()
+
+
+def test_the_targets_go_with_the_posters():
+    """Each poster of one colour, which tells its row."""
+    images = np.arange(50, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 6, 3), np.uint8)
+    source = batches.Batches(images, {"genres": LABELS}, np.arange(50), 16, seed=0, shift=0.3)
+    for number in range(len(source)):
+        posters, targets = source[number]
+        np.testing.assert_array_equal(targets["genres"], LABELS[posters[:, 0, 0, 0]])
+
+
+def test_half_of_the_posters_are_mirrored():
+    augmented = batches.augment(np.tile(IMAGES[:1], (400, 1, 1, 1)), shift=0, seed=0)
+    mirrored = (augmented == IMAGES[0][:, ::-1]).all(axis=(1, 2, 3))
+    assert ((augmented == IMAGES[0]).all(axis=(1, 2, 3)) | mirrored).all()
+    assert 140 < mirrored.sum() < 260
+
+
+@pytest.mark.parametrize("shift", [0.05, 0.25])
+def test_posters_are_shifted_up_to_the_limit_and_edges_fill_the_gap(shift):
+    """The value of a pixel is its row: a shift by 3 shows as rows 3 4 5 or 0 0 0 0 1 2."""
+    rows = np.arange(40, dtype=np.uint8)[:, None, None] * np.ones((1, 10, 3), np.uint8)
+    augmented = batches.augment(np.tile(rows, (300, 1, 1, 1)), shift, seed=0)
+    middle = augmented[:, 20, 5, 0].astype(int) - 20
+    assert middle.min() == -round(40 * shift) and middle.max() == round(40 * shift)
+    for poster, move in zip(augmented[:, :, 0, 0], middle, strict=True):
+        np.testing.assert_array_equal(poster, np.clip(np.arange(40) + move, 0, 39))

@@ -1,0 +1,53 @@
+from functools import partial
+
+import keras
+import pytest
+import tensorflow as tf
+
+import devices
+from model import build_model
+
+BUILD = partial(build_model, "improved", 40, 32, 3)
+
+
+def test_without_the_hardware_auto_is_float32(monkeypatch):
+    monkeypatch.setattr(devices, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(devices, "time_steps", None)  # not asked
+    assert devices.choose_precision("auto", BUILD, 8) == "float32"
+
+
+@pytest.mark.parametrize("faster", ["float32", "bfloat16"])
+def test_with_the_hardware_auto_is_the_faster_one(monkeypatch, faster):
+    seconds = {"float32": 0.2, "bfloat16": 0.2} | {faster: 0.1}
+    monkeypatch.setattr(devices, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(devices, "time_steps", lambda build, batch_size: seconds)
+    assert devices.choose_precision("auto", BUILD, 8) == faster
+
+
+def test_a_named_precision_is_taken_as_it_is(monkeypatch):
+    monkeypatch.setattr(devices, "has_bfloat16", None)
+    for precision in ("float32", "bfloat16"):
+        assert devices.choose_precision(precision, BUILD, 8) == precision
+    with pytest.raises(ValueError, match="precision must be one of .* got 'float64'"):
+        devices.choose_precision("float64", BUILD, 8)
+
+
+def test_steps_are_timed_in_both_precisions():
+    built = []
+    seconds = devices.time_steps(lambda: built.append(BUILD()) or built[-1], 4, warm_up=1, steps=1)
+    assert set(seconds) == {"float32", "bfloat16"} and min(seconds.values()) > 0
+    assert [network.get_layer("hidden").compute_dtype for network in built] == list(seconds)
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_weights_and_outputs_stay_in_float32():
+    with devices.computing_in("bfloat16"):
+        network = BUILD()
+    assert {weight.dtype for weight in network.weights} - {"uint32"} == {"float32"}
+    assert (
+        network.output.dtype == "float32" and network.get_layer("hidden").output.dtype == "bfloat16"
+    )
+
+
+def test_one_device_needs_no_strategy():
+    assert devices.distribute() is tf.distribute.get_strategy()
