@@ -182,7 +182,7 @@ class Teacher:
 
     Attributes:
         targets: float32 (N, G), probabilities of the genres.
-        features: float32 (N, K), of unit variance in the mean on the training posters.
+        features: memory-mapped float32 (N, K), of unit variance in the mean on the training posters.
         sha256: the checksums of both.
     """
 
@@ -199,7 +199,8 @@ def open_teacher(data_dir, store):
     about = read_json(folder / "distillation.json")
     if about["samples_sha256"] != store.samples_sha256:
         sys.exit(f"{folder} was made from another store. Run: python distillation.py")
-    targets, features = (np.load(folder / f"{name}.npy") for name in ("targets", "features"))
+    targets = np.load(folder / "targets.npy")
+    features = np.load(folder / "features.npy", mmap_mode="r")
     return Teacher(targets, features, [about["targets_sha256"], about["features_sha256"]])
 
 
