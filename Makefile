@@ -10,7 +10,7 @@ BIN = .venv/bin
 demo: data/model/model.json
 	$(BIN)/python predict.py
 
-data/model/model.json: data/store/store.json train.py model.py evaluation.py
+data/model/model.json: data/store/store.json train.py model.py batches.py callbacks.py checkpoints.py devices.py evaluation.py
 	$(BIN)/python train.py
 
 data/store/store.json: data/samples.csv preprocessing.py decoding.py store.py
@@ -41,5 +41,5 @@ test: .venv/test
 	@touch $@
 
 clean:
-	rm -rf data/posters data/posters.* data/samples.csv data/sampling.json data/store data/store.lock data/model data/sample/posters \
+	rm -rf data/posters data/posters.* data/samples.csv data/sampling.json data/store data/store.lock data/distillation data/model data/sample/posters \
 		data/sample/movies_metadata.csv data/metrics.json data/*predictions.csv data/*.png

@@ -17,22 +17,26 @@ class Batches(keras.utils.PyDataset):
         batch_size: posters per batch; the last one may be smaller.
         seed: of the order and the augmentation; None keeps the order and the posters as they are.
         shift: how far a poster may be shifted, as a share of its height and width.
+        devices: that share the batches. Each needs its part of the last batch, too, so that some
+            of the rows, other ones each epoch, may be left out.
     """
 
-    def __init__(self, images, targets, rows, batch_size, seed=None, shift=0.0):
+    def __init__(self, images, targets, rows, batch_size, seed=None, shift=0.0, devices=1):
         super().__init__()
         self.images, self.targets, self.rows = images, targets, rows
         self.batch_size, self.seed, self.shift = batch_size, seed, shift
+        self.count = len(rows) - len(rows) % devices
         self.start(epoch=0)
 
     def start(self, epoch):
         """Go to the start of an epoch, counted from 0."""
         self.epoch, self.order = epoch, self.rows
         if self.seed is not None:
-            self.order = np.random.default_rng((self.seed, epoch)).permutation(self.rows)
+            order = np.random.default_rng((self.seed, epoch)).permutation(self.rows)
+            self.order = order[: self.count]
 
     def __len__(self):
-        return -(-len(self.rows) // self.batch_size)
+        return -(-self.count // self.batch_size)
 
     def __getitem__(self, number):
         rows = self.order[number * self.batch_size : (number + 1) * self.batch_size]

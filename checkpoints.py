@@ -32,6 +32,7 @@ class Checkpoints(keras.callbacks.Callback):
         super().__init__()
         self.folder, self.settings = Path(folder), settings
         self.epochs, self.precision, self.failed = [], None, False
+        shutil.rmtree(self.discarded, ignore_errors=True)
         self.restore()
 
     def attach(self, stopper):
@@ -41,6 +42,10 @@ class Checkpoints(keras.callbacks.Callback):
     @property
     def latest(self):
         return self.folder / "latest"
+
+    @property
+    def discarded(self):
+        return self.folder.with_name("discarded")
 
     def restore(self):
         """Put the newest checkpoint where `BackupAndRestore` will look for it."""
@@ -86,10 +91,12 @@ class Checkpoints(keras.callbacks.Callback):
         state = {"settings": self.settings, "precision": self.precision, "epochs": self.epochs}
         write_json(state, self.latest / "state.json")
         older = list(self.folder.glob("epoch-*/"))
-        self.latest.rename(self.folder / f"epoch-{epoch + 1:04}")
+        self.latest.rename(self.folder / f"epoch-{epoch + 1:06}")
         for checkpoint in older:
             shutil.rmtree(checkpoint)
 
     def discard(self):
         """Forget the training: it has ended, or its settings are not those of today."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder.exists():
+            self.folder.rename(self.discarded)  # at once: a kill leaves no half of a checkpoint
+            shutil.rmtree(self.discarded, ignore_errors=True)

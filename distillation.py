@@ -67,7 +67,11 @@ def main(
     store = open_store(data_dir)
     folder = Path(data_dir) / "distillation"
     folder.mkdir(exist_ok=True)
-    features = extract_features(store, data_dir, variant, teacher_height, teacher_width)
+    try:
+        features = extract_features(store, data_dir, variant, teacher_height, teacher_width)
+    except KeyboardInterrupt:
+        print("Stopped. To go on from here, run: python distillation.py", file=sys.stderr)
+        sys.exit(130)
     train = store.rows("train")
     features = reduce_features(features, train, components)
     targets = teach_genres(features, store.labels, train, regularisation, seed)
@@ -78,7 +82,7 @@ def main(
             np.save(part, array)
     about = {
         "settings": settings,
-        "samples_sha256": store.samples_sha256,
+        "store_sha256": store.sha256,
         "targets_sha256": file_sha256(folder / "targets.npy"),
         "features_sha256": file_sha256(folder / "features.npy"),
         "scores": score_teacher(store, targets),
@@ -182,7 +186,7 @@ class Teacher:
 
     Attributes:
         targets: float32 (N, G), probabilities of the genres.
-        features: memory-mapped float32 (N, K), of unit variance in the mean on the training posters.
+        features: float32 (N, K), memory-mapped; of unit mean variance on the training posters.
         sha256: the checksums of both.
     """
 
@@ -197,7 +201,7 @@ def open_teacher(data_dir, store):
     if not (folder / "distillation.json").is_file():
         sys.exit(f"{folder / 'distillation.json'} is missing. Run: python distillation.py")
     about = read_json(folder / "distillation.json")
-    if about["samples_sha256"] != store.samples_sha256:
+    if about["store_sha256"] != store.sha256:
         sys.exit(f"{folder} was made from another store. Run: python distillation.py")
     targets = np.load(folder / "targets.npy")
     features = np.load(folder / "features.npy", mmap_mode="r")

@@ -158,12 +158,12 @@ class TensorUnpickler(pickle.Unpickler):
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return lambda storage, offset, size, stride, *rest: (storage, offset, size, stride)
         if module == "torch" and name in self.STORAGES:
-            return self.STORAGES[name]
+            return name
         raise pickle.UnpicklingError(f"{module}.{name} has no place in a file of weights")
 
     def persistent_load(self, saved_id):
-        _, dtype, key, *_ = saved_id
-        self.types[key] = np.dtype(dtype)
+        _, kind, key, *_ = saved_id
+        self.types[key] = np.dtype(self.STORAGES[kind])
         return key
 
 
@@ -177,7 +177,9 @@ def read_pth(path):
         pickle.UnpicklingError: it is another file, or holds something that is not a tensor.
     """
     with open(path, "rb") as file:
-        if TensorUnpickler(file).load() != 0x1950A86A20F9469CFC6C:
+        starts_as_pickle = file.read(2) == b"\x80\x02"
+        file.seek(0)
+        if not starts_as_pickle or TensorUnpickler(file).load() != 0x1950A86A20F9469CFC6C:
             raise pickle.UnpicklingError(f"{path} is not a .pth file of PyTorch before 1.6")
         TensorUnpickler(file).load()  # the version of the format
         TensorUnpickler(file).load()  # the machine that wrote it
@@ -194,7 +196,7 @@ def read_pth(path):
 def rebuild(storages, key, offset, size, stride):
     storage = storages[key]
     last = offset + sum((count - 1) * step for count, step in zip(size, stride, strict=True))
-    if offset < 0 or min((*size, *stride, 1)) < 0 or last >= len(storage):
+    if min((offset, *size, *stride)) < 0 or max(last, math.prod(size) - 1) >= len(storage):
         raise pickle.UnpicklingError("a tensor reaches beyond its storage")
     bytes_apart = [step * storage.itemsize for step in stride]
     return np.lib.stride_tricks.as_strided(storage[offset:], size, bytes_apart).copy()

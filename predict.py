@@ -23,7 +23,7 @@ from database import list_images
 from decoding import try_decode
 from evaluation import SCORES, Thresholds, choose_thresholds, compare_with_prior, estimate_prior
 from ledger import replacing, write_csv, write_json
-from model import PRETRAINED, find_model, open_model, predict_batch, predict_probabilities
+from model import find_model, open_model, predict_batch, predict_probabilities
 from store import file_sha256, open_store
 
 # --- settings -------------------------------------------------------------------------------------
@@ -215,10 +215,12 @@ def predict_paths(paths, data_dir, top, batch_size=64):
     """
     folder = find_model(data_dir)
     model, about = open_model(folder)
-    if folder == PRETRAINED:
-        print(f"{Path(data_dir) / 'model'} holds no model: the pretrained one answers, {folder}")
-    else:
-        print(f"the model in {folder} answers")
+    trained = Path(data_dir) / "model"
+    print(
+        f"{trained} answers"
+        if folder == trained
+        else f"{trained} holds no model: the pretrained one answers, see data/pretrained/README.md"
+    )
     genres = about["genres"]
     thresholds = read_thresholds(about)
     errors, probabilities = [], np.full((len(paths), len(genres)), np.nan)

@@ -16,6 +16,8 @@ from numpy.lib.format import open_memmap
 
 from ledger import read_json, replacing, write_csv, write_json
 
+ROWS_ARE = ("store.json", "index.csv", "checksums.csv")  # the files that say what the rows are
+
 
 def write_store(store, array, samples, labels, made_from):
     """Write the files of the store, those of the posters that have pixels, and store.json last.
@@ -62,6 +64,7 @@ class Store:
         index: DataFrame of id, split, copies, one row per row of the arrays.
         genres: the G genre names, in the order of the columns of `labels`.
         samples_sha256: checksum of the samples.csv that it was made from.
+        sha256: checksum of what the rows are: the settings of the store, its ids and its posters.
     """
 
     images: np.ndarray
@@ -69,6 +72,7 @@ class Store:
     index: object
     genres: list
     samples_sha256: str
+    sha256: str
 
     def rows(self, split):
         """The row numbers of a split: train, val or test."""
@@ -96,7 +100,9 @@ def open_store(data_dir):
         sys.exit(f"The files in {store} do not belong together. {again}")
     if samples.is_file() and file_sha256(samples) != about["samples_sha256"]:
         sys.exit(f"{store} was made from another {samples}. {again}")
-    return Store(images, labels, index, about["genres"], about["samples_sha256"])
+    identity = "".join(file_sha256(store / f"{name}") for name in ROWS_ARE)
+    sha256 = hashlib.sha256(identity.encode()).hexdigest()
+    return Store(images, labels, index, about["genres"], about["samples_sha256"], sha256)
 
 
 def read_index(store):

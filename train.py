@@ -13,6 +13,7 @@ Takes   about a minute for the demonstration set, some 15 minutes for 8,500 post
 import importlib.metadata
 import os
 import platform
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -80,14 +81,20 @@ def main(
     teacher = open_teacher(data_dir, store) if soft_targets or hints else None
     folder = Path(data_dir) / "model"
     folder.mkdir(exist_ok=True)
-    with locking(folder / "train.lock", f"Another train.py is at work on {folder}."):
-        return train_model(store, teacher, settings, data_dir)
+    try:
+        with locking(folder / "train.lock", f"Another train.py is at work on {folder}."):
+            return train_model(store, teacher, settings, data_dir)
+    except KeyboardInterrupt:
+        print("Stopped. To go on after the last epoch, run: python train.py", file=sys.stderr)
+        sys.exit(130)
 
 
 def check_settings(settings):
     for name, unit in (("epochs", ""), ("patience", " epoch"), ("batch_size", " poster")):
         if settings[name] < 1:
             raise ValueError(f"{name} must be at least 1{unit}, got {settings[name]!r}")
+    if settings["seed"] < 0:
+        raise ValueError(f"seed must be at least 0, got {settings['seed']!r}")
     if not 0 < settings["learning_rate"] < float("inf"):
         raise ValueError(f"learning_rate must be above 0, got {settings['learning_rate']!r}")
     for name in ("shift", "soft_targets"):
@@ -112,14 +119,18 @@ def train_model(store, teacher, settings, data_dir):
     sample = np.repeat(rows, store.index["copies"].iloc[rows])
     floor = score_prior(store.labels[val])
     keras.utils.set_random_seed(settings["seed"])
-    with computing_in(checkpoints.precision), distribute().scope():
+    strategy = distribute()
+    devices = strategy.num_replicas_in_sync
+    if settings["batch_size"] % devices:
+        sys.exit(f"Make BATCH_SIZE in train.py a multiple of {devices}, the number of devices.")
+    with computing_in(checkpoints.precision), strategy.scope():
         network = build()
         print(
             f"{settings['architecture']} network, {network.count_params():,} parameters, "
             f"{checkpoints.precision}; {len(rows):,} posters to train on, {len(sample):,} with "
             f"repeats; {len(val):,} to validate"
         )
-        history = fit(network, store, teacher, sample, val, settings, checkpoints, floor)
+        history = fit(network, store, teacher, sample, val, settings, checkpoints, floor, devices)
 
     model = build()  # in float32, on one device, without what was there for training only
     model.set_weights(network.get_weights())
@@ -135,13 +146,17 @@ def train_model(store, teacher, settings, data_dir):
 
 def identify(store, teacher):
     """What a training depends on beside its settings, to know an unfinished one by."""
-    return {"samples": store.samples_sha256, "teacher": teacher.sha256 if teacher else None}
+    return {
+        "store": store.sha256,
+        "teacher": teacher.sha256 if teacher else None,
+        "versions": list_versions(),
+    }
 
 
 # --- training -------------------------------------------------------------------------------------
 
 
-def fit(network, store, teacher, sample, val, settings, checkpoints, floor):
+def fit(network, store, teacher, sample, val, settings, checkpoints, floor, devices=1):
     """Train the network and leave it with the weights of the epoch of the lowest validation loss.
 
     Args:
@@ -149,12 +164,13 @@ def fit(network, store, teacher, sample, val, settings, checkpoints, floor):
         val: row numbers to validate on.
 
     Returns:
-        A DataFrame with one row per epoch: epoch, loss, val_loss, learning_rate. Both losses are
-        the cross-entropy of the genres, without hints.
+        A DataFrame with one row per epoch: epoch; loss, the cross-entropy to the targets, soft or
+        not; val_loss, that to the labels; learning_rate, at the end of the epoch.
     """
     batch_size, seed = settings["batch_size"], settings["seed"]
-    lessons, exams = make_targets(store, teacher, settings["soft_targets"], settings["hints"])
-    batches = Batches(store.images, lessons, sample, batch_size, seed, settings["shift"])
+    sample_prior = estimate_prior(store.labels[sample])
+    lessons, exams = make_targets(store, teacher, sample_prior, settings)
+    batches = Batches(store.images, lessons, sample, batch_size, seed, settings["shift"], devices)
     learner = add_hints(network, lessons)
     schedule = keras.optimizers.schedules.CosineDecay(
         settings["learning_rate"], settings["epochs"] * len(batches)
@@ -164,7 +180,6 @@ def fit(network, store, teacher, sample, val, settings, checkpoints, floor):
         {name: {"genres": "binary_crossentropy", "hints": "mse"}[name] for name in lessons},
         loss_weights={name: {"genres": 1, "hints": settings["hints"]}[name] for name in lessons},
     )
-    sample_prior = estimate_prior(store.labels[sample])
     network.get_layer("genres").bias.assign(logit(sample_prior))  # saves an epoch of learning it
     shift = PriorShift(logit(estimate_prior(store.labels[val])) - logit(sample_prior))
     loss = "genres_loss" if "hints" in lessons else "loss"  # as Keras names it
@@ -172,8 +187,11 @@ def fit(network, store, teacher, sample, val, settings, checkpoints, floor):
         f"val_{loss}", mode="min", patience=settings["patience"], restore_best_weights=True
     )
     checkpoints.attach(stopper)
+    logs = checkpoints.folder.parent / "tensorboard"
     if checkpoints.epochs:
         print(f"going on after epoch {len(checkpoints.epochs)}")
+    else:
+        shutil.rmtree(logs, ignore_errors=True)
     learner.fit(
         batches,
         validation_data=Batches(store.images, exams, val, batch_size),
@@ -185,9 +203,7 @@ def fit(network, store, teacher, sample, val, settings, checkpoints, floor):
             keras.callbacks.TerminateOnNaN(),
             Progress(len(batches), loss, floor["binary_cross_entropy"]),
             stopper,
-            keras.callbacks.TensorBoard(
-                checkpoints.folder.parent / "tensorboard", write_graph=False
-            ),
+            keras.callbacks.TensorBoard(logs, write_graph=False),
             keras.callbacks.BackupAndRestore(checkpoints.latest, delete_checkpoint=False),
             checkpoints,  # seals what BackupAndRestore wrote
         ],
@@ -202,13 +218,20 @@ def fit(network, store, teacher, sample, val, settings, checkpoints, floor):
     return history[[*names, "learning_rate"]].rename(columns=names)
 
 
-def make_targets(store, teacher, soft_targets, hints):
-    """What the outputs should be: {output: float32 (N, ...)}, in training and in validation."""
+def make_targets(store, teacher, sample_prior, settings):
+    """What the outputs should be: {output: float32 (N, ...)}, in training and in validation.
+
+    The teacher knows the genre shares of whole movies; its probabilities are shifted to those of
+    the sample, which the labels have.
+    """
     labels = store.labels.astype(np.float32)
     lessons, exams = {"genres": labels}, {"genres": labels}
-    if soft_targets:
-        lessons["genres"] = (1 - soft_targets) * labels + soft_targets * teacher.targets
-    if hints:
+    share = settings["soft_targets"]
+    if share:
+        shift = logit(sample_prior) - logit(estimate_prior(store.labels[store.rows("train")]))
+        soft = 1 / (1 + np.exp(-logit(np.clip(teacher.targets, 1e-7, 1 - 1e-7)) - shift))
+        lessons["genres"] = ((1 - share) * labels + share * soft).astype(np.float32)
+    if settings["hints"]:
         lessons["hints"] = exams["hints"] = teacher.features
     return lessons, exams
 
@@ -245,7 +268,6 @@ def describe(model, store, val, floor, history):
     thresholds = choose_thresholds(store.labels[val], probabilities)
     scores = score(store.labels[val], probabilities, thresholds)
     prior = estimate_prior(store.labels[val])
-    packages = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn")
     return {
         "genres": store.genres,
         "H": store.images.shape[1],
@@ -261,9 +283,14 @@ def describe(model, store, val, floor, history):
             },
         },
         "samples_sha256": store.samples_sha256,
-        "versions": {"python": platform.python_version()}
-        | {package: importlib.metadata.version(package) for package in packages},
+        "versions": list_versions(),
     }
+
+
+def list_versions():
+    packages = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn")
+    versions = {package: importlib.metadata.version(package) for package in packages}
+    return {"python": platform.python_version()} | versions
 
 
 def save_history(history, floor, folder):
@@ -272,7 +299,7 @@ def save_history(history, floor, folder):
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.plot(history["epoch"], history["val_loss"], "o-", label="validation movies")
-    axes.plot(history["epoch"], history["loss"], "s--", label="training sample, augmented")
+    axes.plot(history["epoch"], history["loss"], "s--", label="training sample, to its targets")
     axes.axhline(
         floor, color="black", linestyle=":", label="prior on the validation movies (floor)"
     )

@@ -70,7 +70,6 @@ def ours(architecture, count):
     precision = choose_precision("auto", build, 32)
     with computing_in(precision):
         network = build()
-    network.compile(keras.optimizers.AdamW(1e-3), "binary_crossentropy")
     images, labels = np.load(file, mmap_mode="r"), {"genres": draw_labels(count)}
     batches = Batches(images, labels, np.arange(count), 32, seed=0, shift=0.08)
     learner = keras.Model(network.input, {"genres": network.output})
@@ -119,7 +118,7 @@ def pytorch_improved():
         *convolve(256, 384, 3, 1),
         nn.Flatten(),
         nn.Dropout(0.25),
-        nn.LazyLinear(256, bias=False),
+        nn.Linear(384 * 4 * 3, 256, bias=False),
         nn.BatchNorm1d(256, 1e-3),
         nn.ReLU(),
         nn.Dropout(0.25),

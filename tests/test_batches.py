@@ -33,6 +33,17 @@ def test_each_row_comes_as_often_as_it_is_named_in_a_new_order_each_epoch():
     assert (orders[0] != orders[1]).any()
 
 
+def test_several_devices_share_every_batch():
+    """Of 50 posters, 48 make whole shares for three of them; other ones each epoch."""
+    left_out = []
+    for epoch in range(2):
+        source = batches.Batches(IMAGES, {"genres": LABELS}, np.arange(50), 12, seed=0, devices=3)
+        source.start(epoch)
+        assert [len(source[i][0]) for i in range(len(source))] == [12] * 4
+        left_out.append(set(range(50)) - set(source.order))
+    assert left_out[0] != left_out[1]
+
+
 def test_an_epoch_depends_on_its_number_and_the_seed_alone():
     before = draw(shift=0.2, epoch=3)
     for one, other in zip(before, draw(shift=0.2, epoch=3), strict=True):

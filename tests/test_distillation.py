@@ -78,7 +78,7 @@ def test_a_run_that_was_stopped_goes_on(data, monkeypatch):
         return extract(network, movies, *rest)
 
     monkeypatch.setattr(distillation, "extract_chunk", stop_at_the_third)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SystemExit, match="130"):
         distillation.main(data, **SETTINGS)
     assert not (data / "distillation" / "distillation.json").exists()
     about = distillation.main(data, **SETTINGS)

@@ -92,7 +92,9 @@ def test_tensors_are_read_by_offset_and_stride(tmp_path, torch):
     assert read["part"].tolist() == [5, 8] and read["scalar"] == 7
 
 
-@pytest.mark.parametrize("size, stride", [((4, 4), (4, 1)), ((2,), (12,)), ((2,), (-1,))])
+@pytest.mark.parametrize(
+    "size, stride", [((4, 4), (4, 1)), ((2,), (12,)), ((2,), (-1,)), ((99,), (0,))]
+)
 def test_a_tensor_beyond_its_storage_is_refused(tmp_path, torch, size, stride):
     storage = Storage("FloatStorage", "1", np.arange(12, dtype="<f4"))
     path = write_pth(tmp_path / "a.pth", {"a": Tensor(storage, 0, size, stride)}, torch)
@@ -125,6 +127,10 @@ def test_other_storages_and_other_files_are_refused(tmp_path, torch):
         efficientnet.read_pth(path)
     with pytest.raises(pickle.UnpicklingError, match="not a .pth file"):
         efficientnet.read_pth(write_pth(tmp_path / "b.pth", {}, torch, magic=1))
+    for content in (b"", b"PK\x03\x04 as PyTorch writes today"):
+        (tmp_path / "c.pth").write_bytes(content)
+        with pytest.raises(pickle.UnpicklingError, match="not a .pth file"):
+            efficientnet.read_pth(tmp_path / "c.pth")
 
 
 def test_a_photograph_is_recognised():

@@ -9,6 +9,7 @@ from PIL import Image
 import predict
 import preprocessing
 from evaluation import SCORES
+from model import PRETRAINED, open_model
 
 
 def test_the_test_split_is_scored_beside_its_floor(pipeline, capsys):
@@ -69,6 +70,26 @@ def test_files_and_the_store_give_the_same_probabilities(pipeline):
     table = predict.main([pipeline.images / f"{movie}.jpg"], pipeline.data)
     for genre in ("Action", "Comedy", "Drama"):
         assert table[genre][0] == pytest.approx(scored[genre][movie], abs=2e-4)
+
+
+def test_without_a_model_the_pretrained_one_answers_and_says_so(pipeline, tmp_path, capsys):
+    data = tmp_path / "data"
+    table = predict.main([pipeline.images / "m000.jpg"], data)
+    assert f"{data / 'model'} holds no model" in capsys.readouterr().out
+    about = json.loads((PRETRAINED / "model.json").read_text())
+    assert list(table.columns[3:]) == about["genres"]
+    assert table[about["genres"]].notna().all(axis=None)
+    assert (data / "predictions.csv").is_file()
+
+
+def test_the_pretrained_model_is_whole_and_small():
+    assert (PRETRAINED / "model.keras").stat().st_size <= 10_000_000
+    network, about = open_model(PRETRAINED)
+    assert network.input_shape == (None, about["H"], about["W"], 3)
+    assert network.output_shape == (None, len(about["genres"]))
+    card = (PRETRAINED / "README.md").read_text(encoding="utf-8")
+    for genre in about["genres"]:
+        assert f"| {genre} |" in card
 
 
 def test_a_missing_model_and_a_missing_store_name_the_command(pipeline, tmp_path):

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ from conftest import ROOT
 from filelock import FileLock
 from PIL import Image
 
+import checkpoints
 import model
 import predict
 import preprocessing
@@ -86,28 +88,43 @@ def weights_of(data):
     return model.open_model(data / "model")[0].get_weights()
 
 
-def stop_at(monkeypatch, epoch):
-    """Have the next training end with Ctrl-C, just before the end of this epoch."""
+def stop_at(patch, epoch, place=None, name=None):
+    """Have the next training end with Ctrl-C at the end of an epoch: where it calls place.name."""
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    end = train.Progress.on_epoch_end
 
     def on_epoch_end(self, number, logs=None):
         if number + 1 == epoch:
-            raise KeyboardInterrupt
-        self.bar.close()
+            patch.setattr(place, name, stop) if place else stop()
+        end(self, number, logs)
 
-    monkeypatch.setattr(train.Progress, "on_epoch_end", on_epoch_end)
+    patch.setattr(train.Progress, "on_epoch_end", on_epoch_end)
 
 
 def test_a_training_that_was_stopped_ends_with_the_same_weights(pipeline, tmp_path, monkeypatch):
-    settings = {"epochs": 4, "batch_size": 16, "seed": 3}
+    """Stopped at the end of one epoch after the other, in all places that write a checkpoint."""
     whole, stopped = (copy_store(pipeline, tmp_path / name) for name in ("whole", "stopped"))
+    for data in (whole, stopped):
+        store = preprocessing.open_store(data)
+        write_teacher(data, store.labels, 2.0 * store.labels - 1)
+    settings = {"epochs": 4, "batch_size": 16, "seed": 3, "soft_targets": 0.5, "hints": 0.3}
     train.main(whole, **settings)
-    for epoch in (2, 4):
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            stop_at(patch, epoch)
+    moments = [
+        (None, None, 0),
+        (keras.Model, "save_weights", 1),
+        (checkpoints, "write_json", 1),
+        (shutil, "rmtree", 2),  # the checkpoint has its name, and the one before is still there
+    ]
+    for epoch, (place, name, sealed) in enumerate(moments, 1):
+        with monkeypatch.context() as patch, pytest.raises(SystemExit, match="130"):
+            stop_at(patch, epoch, place, name)
             train.main(stopped, **settings)
         assert not (stopped / "model" / "model.json").exists()
-        folders = [path.name for path in (stopped / "model" / "unfinished").glob("epoch-*")]
-        assert folders == [f"epoch-{epoch - 1:04}"]
+        folders = list((stopped / "model" / "unfinished").glob("epoch-*"))
+        assert len(folders) == sealed
     train.main(stopped, **settings)
     for one, other in zip(weights_of(whole), weights_of(stopped), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -120,25 +137,15 @@ def test_one_that_was_stopped_after_its_last_epoch_is_only_written(pipeline, tmp
     """Early stopping, too, knows that it had stopped."""
     copy_store(pipeline, tmp_path)
     settings = {"epochs": 30, "batch_size": 16, "patience": 1}
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(SystemExit, match="130"):
         patch.setattr(train, "describe", lambda *_: exec("raise KeyboardInterrupt"))
         train.main(tmp_path, **settings)
     epochs = json.loads(next(tmp_path.rglob("state.json")).read_text())["epochs"]
     assert len(epochs) < 30
-    monkeypatch.setattr(train.Batches, "__getitem__", None)  # trains no more
+    monkeypatch.setattr(train.EpochStart, "on_epoch_begin", None)  # no epoch begins
     train.main(tmp_path, **settings)
     history = pd.read_csv(tmp_path / "model" / "history.csv")
-    assert list(history["val_loss"]) == [epoch["val_loss"] for epoch in epochs]
-
-
-def test_other_settings_begin_anew(pipeline, tmp_path, monkeypatch, capsys):
-    copy_store(pipeline, tmp_path)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        stop_at(patch, 2)
-        train.main(tmp_path, epochs=2, batch_size=16)
-    train.main(tmp_path, epochs=2, batch_size=16, learning_rate=2e-3)
-    assert "going on" not in capsys.readouterr().out
-    assert len(pd.read_csv(tmp_path / "model" / "history.csv")) == 2
+    assert list(history["val_loss"]) == pytest.approx([epoch["val_loss"] for epoch in epochs])
 
 
 @pytest.mark.slow
@@ -156,29 +163,39 @@ def test_ten_kills_end_as_an_undisturbed_run(pipeline, tmp_path):
         time.sleep(rng.uniform(0.3 * seconds, 0.9 * seconds))
         process.kill()
         process.wait()
-    subprocess.run([sys.executable, "-c", script, killed], check=True, cwd=ROOT)
+        if (killed / "model" / "model.json").exists():
+            break  # it had come to its end
+    command = [sys.executable, "-c", script, killed]
+    last = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
+    assert "going on after epoch" in last.stdout or (killed / "model" / "model.json").exists()
     for one, other in zip(weights_of(whole), weights_of(killed), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def shuffle_training_labels(data):
-    store = preprocessing.open_store(data)
+def shuffle_training_labels(data, pipeline, seed=0):
+    store = preprocessing.open_store(pipeline.data)
     labels, rows = store.labels.copy(), store.rows("train")
-    labels[rows] = labels[np.random.default_rng(0).permutation(rows)]
+    labels[rows] = labels[np.random.default_rng(seed).permutation(rows)]
     np.save(data / "store" / "labels.npy", labels)
 
 
 def test_shuffled_labels_give_the_floor(pipeline, tmp_path):
-    """Nothing but the labels of the training posters tells a model what to say of the others."""
+    """Nothing but the labels of the training posters tells a model what to say of the others.
+
+    A shuffle may by chance go with the few colours of the posters; the mean of three does not.
+    """
     shutil.copytree(pipeline.data, tmp_path / "data")
-    shuffle_training_labels(tmp_path / "data")
-    train.main(tmp_path / "data", epochs=8, batch_size=16)
-    scores = predict.main(data_dir=tmp_path / "data")
-    assert scores.loc["macro_roc_auc", "low"] < 0.5 + 0.1
-    assert scores.loc["mAP", "low"] < scores.loc["mAP", "floor"] + 0.1
-    assert scores.loc["binary_cross_entropy", "high"] > scores.loc["binary_cross_entropy", "floor"]
-    real = pipeline.scores.loc["macro_roc_auc", "score"]
-    assert scores.loc["macro_roc_auc", "score"] < real - 0.2
+    runs = []
+    for seed in range(3):
+        shuffle_training_labels(tmp_path / "data", pipeline, seed)
+        train.main(tmp_path / "data", epochs=6, batch_size=16)
+        runs.append(predict.main(data_dir=tmp_path / "data")["score"])
+    mean, floor, real = pd.DataFrame(runs).mean(), pipeline.scores["floor"], pipeline.scores["low"]
+    assert mean["macro_roc_auc"] == pytest.approx(0.5, abs=0.15) and real["macro_roc_auc"] > 0.8
+    assert (
+        mean["mAP"] == pytest.approx(floor["mAP"], abs=0.15) and real["mAP"] > floor["mAP"] + 0.15
+    )
+    assert mean["binary_cross_entropy"] > floor["binary_cross_entropy"] - 0.02
 
 
 def write_teacher(data, targets, features):
@@ -187,8 +204,8 @@ def write_teacher(data, targets, features):
     folder.mkdir()
     np.save(folder / "targets.npy", targets.astype(np.float32))
     np.save(folder / "features.npy", features.astype(np.float32))
-    sha256 = preprocessing.open_store(data).samples_sha256
-    about = {"samples_sha256": sha256, "targets_sha256": "t", "features_sha256": "f"}
+    sha256 = preprocessing.open_store(data).sha256
+    about = {"store_sha256": sha256, "targets_sha256": "t", "features_sha256": "f"}
     (folder / "distillation.json").write_text(json.dumps(about))
 
 
@@ -196,7 +213,7 @@ def test_a_teacher_teaches_what_the_labels_do_not_say(pipeline, tmp_path):
     """The labels are shuffled, the teacher knows the truth."""
     shutil.copytree(pipeline.data, tmp_path / "data")
     truth = preprocessing.open_store(pipeline.data).labels
-    shuffle_training_labels(tmp_path / "data")
+    shuffle_training_labels(tmp_path / "data", pipeline)
     write_teacher(tmp_path / "data", truth, 2.0 * truth - 1)
     about = train.main(tmp_path / "data", epochs=8, batch_size=16, soft_targets=1.0, hints=0.3)
     assert about["scores"]["macro_roc_auc"]["score"] > 0.9
@@ -209,16 +226,30 @@ def test_a_teacher_teaches_what_the_labels_do_not_say(pipeline, tmp_path):
     assert list(history.columns) == ["epoch", "loss", "val_loss", "learning_rate"]
 
 
-def test_hints_alone_reach_the_hidden_layer(pipeline, tmp_path):
-    """With a weight they change what is learnt; with none the teacher is not looked for."""
-    copy_store(pipeline, tmp_path)
-    store = preprocessing.open_store(tmp_path)
-    write_teacher(tmp_path, store.labels, np.eye(len(store.labels))[:, :5])
-    weights = []
-    for hints in (0.0, 5.0):
-        train.main(tmp_path, epochs=1, batch_size=16, hints=hints)
-        weights.append(weights_of(tmp_path))
-    assert any((one != other).any() for one, other in zip(*weights, strict=True))
+def test_the_teacher_is_shifted_to_the_shares_of_the_sample(pipeline):
+    """One that says the shares of whole movies of every poster comes to say those of the sample."""
+    store = preprocessing.open_store(pipeline.data)
+    rows = store.rows("train")
+    prior = train.estimate_prior(store.labels[rows])
+    teacher = SimpleNamespace(targets=np.tile(prior, (len(store.labels), 1)))
+    sample_prior = np.array([0.3, 0.2, 0.9])
+    settings = {"soft_targets": 1.0, "hints": 0.0}
+    lessons, exams = train.make_targets(store, teacher, sample_prior, settings)
+    np.testing.assert_allclose(
+        lessons["genres"], np.tile(sample_prior, (len(store.labels), 1)), rtol=1e-5
+    )
+    np.testing.assert_array_equal(exams["genres"], store.labels)
+
+
+def test_hints_are_an_output_on_the_hidden_layer():
+    network = model.build_model("improved", 48, 32, 3)
+    learner = train.add_hints(network, {"genres": None, "hints": np.zeros((9, 5))})
+    assert {name: tuple(shape) for name, shape in learner.output_shape.items()} == {
+        "genres": (None, 3),
+        "hints": (None, 5),
+    }
+    assert learner.get_layer("hints").input is network.get_layer("hidden").output
+    assert set(train.add_hints(network, {"genres": None}).output_shape) == {"genres"}
 
 
 def test_a_missing_or_old_teacher_names_the_command(pipeline, tmp_path):
@@ -229,7 +260,7 @@ def test_a_missing_or_old_teacher_names_the_command(pipeline, tmp_path):
         train.main(tmp_path, soft_targets=0.5)
     write_teacher(tmp_path, np.zeros((1, 1)), np.zeros((1, 1)))
     about = tmp_path / "distillation" / "distillation.json"
-    about.write_text(about.read_text().replace('"samples_sha256": "', '"samples_sha256": "0'))
+    about.write_text(about.read_text().replace('"store_sha256": "', '"store_sha256": "0'))
     with pytest.raises(SystemExit, match="another store. Run: python distillation.py"):
         train.main(tmp_path, hints=0.5)
 
