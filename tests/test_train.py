@@ -244,12 +244,12 @@ def test_the_teacher_is_shifted_to_the_shares_of_the_sample(pipeline):
 def test_hints_are_an_output_on_the_hidden_layer():
     network = model.build_model("improved", 48, 32, 3)
     learner = train.add_hints(network, {"genres": None, "hints": np.zeros((9, 5))})
-    assert {name: tuple(shape) for name, shape in learner.output_shape.items()} == {
+    assert {name: output.shape for name, output in learner.output.items()} == {
         "genres": (None, 3),
         "hints": (None, 5),
     }
     assert learner.get_layer("hints").input is network.get_layer("hidden").output
-    assert set(train.add_hints(network, {"genres": None}).output_shape) == {"genres"}
+    assert set(train.add_hints(network, {"genres": None}).output) == {"genres"}
 
 
 def test_a_missing_or_old_teacher_names_the_command(pipeline, tmp_path):
