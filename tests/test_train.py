@@ -88,12 +88,13 @@ def weights_of(data):
     return model.open_model(data / "model")[0].get_weights()
 
 
+def stop(*_, **__):
+    """What Ctrl-C does, in the place of a function."""
+    raise KeyboardInterrupt
+
+
 def stop_at(patch, epoch, place=None, name=None):
     """Have the next training end with Ctrl-C at the end of an epoch: where it calls place.name."""
-
-    def stop(*_, **__):
-        raise KeyboardInterrupt
-
     end = train.Progress.on_epoch_end
 
     def on_epoch_end(self, number, logs=None):
@@ -138,7 +139,7 @@ def test_one_that_was_stopped_after_its_last_epoch_is_only_written(pipeline, tmp
     copy_store(pipeline, tmp_path)
     settings = {"epochs": 30, "batch_size": 16, "patience": 1}
     with monkeypatch.context() as patch, pytest.raises(SystemExit, match="130"):
-        patch.setattr(train, "describe", lambda *_: exec("raise KeyboardInterrupt"))
+        patch.setattr(train, "describe", stop)
         train.main(tmp_path, **settings)
     epochs = json.loads(next(tmp_path.rglob("state.json")).read_text())["epochs"]
     assert len(epochs) < 30
