@@ -18,7 +18,7 @@ class Checkpoints(keras.callbacks.Callback):
     """Seals what `BackupAndRestore` has written; comes after it and the stopper in the callbacks.
 
     Args:
-        folder: holds `epoch-0007/`, the checkpoint, and `latest/`, which the next one grows in.
+        folder: holds `epoch-000007/`, the checkpoint, and `latest/`, which the next one grows in.
             `BackupAndRestore` is given `folder / "latest"`.
         settings: what the training depends on, as JSON has it. A checkpoint of others is not used.
 

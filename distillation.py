@@ -25,7 +25,14 @@ from sklearn.model_selection import KFold
 
 from decoding import try_decode
 from efficientnet import FEATURES, build_efficientnet
-from evaluation import SCORES, choose_thresholds, estimate_prior, score
+from evaluation import (
+    beside_floor,
+    choose_thresholds,
+    estimate_prior,
+    print_scores,
+    score,
+    score_prior,
+)
 from ledger import poster_path, read_json, replacing, write_json
 from progress import show_progress
 from store import file_sha256, open_store, read_checksums
@@ -211,16 +218,13 @@ def open_teacher(data_dir, store):
 def score_teacher(store, targets):
     """The scores of the teacher on the validation movies, each beside its floor."""
     labels, targets = store.labels[store.rows("val")], targets[store.rows("val")]
-    prior = np.broadcast_to(estimate_prior(labels), labels.shape)
-    scores, floor = (score(labels, p, choose_thresholds(labels, p)) for p in (targets, prior))
-    return {name: {"score": float(scores[name]), "floor": float(floor[name])} for name in SCORES}
+    scores = score(labels, targets, choose_thresholds(labels, targets))
+    return beside_floor(scores, score_prior(labels))
 
 
 def report(about, folder):
     print("validation scores of the teacher:")
-    for name, label in SCORES.items():
-        row = about["scores"][name]
-        print(f"  {label:<48} {row['score']:.3f}   prior {row['floor']:.3f}")
+    print_scores(about["scores"])
     print(f"wrote {folder / 'targets.npy'} and features.npy")
     print("next: set SOFT_TARGETS and HINTS in train.py, and run: python train.py")
 

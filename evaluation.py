@@ -137,6 +137,24 @@ def f1_of_movies(labels, predicted):
     return 2 * (labels * predicted).sum(axis=1) / np.maximum((labels + predicted).sum(axis=1), 1)
 
 
+def score_prior(labels):
+    """The floor on this split: the scores of its own prior, which are the best a prior can have."""
+    prior = estimate_prior(labels)
+    constant = np.broadcast_to(prior, labels.shape)
+    return score(labels, constant, choose_thresholds(labels, constant))
+
+
+def beside_floor(scores, floor):
+    """Two results of `score` as {key of SCORES: {"score": ..., "floor": ...}}, for JSON."""
+    return {name: {"score": float(scores[name]), "floor": float(floor[name])} for name in SCORES}
+
+
+def print_scores(rows):
+    """Print what `beside_floor` returned, a line for each score."""
+    for name, label in SCORES.items():
+        print(f"  {label:<48} {rows[name]['score']:.3f}   prior {rows[name]['floor']:.3f}")
+
+
 def compare_with_prior(labels, probabilities, thresholds, prior, prior_thresholds, seed=0):
     """Score a model beside the prior.
 

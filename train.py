@@ -30,7 +30,14 @@ from callbacks import EpochStart, PriorShift, Progress
 from checkpoints import Checkpoints
 from devices import choose_precision, computing_in, distribute
 from distillation import open_teacher
-from evaluation import SCORES, choose_thresholds, estimate_prior, score
+from evaluation import (
+    beside_floor,
+    choose_thresholds,
+    estimate_prior,
+    print_scores,
+    score,
+    score_prior,
+)
 from ledger import locking, replacing, write_csv
 from model import build_model, discard_model, predict_probabilities, save_model
 from store import open_store
@@ -255,13 +262,6 @@ def logit(probability):
 # --- what comes out -------------------------------------------------------------------------------
 
 
-def score_prior(labels):
-    """The floor on this split: the scores of its own prior, which are the best a prior can have."""
-    prior = estimate_prior(labels)
-    constant = np.broadcast_to(prior, labels.shape)
-    return score(labels, constant, choose_thresholds(labels, constant))
-
-
 def describe(model, store, val, floor, history):
     """What model.json holds beside the settings; thresholds and scores are those on `val`."""
     probabilities = predict_probabilities(model, store.images, val)
@@ -278,9 +278,7 @@ def describe(model, store, val, floor, history):
         "prior": dict(zip(store.genres, prior.tolist(), strict=True)),
         "scores": {
             "split": "val",
-            **{
-                name: {"score": float(scores[name]), "floor": float(floor[name])} for name in SCORES
-            },
+            **beside_floor(scores, floor),
         },
         "samples_sha256": store.samples_sha256,
         "versions": list_versions(),
@@ -321,9 +319,7 @@ def save_history(history, floor, folder):
 
 def report(about, folder):
     print(f"validation scores of epoch {about['best_epoch']}, which is kept:")
-    for name, label in SCORES.items():
-        row = about["scores"][name]
-        print(f"  {label:<48} {row['score']:.3f}   prior {row['floor']:.3f}")
+    print_scores(about["scores"])
     print(f"wrote {folder / 'model.keras'}, model.json, history.csv and training.png")
     print("next: python predict.py")
 
