@@ -1,7 +1,9 @@
 """How fast is a training step? Beside Keras as the study used it, and beside PyTorch.
 
     python benchmarks/bench_training.py             # the ratios
+    python benchmarks/bench_training.py --study     # ways to train the study's network
     python benchmarks/bench_training.py --profile   # where the time of a step goes
+    python benchmarks/bench_training.py --memory    # of a training on more and more posters
 
 Each contender is a process of its own that waits for its turn; all train on the same random posters
 in turns, and ratios are of the same turn. Ours reads batches from a memory map, augments them, and
@@ -13,9 +15,11 @@ says how much there is left to gain. Takes about ten minutes.
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -166,8 +170,32 @@ CONTENDERS = (
 )
 
 
-def draw_posters(count):
-    shape = (count, IMAGE_HEIGHT, IMAGE_WIDTH, 3)
+# Ways to train the study's network: batch size, what `compile` is told, precision.
+WAYS = {
+    "batches of 8": (8, {}, "float32"),
+    "batches of 16": (16, {}, "float32"),
+    "batches of 32": (32, {}, "float32"),
+    "batches of 64": (64, {}, "float32"),
+    "XLA": (32, {"jit_compile": True}, "float32"),
+    "bfloat16": (32, {}, "bfloat16"),
+    "six steps per call": (32, {"steps_per_execution": 6}, "float32"),
+}
+
+
+def study_in_another_way(way):
+    from devices import computing_in
+    from model import build_model, keras
+
+    batch_size, options, precision = WAYS[way]
+    with computing_in(precision):
+        network = build_model("study", IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
+    network.compile(keras.optimizers.AdamW(1e-4), "binary_crossentropy", **options)
+    posters, labels = draw_posters(192), draw_labels(192)
+    return lambda: network.fit(posters, labels, batch_size, verbose=0), len(posters)
+
+
+def draw_posters(count, height=IMAGE_HEIGHT, width=IMAGE_WIDTH):
+    shape = (count, height, width, 3)
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
@@ -177,7 +205,7 @@ def draw_labels(count):
 
 def serve(name):
     """Take turns as the process of a contender: a line in, images per second out."""
-    turn, count = globals()[name]()
+    turn, count = study_in_another_way(name) if name in WAYS else globals()[name]()
     turn()  # builds what is built once
     turn()
     print("ready", flush=True)
@@ -190,18 +218,8 @@ def serve(name):
 # --- the comparison -------------------------------------------------------------------------------
 
 
-def main(turns=TURNS):
-    processes = {contender.__name__: start(contender.__name__) for contender in CONTENDERS}
-    rates = {name: [] for name in processes}
-    for _ in range(turns):
-        for name, process in processes.items():
-            process.stdin.write("\n")
-            process.stdin.flush()
-            rates[name].append(read_until(process, "rate "))
-    for process in processes.values():
-        process.stdin.close()
-        process.wait()
-
+def main():
+    rates = take_turns([contender.__name__ for contender in CONTENDERS])
     multiplication = np.array(rates.pop("matrix_multiplication"))
     print(f"matrix multiplication, float32: {describe(multiplication, 0)} GFLOP/s")
     for name, values in rates.items():
@@ -215,6 +233,29 @@ def main(turns=TURNS):
         ("ours_improved", "keras_improved"),
     ):
         print(f"{one} / {other}: {describe(np.divide(rates[one], rates[other]), 2)}")
+
+
+def compare_ways():
+    first = keras_as_the_study.__name__
+    rates = take_turns([first, *WAYS])
+    print(f"{first}: {describe(rates[first], 0)} images per second")
+    for way in WAYS:
+        print(f"{way}: {describe(np.divide(rates[way], rates[first]), 2)} times that")
+
+
+def take_turns(names, turns=TURNS):
+    """Images per second of each contender in each turn, {name: [...]}."""
+    processes = {name: start(name) for name in names}
+    rates = {name: [] for name in names}
+    for _ in range(turns):
+        for name, process in processes.items():
+            process.stdin.write("\n")
+            process.stdin.flush()
+            rates[name].append(read_until(process, "rate "))
+    for process in processes.values():
+        process.stdin.close()
+        process.wait()
+    return rates
 
 
 def start(name):
@@ -290,14 +331,72 @@ print("end", 1000 * (time.perf_counter() - start), flush=True)
         print(f"  {kind:<45} {spent / total:6.1%}")
 
 
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def measure_memory(counts=(4_000, 16_000, 64_000)):
+    """Print the peak memory of train.py on stores of small posters; on Linux only."""
+    for count in counts:
+        command = [PYTHON, __file__, "--train", str(count)]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        print(output.splitlines()[-1], flush=True)
+
+
+def train_on(count):
+    """Train for an epoch on posters of 32 x 32, and print the peak of the memory of our own.
+
+    Pages of files, which the system can take back, are not counted.
+    """
+    import pandas as pd
+
+    import train
+    from store import write_store
+
+    data_dir = Path(tempfile.mkdtemp())
+    store = data_dir / "store"
+    store.mkdir()
+    np.save(store / "posters.npy", draw_posters(count, 32, 32))
+    split = np.resize(["train"] * 8 + ["val", "test"], count)
+    samples = pd.DataFrame({"id": [f"tt{i:07d}" for i in range(count)], "split": split})
+    samples = samples.assign(copies=1, sha256="0" * 64, error="")
+    about = {"genres": [f"genre {i}" for i in range(GENRES)], "H": 32, "W": 32}
+    labels = draw_labels(count).astype(np.uint8)
+    write_store(store, store / "posters.npy", samples, labels, about | {"samples_sha256": ""})
+    del samples, labels, split
+    peak, done = 0, threading.Event()
+
+    def watch():
+        nonlocal peak
+        while not done.wait(0.05):
+            status = Path("/proc/self/status").read_text(encoding="utf-8")
+            peak = max(peak, int(re.search(r"RssAnon:\s+(\d+)", status)[1]))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    train.main(data_dir, epochs=1)
+    done.set()
+    watcher.join()
+    shutil.rmtree(data_dir)
+    print(f"{count:,} posters: {peak / 1000:.0f} MB")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="How fast is a training step?")
+    parser.add_argument("--study", action="store_true", help="ways to train the study's network")
     parser.add_argument("--profile", action="store_true", help="where the time of a step goes")
+    parser.add_argument("--memory", action="store_true", help="of more and more posters")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
+    parser.add_argument("--train", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         serve(options.serve)
+    elif options.train:
+        train_on(options.train)
+    elif options.study:
+        compare_ways()
     elif options.profile:
         profile()
+    elif options.memory:
+        measure_memory()
     else:
         main()
