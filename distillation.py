@@ -30,6 +30,7 @@ from evaluation import (
     choose_thresholds,
     estimate_prior,
     print_scores,
+    prior_of_counts,
     score,
     score_prior,
 )
@@ -219,7 +220,8 @@ def score_teacher(store, targets):
     """The scores of the teacher on the validation movies, each beside its floor."""
     labels, targets = store.labels[store.rows("val")], targets[store.rows("val")]
     scores = score(labels, targets, choose_thresholds(labels, targets))
-    return beside_floor(scores, score_prior(labels))
+    prior = prior_of_counts(store.train_counts, store.train_movies)
+    return beside_floor(scores, score_prior(prior, labels))
 
 
 def report(about, folder):

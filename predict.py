@@ -1,13 +1,13 @@
 """Step 5: score the model on the test movies, or predict the posters you name.
 
     python predict.py
-    python predict.py poster.jpg folder_of_posters
+    python predict.py poster.jpg folder_of_posters https://host/poster.jpg
 
 Reads   DATA_DIR/model/ and DATA_DIR/store/; or the images named and DATA_DIR/model/, and where that
         is missing the model in data/pretrained/, which comes with this
-Writes  without names: DATA_DIR/metrics.json, test_predictions.csv, average_precision.png and
-        test_posters.png; with names: DATA_DIR/predictions.csv
-Takes   about 30 s for 2,000 test movies, of which the confidence intervals take a third.
+Writes  without names: DATA_DIR/metrics.json, test_predictions.csv, report.html, and the pictures
+        that are in it; with names: DATA_DIR/predictions.csv and predictions.html
+Takes   about 40 s for 2,000 test movies, of which the confidence intervals take a third.
 """
 
 import argparse
@@ -16,40 +16,65 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from database import list_images
-from decoding import try_decode
-from evaluation import SCORES, Thresholds, choose_thresholds, compare_with_prior, estimate_prior
-from ledger import replacing, write_csv, write_json
+import figures
+from evaluation import (
+    SCORES,
+    STUDY,
+    Thresholds,
+    compare_with_prior,
+    count_mistakes,
+    measure_reliability,
+    prior_of_counts,
+)
+from ledger import write_csv, write_json
 from model import find_model, open_model, predict_batch, predict_probabilities
+from posters import decode_batches, find_posters
+from report import write_report, write_sheet
 from store import file_sha256, open_store
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that train.py wrote
 TOP = 3  # genres to show for each poster that you name
+SHEET = 200  # posters in predictions.html, the first ones; each takes some 6 kB of the page
+GRAD_CAM = 12  # of them, the first ones: those to show where the network looked on; 0 for none
 # --------------------------------------------------------------------------------------------------
 
 
-def main(paths=(), data_dir=DATA_DIR, top=TOP):
+def main(paths=(), data_dir=DATA_DIR, top=TOP, sheet=SHEET, grad_cam=GRAD_CAM):
     """Score the test split, or predict `paths`; returns the table that it printed."""
-    if top < 1:
-        raise ValueError(f"top must be at least 1, got {top!r}")
+    for name, value, least in (("top", top, 1), ("sheet", sheet, 0), ("grad_cam", grad_cam, 0)):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value!r}")
     if isinstance(paths, (str, Path)):
         paths = [paths]
     if paths:
-        return predict_paths(find_posters(paths), data_dir, top)
-    return score_test(data_dir)
+        return predict_paths(find_posters(paths), Path(data_dir), top, sheet, grad_cam)
+    return score_test(Path(data_dir))
+
+
+def read_thresholds(about):
+    """The thresholds in model.json, as evaluation.py has them."""
+    genres = np.array([about["thresholds"][genre] for genre in about["genres"]])
+    return Thresholds(genres, **about["shared_thresholds"])
+
+
+def name_genres(carried, genres):
+    """Turn (N, G) of True and False into N cells such as `Action|Drama`."""
+    return [
+        "|".join(genre for genre, is_in in zip(genres, row, strict=True) if is_in)
+        for row in carried
+    ]
 
 
 # --- the test split -------------------------------------------------------------------------------
 
 
 def score_test(data_dir):
-    """Score the test movies beside the prior; write the scores, the predictions and pictures."""
+    """Score the test movies beside the prior; write the scores, the predictions and the report."""
     store = open_store(data_dir)
-    model, about = open_model(Path(data_dir) / "model")
+    model, about = open_model(data_dir / "model")
     if about["samples_sha256"] != store.samples_sha256:
         sys.exit(
             "The model was trained on another sample, which may hold movies of this test split. "
@@ -57,41 +82,41 @@ def score_test(data_dir):
         )
     if (about["H"], about["W"]) != store.images.shape[1:3]:
         sys.exit("The model was trained on posters of another size. Run: python train.py")
-    data_dir = Path(data_dir)
-    val, test = store.rows("val"), store.rows("test")
-    thresholds = read_thresholds(about)
-    prior = estimate_prior(store.labels[val])
-    constant = np.broadcast_to(prior, store.labels[val].shape)
-    prior_thresholds = choose_thresholds(store.labels[val], constant)
+    test = store.rows("test")
+    labels, thresholds = store.labels[test], read_thresholds(about)
+    prior = prior_of_counts(store.train_counts, store.train_movies)
     probabilities = predict_probabilities(model, store.images, test)
     overall, per_genre = compare_with_prior(
-        store.labels[test], probabilities, thresholds, prior, prior_thresholds
+        labels, probabilities, thresholds, prior, store.labels[store.rows("val")]
     )
     per_genre.index = pd.Index(store.genres, name="genre")
+    reliability = measure_reliability(labels, probabilities)
 
     (data_dir / "metrics.json").unlink(missing_ok=True)  # it comes last: then all is whole
     write_test_predictions(store, test, probabilities, thresholds, data_dir)
-    save_average_precision(per_genre, overall, data_dir / "average_precision.png")
-    save_test_posters(store, test, probabilities, data_dir / "test_posters.png")
-    write_metrics(overall, per_genre, about, len(test), data_dir)
+    save_pictures(store, test, probabilities, thresholds, overall, per_genre, reliability, data_dir)
+    metrics = gather_metrics(overall, per_genre, reliability, about, len(test), data_dir)
+    write_report(metrics, about, store, model.count_params(), data_dir)
+    write_json(metrics, data_dir / "metrics.json")
     report(overall, per_genre, about, len(test), data_dir)
     return overall
 
 
-def write_metrics(overall, per_genre, about, movies, data_dir):
-    """Write metrics.json: every score with its interval and its floor."""
-    content = {
+def gather_metrics(overall, per_genre, reliability, about, movies, data_dir):
+    """What metrics.json holds: every score with its interval and its floor."""
+    return {
         "split": "test",
         "movies": movies,
         "interval": "95 % bootstrap over movies, 1,000 resamples",
-        "floor": "the prior of the validation movies, through the same functions",
+        "floor": "the prior of the training movies, through the same functions",
         "settings": about["settings"],
         "samples_sha256": about["samples_sha256"],
         "model_sha256": file_sha256(data_dir / "model" / "model.keras"),
         "scores": without_nan(overall),
+        "study": {name: STUDY[name] | {"ours": without_nan(overall)[name]} for name in STUDY},
         "average_precision": without_nan(per_genre),
+        "reliability": reliability.to_dict("records"),
     }
-    write_json(content, data_dir / "metrics.json")
 
 
 def without_nan(table):
@@ -112,67 +137,21 @@ def write_test_predictions(store, test, probabilities, thresholds, data_dir):
     write_csv(table, data_dir / "test_predictions.csv")
 
 
-def read_thresholds(about):
-    """The thresholds in model.json, as evaluation.py has them."""
-    genres = np.array([about["thresholds"][genre] for genre in about["genres"]])
-    return Thresholds(genres, **about["shared_thresholds"])
-
-
-def name_genres(carried, genres):
-    """Turn (N, G) of True and False into N cells such as `Action|Drama`."""
-    return [
-        "|".join(genre for genre, is_in in zip(genres, row, strict=True) if is_in)
-        for row in carried
-    ]
-
-
-def save_average_precision(per_genre, overall, path):
-    """Draw the average precision of each genre with its interval, and its floor as a tick."""
-    table = per_genre.dropna(subset="score").sort_values("score")
-    places = np.arange(len(table))
-    figure = Figure(figsize=(7.5, 1.2 + 0.27 * len(table)), layout="constrained")
-    axes = figure.subplots()
-    axes.barh(places, table["score"], color="#8fb8de", label="model")
-    low, high = table["low"], table["high"]
-    axes.hlines(places, low, high, color="#1f3b57", lw=2, label="95 % interval")
-    axes.plot(table["floor"], places, "|", color="black", ms=11, mew=2.5, label="floor (prior)")
-    names = [f"{genre} ({count})" for genre, count in table["movies"].items()]
-    axes.set_yticks(places, names)
-    axes.set(xlim=(0, 1), ylim=(-0.7, len(table) - 0.3), xlabel="average precision on test movies")
-    row = overall.loc["mAP"]
-    axes.set_title(f"Mean {row['score']:.3f}, floor {row['floor']:.3f} (test movies in brackets)")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(frameon=False, loc="outside lower center", ncols=3)
-    with replacing(path) as part:
-        figure.savefig(part, dpi=150)
-
-
-def save_test_posters(store, test, probabilities, path, count=12):
-    """Draw posters of the first test movies with their genres and the three most probable ones."""
-    count = min(count, len(test))
-    columns = 6
-    rows = -(-count // columns)
-    figure = Figure(figsize=(2.05 * columns, 4 * rows), layout="constrained")
-    names = name_genres(store.labels[test[:count]] == 1, store.genres)
-    top = np.argsort(-probabilities[:count], axis=1, kind="stable")[:, :3]
-    for place, axes in enumerate(np.ravel(figure.subplots(rows, columns))):
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-        if place >= count:
-            continue
-        axes.imshow(store.images[test[place]])
-        axes.set_title(names[place].replace("|", ",\n"), fontsize=8, va="bottom")
-        lines = [
-            f"{'✓' if store.labels[test[place], genre] else '–'} {store.genres[genre]} "
-            f"{100 * probabilities[place, genre]:.0f} %"
-            for genre in top[place]
-        ]
-        axes.set_xlabel("\n".join(lines), fontsize=8, loc="left")
-    figure.suptitle(
-        "The first test movies: their genres above, the three most probable ones below", fontsize=10
-    )
-    with replacing(path) as part:
-        figure.savefig(part, dpi=110)
+def save_pictures(
+    store, test, probabilities, thresholds, overall, per_genre, reliability, data_dir
+):
+    labels, genres = store.labels[test], store.genres
+    prior = prior_of_counts(store.train_counts, store.train_movies)
+    figures.save_average_precision(per_genre, overall, data_dir / "average_precision.png")
+    path = data_dir / "precision_recall.png"
+    figures.save_precision_recall(labels, probabilities, genres, path)
+    path = data_dir / "reliability.png"
+    figures.save_reliability(reliability, overall.loc["calibration_error"], path)
+    mistakes = count_mistakes(labels, probabilities >= thresholds.genres)
+    figures.save_mistakes(*mistakes, genres, data_dir / "mistakes.png")
+    chosen = figures.choose_posters(labels, probabilities, prior)
+    path = data_dir / "test_posters.png"
+    figures.save_posters(chosen, store.images, test, labels, probabilities, genres, path)
 
 
 def report(overall, per_genre, about, movies, data_dir):
@@ -188,65 +167,94 @@ def report(overall, per_genre, about, movies, data_dir):
         print(f"left out of the macro means, no test movie carries them: {', '.join(absent)}")
     print("floor: the prior, which answers every movie alike and never looks at a poster")
     print(
+        f"{'beside the study, in its measures':<50}{'ours':>7}{'floor':>8}{'study':>8}{'floor':>8}"
+    )
+    for name, row in STUDY.items():
+        ours = f"{overall.loc[name, 'score']:>7.3f}{overall.loc[name, 'floor']:>8.3f}"
+        print(f"{SCORES[name]:<50}{ours}{row['score']:>8.2f}{row['floor']:>8.3f}")
+    print(
         f"wrote {data_dir / 'metrics.json'} and {data_dir / 'test_predictions.csv'}\n"
-        f"pictures: {data_dir / 'average_precision.png'}, {data_dir / 'test_posters.png'}, "
-        f"{data_dir / 'model' / 'training.png'}\nnext: python predict.py POSTER.jpg"
+        f"to look at: {data_dir / 'report.html'}\nnext: python predict.py POSTER.jpg"
     )
 
 
 # --- posters that the user names ------------------------------------------------------------------
 
 
-def find_posters(paths):
-    """The images named, in order; a folder stands for the images directly in it, by name."""
-    found = []
-    for path in map(Path, paths):
-        images = list_images(path) if path.is_dir() else []
-        found += map(str, images or [path])  # a folder without images is a row with its error
-    return found
-
-
-def predict_paths(paths, data_dir, top, batch_size=64):
-    """Predict image files; an unreadable one is a row with its error.
+def predict_paths(names, data_dir, top, sheet, grad_cam, batch_size=64):
+    """Predict images from files and URLs; an unreadable one is a row with its error.
 
     Returns:
         A DataFrame, also written to predictions.csv: path, error, predicted_genres, and a column
-        of probabilities for each genre, empty where the file could not be read.
+        of probabilities for each genre, empty where the poster could not be read.
     """
     folder = find_model(data_dir)
     model, about = open_model(folder)
-    trained = Path(data_dir) / "model"
+    trained = data_dir / "model"
     print(
         f"{trained} answers"
         if folder == trained
         else f"{trained} holds no model: the pretrained one answers, see data/pretrained/README.md"
     )
-    genres = about["genres"]
+    genres, size = about["genres"], (about["H"], about["W"])
     thresholds = read_thresholds(about)
-    errors, probabilities = [], np.full((len(paths), len(genres)), np.nan)
-    for start in tqdm(range(0, len(paths), batch_size), desc="predicting", unit="batch"):
-        chunk = paths[start : start + batch_size]
-        batch = [try_decode(path, about["H"], about["W"]) for path in chunk]
-        errors += [error for _, error in batch]
-        read = [i for i, (pixels, _) in enumerate(batch) if pixels is not None]
-        if read:
-            pixels = np.stack([batch[i][0] for i in read])
-            probabilities[start + np.array(read)] = predict_batch(model, pixels)
+    errors, thumbnails, probabilities = [], [], np.full((len(names), len(genres)), np.nan)
+    with tqdm(total=len(names), desc="predicting", unit="poster") as progress:
+        for batch in decode_batches(names, *size, batch_size):
+            read = [i for i, (pixels, _) in enumerate(batch) if pixels is not None]
+            if read:
+                pixels = np.stack([batch[i][0] for i in read])
+                probabilities[len(errors) + np.array(read)] = predict_batch(model, pixels)
+            thumbnails += [pixels for pixels, _ in batch[: max(0, sheet - len(errors))]]
+            errors += [error for _, error in batch]
+            progress.update(len(batch))
 
     predicted = name_genres(probabilities >= thresholds.genres, genres)  # nan is below any
-    table = pd.DataFrame({"path": paths, "error": errors, "predicted_genres": predicted})
+    table = pd.DataFrame({"path": names, "error": errors, "predicted_genres": predicted})
     table = pd.concat([table, pd.DataFrame(probabilities.round(4), columns=genres)], axis=1)
-    for path, error, row in zip(paths, errors, probabilities, strict=True):
-        best = np.argsort(-row, kind="stable")[:top]
-        answer = ", ".join(f"{genres[genre]} {100 * row[genre]:.0f} %" for genre in best)
-        print(f"{path}  {f'not read: {error}' if error else answer}")
-    Path(data_dir).mkdir(parents=True, exist_ok=True)
-    write_csv(table, Path(data_dir) / "predictions.csv")
-    print(f"wrote {Path(data_dir) / 'predictions.csv'} ({len(table):,} posters)")
+    print_predictions(table, genres, top)
+    data_dir.mkdir(parents=True, exist_ok=True)
+    write_csv(table, data_dir / "predictions.csv")
+    heat_maps = show_where(model, thumbnails[:grad_cam], probabilities)
+    write_sheet(table, genres, top, thumbnails, heat_maps, folder, data_dir)
+    print(
+        f"wrote {data_dir / 'predictions.csv'} ({len(table):,} posters)\n"
+        f"to look at: {data_dir / 'predictions.html'}"
+    )
     return table
+
+
+def print_predictions(table, genres, top):
+    """Print a line for each poster: the genres above their thresholds, and the most probable."""
+    width = min(60, max(map(len, table["path"])))
+    print(f"{'poster':<{width}}  genres above their thresholds; the {top} most probable")
+    for _, row in table.iterrows():
+        named = row["predicted_genres"].replace("|", ", ") or "none"
+        best = row[genres].astype(float).sort_values(ascending=False, kind="stable").head(top)
+        answer = ", ".join(f"{genre} {100 * share:.0f} %" for genre, share in best.items())
+        said = f"not read: {row['error']}" if row["error"] else f"{named}; {answer}"
+        print(f"{row['path']:<{width}}  {said}")
+
+
+def show_where(model, thumbnails, probabilities):
+    """The posters under a heat map of what spoke for their most probable genre: Grad-CAM.
+
+    Returns:
+        A list as long as `thumbnails`, None where there is no poster.
+    """
+    from gradcam import explain, overlay  # here, because only this needs TensorFlow itself
+
+    shown = [None] * len(thumbnails)
+    read = [i for i, pixels in enumerate(thumbnails) if pixels is not None]
+    if read:
+        pixels = np.stack([thumbnails[i] for i in read])
+        heat_maps = explain(model, pixels, probabilities[read].argmax(axis=1))
+        for i, heat in zip(read, heat_maps, strict=True):
+            shown[i] = overlay(thumbnails[i], heat)
+    return shown
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Score the test movies, or predict posters.")
-    parser.add_argument("paths", nargs="*", metavar="POSTER|FOLDER", help="images to predict")
+    parser.add_argument("paths", nargs="*", metavar="POSTER|FOLDER|URL", help="images to predict")
     main(parser.parse_args().paths)

@@ -48,15 +48,17 @@ CHUNK = 32  # posters that a process decodes at a time
 
 def main(data_dir=DATA_DIR, image_height=IMAGE_HEIGHT, image_width=IMAGE_WIDTH, workers=WORKERS):
     """Write the store, or say that it is up to date."""
-    from sampling import read_samples
+    from sampling import read_samples, read_train_counts
 
     if min(image_height, image_width) < 1:
         raise ValueError(f"the image size must be positive, got {image_height} x {image_width}")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be None or at least 1, got {workers!r}")
     samples, store = read_samples(data_dir), Path(data_dir) / "store"
+    genres = sorted({genre for cell in samples["genres"] for genre in cell.split("|")})
     made_from = {
-        "genres": sorted({genre for cell in samples["genres"] for genre in cell.split("|")}),
+        "genres": genres,
+        "train": read_train_counts(data_dir, genres),
         "H": image_height,
         "W": image_width,
         "samples_sha256": file_sha256(Path(data_dir) / "samples.csv"),

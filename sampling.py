@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from imbalance import describe, save_picture
-from ledger import poster_path, read_posters, write_csv, write_json
+from ledger import poster_path, read_json, read_posters, write_csv, write_json
 from resampling import oversample_ml_ros, oversample_study
 
 # --- settings -------------------------------------------------------------------------------------
@@ -149,6 +149,21 @@ def read_samples(data_dir):
     if not path.is_file():
         sys.exit(f"{path} is missing. Run: python sampling.py")
     return pd.read_csv(path, dtype=str, keep_default_na=False).astype({"copies": int})
+
+
+def read_train_counts(data_dir, genres):
+    """How many movies there were to train on before a sample was drawn, and of each genre.
+
+    Returns:
+        {"movies": count, "genres": {genre: count}}, or None where sampling.json is not there or
+        is of other genres.
+    """
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        about = read_json(Path(data_dir) / "sampling.json")
+        counts = {genre: row["train"] for genre, row in about["genres"].items()}
+        if sorted(counts) == genres:
+            return {"movies": about["measures"]["train"]["movies"], "genres": counts}
+    return None
 
 
 def read_ok(data_dir):

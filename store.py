@@ -2,7 +2,8 @@
 
 images.npy (N, H, W, 3) and labels.npy (N, G), both uint8; index.csv: row, id, split, copies;
 checksums.csv: id and SHA-256 of each poster of samples.csv; errors.csv: posters without pixels,
-which are left out; and last store.json: genres in order, H, W, N and what the store was made from.
+which are left out; and last store.json: genres in order, H, W, N, how many movies there were to
+train on before a sample was drawn, and of each genre, and what the store was made from.
 """
 
 import hashlib
@@ -63,6 +64,8 @@ class Store:
         labels: uint8 (N, G), 1 where a movie carries a genre.
         index: DataFrame of id, split, copies, one row per row of the arrays.
         genres: the G genre names, in the order of the columns of `labels`.
+        train_movies: how many there were to train on before a sample of them was drawn.
+        train_counts: (G,), how many of these carried each genre; the floors come from them.
         samples_sha256: checksum of the samples.csv that it was made from.
         sha256: checksum of what the rows are: the settings of the store, its ids and its posters.
     """
@@ -71,6 +74,8 @@ class Store:
     labels: np.ndarray
     index: object
     genres: list
+    train_movies: int
+    train_counts: np.ndarray
     samples_sha256: str
     sha256: str
 
@@ -102,7 +107,22 @@ def open_store(data_dir):
         sys.exit(f"{store} was made from another {samples}. {again}")
     identity = "".join(file_sha256(store / f"{name}") for name in ROWS_ARE)
     sha256 = hashlib.sha256(identity.encode()).hexdigest()
-    return Store(images, labels, index, about["genres"], about["samples_sha256"], sha256)
+    if about.get("train"):
+        train_movies = about["train"]["movies"]
+        train_counts = np.array([about["train"]["genres"][genre] for genre in about["genres"]])
+    else:  # samples.csv is not from sampling.py
+        is_train = (index["split"] == "train").to_numpy()
+        train_movies, train_counts = is_train.sum(), labels[is_train].sum(axis=0, dtype=int)
+    return Store(
+        images,
+        labels,
+        index,
+        about["genres"],
+        train_movies,
+        train_counts,
+        about["samples_sha256"],
+        sha256,
+    )
 
 
 def read_index(store):

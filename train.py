@@ -35,6 +35,7 @@ from evaluation import (
     choose_thresholds,
     estimate_prior,
     print_scores,
+    prior_of_counts,
     score,
     score_prior,
 )
@@ -124,7 +125,8 @@ def train_model(store, teacher, settings, data_dir):
         )
     rows, val = store.rows("train"), store.rows("val")
     sample = np.repeat(rows, store.index["copies"].iloc[rows])
-    floor = score_prior(store.labels[val])
+    prior = prior_of_counts(store.train_counts, store.train_movies)
+    floor = score_prior(prior, store.labels[val])
     keras.utils.set_random_seed(settings["seed"])
     strategy = distribute()
     devices = strategy.num_replicas_in_sync
@@ -141,7 +143,7 @@ def train_model(store, teacher, settings, data_dir):
 
     model = build()  # in float32, on one device, without what was there for training only
     model.set_weights(network.get_weights())
-    about = describe(model, store, val, floor, history)
+    about = describe(model, store, val, prior, floor, history)
     about["settings"] = settings | {"precision": checkpoints.precision}
     discard_model(data_dir)
     save_history(history, floor["binary_cross_entropy"], folder)
@@ -262,12 +264,11 @@ def logit(probability):
 # --- what comes out -------------------------------------------------------------------------------
 
 
-def describe(model, store, val, floor, history):
+def describe(model, store, val, prior, floor, history):
     """What model.json holds beside the settings; thresholds and scores are those on `val`."""
     probabilities = predict_probabilities(model, store.images, val)
     thresholds = choose_thresholds(store.labels[val], probabilities)
     scores = score(store.labels[val], probabilities, thresholds)
-    prior = estimate_prior(store.labels[val])
     return {
         "genres": store.genres,
         "H": store.images.shape[1],
@@ -298,9 +299,7 @@ def save_history(history, floor, folder):
     axes = figure.subplots()
     axes.plot(history["epoch"], history["val_loss"], "o-", label="validation movies")
     axes.plot(history["epoch"], history["loss"], "s--", label="training sample, to its targets")
-    axes.axhline(
-        floor, color="black", linestyle=":", label="prior on the validation movies (floor)"
-    )
+    axes.axhline(floor, color="black", linestyle=":", label="prior of the training movies (floor)")
     best = history["val_loss"].idxmin()
     axes.annotate(
         "kept",

@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 import sampling  # noqa: E402
 import train  # noqa: E402
 from batches import Batches  # noqa: E402
-from evaluation import choose_thresholds, score  # noqa: E402
+from evaluation import choose_thresholds, prior_of_counts, score, score_prior  # noqa: E402
 from ledger import write_csv  # noqa: E402
 from model import build_model, open_model, predict_probabilities  # noqa: E402
 from store import open_store  # noqa: E402
@@ -63,7 +63,8 @@ def main(names=(), data_dir=DATA_DIR, epochs=EPOCHS, seeds=(SEED,), split="val")
     if unknown:
         sys.exit(f"no such row: {sorted(unknown)}; there are: {', '.join(ROWS)}")
     store = open_store(data_dir)
-    floor = train.score_prior(store.labels[store.rows(split)])
+    prior = prior_of_counts(store.train_counts, store.train_movies)
+    floor = score_prior(prior, store.labels[store.rows(split)])
     lines = [{"row": f"floor ({split})"} | {name: floor[name] for name in SCORES}]
     print_line(lines[0])
     for name in names or ROWS:

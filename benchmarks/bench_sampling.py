@@ -23,7 +23,13 @@ sys.path.insert(0, str(ROOT))
 import preprocessing  # noqa: E402
 import sampling  # noqa: E402
 import train  # noqa: E402
-from evaluation import choose_thresholds, estimate_prior, score  # noqa: E402
+from evaluation import (  # noqa: E402
+    choose_thresholds,
+    estimate_prior,
+    prior_of_counts,
+    score,
+    score_prior,
+)
 from model import build_model, predict_probabilities  # noqa: E402
 from store import open_store  # noqa: E402
 
@@ -87,13 +93,17 @@ def run(name, store, seed, steps, batch_size, learning_rate):
     scores = score(store.labels[test], on_test, choose_thresholds(store.labels[val], on_val))
     raw = 1 / (1 + np.exp(shift - train.logit(np.clip(on_test, 1e-7, 1 - 1e-7))))
     unshifted = score(store.labels[test], raw, choose_thresholds(store.labels[val], on_val))
-    prior = train.score_prior(store.labels[test])
+    floor = score_prior(find_prior(store), store.labels[test], store.labels[val])
     return [
         {"sample": name, "seed": seed, "posters": len(rows), "with copies": len(sample)}
         | {key: scores[key] for key in SCORES}
         | {"unshifted": unshifted["binary_cross_entropy"]},
-        {"sample": "floor", "seed": seed} | {key: prior[key] for key in SCORES},
+        {"sample": "floor", "seed": seed} | {key: floor[key] for key in SCORES},
     ]
+
+
+def find_prior(store):
+    return prior_of_counts(store.train_counts, store.train_movies)
 
 
 def train_on(store, seen, val, batch_size, learning_rate, seed):
@@ -110,7 +120,7 @@ def train_on(store, seen, val, batch_size, learning_rate, seed):
     }
     train.keras.utils.set_random_seed(seed)
     network = build_model("improved", *store.images.shape[1:3], len(store.genres))
-    floor = train.score_prior(store.labels[val])
+    floor = score_prior(find_prior(store), store.labels[val])
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = train.Checkpoints(Path(folder) / "unfinished", settings)
         train.fit(network, store, None, seen, val, settings, checkpoints, floor)

@@ -13,12 +13,13 @@ def draw_predictions(movies=400, genres=7, seed=0):
     labels[labels.sum(axis=1) == 0, -1] = 1
     noisy = np.clip(shares + 0.15 * labels + rng.normal(0, 0.1, labels.shape), 0.01, 0.99)
     probabilities = noisy.round(2)
-    return labels, probabilities, evaluation.choose_thresholds(labels, probabilities)
+    return labels, probabilities, evaluation.choose_thresholds(labels, probabilities, 1)
 
 
 def test_the_vectorised_scores_agree_with_scikit_learn_on_every_resample():
     labels, probabilities, thresholds = draw_predictions()
     labels[:, 0] = 0  # a genre that nobody carries
+    probabilities[:, 1] = 0.25  # an answer that is always the same
     rng = np.random.default_rng(1)
     rows = rng.integers(0, len(labels), size=(5, len(labels)))
     weights = np.stack([np.bincount(row, minlength=len(labels)) for row in rows])
@@ -50,9 +51,7 @@ def test_a_model_that_says_the_prior_scores_exactly_the_floor():
     prior = evaluation.estimate_prior(labels)
     constant = np.broadcast_to(prior, labels.shape)
     thresholds = evaluation.choose_thresholds(labels, constant)
-    overall, per_genre = evaluation.compare_with_prior(
-        labels, constant, thresholds, prior, thresholds
-    )
+    overall, per_genre = evaluation.compare_with_prior(labels, constant, thresholds, prior, labels)
     assert (overall["score"] == overall["floor"]).all()
     assert (per_genre["score"] == per_genre["floor"]).all()
     assert overall.loc["macro_roc_auc", "floor"] == 0.5
@@ -68,9 +67,10 @@ def test_a_model_that_knows_scores_one_and_the_interval_holds_the_score():
     for name in ("mAP", "macro_roc_auc", "micro_roc_auc", "macro_f1", "micro_f1", "samples_f1"):
         assert scores[name] == pytest.approx(1)
     assert scores["hamming_loss"] == 0 and scores["binary_cross_entropy"] < 1e-6
+    assert scores["brier_score"] < 1e-9 and scores["calibration_error"] < 1e-6
 
     prior = evaluation.estimate_prior(labels)
-    overall, _ = evaluation.compare_with_prior(labels, probabilities, thresholds, prior, thresholds)
+    overall, _ = evaluation.compare_with_prior(labels, probabilities, thresholds, prior, labels)
     assert (overall["low"] < overall["score"]).all() and (overall["score"] < overall["high"]).all()
 
 
@@ -94,8 +94,16 @@ def test_thresholds_maximise_f1():
             for t in (getattr(thresholds, average), *candidates)
         ]
         assert reached == pytest.approx(max(all_f1))
+
+
+def test_a_genre_of_few_movies_takes_the_threshold_of_all():
+    labels, probabilities, thresholds = draw_predictions()
+    counts = labels.sum(axis=0)
     labels[:, 2] = 0
-    assert evaluation.choose_thresholds(labels, probabilities).genres[2] == 1
+    some = evaluation.choose_thresholds(labels, probabilities, min_support=int(counts[4]))
+    assert (some.genres[:4] == some.micro).all() and (
+        some.genres[4:] == thresholds.genres[4:]
+    ).all()
 
 
 def test_the_floors_of_f1_are_the_best_that_one_answer_for_all_reaches():
@@ -119,7 +127,7 @@ def test_one_genre_and_absent_genres_are_scored():
     probabilities = np.linspace(0.1, 0.9, 20)[:, None]
     thresholds = evaluation.choose_thresholds(ones, probabilities)
     overall, _ = evaluation.compare_with_prior(
-        ones, probabilities, thresholds, np.array([0.9]), thresholds
+        ones, probabilities, thresholds, np.array([0.9]), ones
     )
     assert overall.loc["mAP", "score"] == pytest.approx(1)
     assert np.isnan(overall.loc["macro_roc_auc", "score"])
@@ -131,3 +139,44 @@ def test_one_genre_and_absent_genres_are_scored():
 def test_the_prior_is_never_zero_or_one():
     prior = evaluation.estimate_prior(np.array([[0, 1, 1], [0, 1, 0]]))
     assert prior == pytest.approx([0.5 / 3, 2.5 / 3, 0.5])
+
+
+def test_calibration_agrees_with_scikit_learn_and_with_a_count_by_hand():
+    labels, probabilities, thresholds = draw_predictions()
+    probabilities[0] = 1  # belongs to the last bin
+    scores = evaluation.score(labels, probabilities, thresholds)
+    truth, said = labels.ravel(), probabilities.ravel()
+    assert scores["brier_score"] == pytest.approx(metrics.brier_score_loss(truth, said))
+    error, table = 0, []
+    for number in range(15):
+        low, high = number / 15, (number + 1) / 15
+        inside = (said >= low) & ((said < high) | (number == 14))
+        if inside.any():
+            table.append((said[inside].mean(), truth[inside].mean(), inside.sum()))
+            error += inside.mean() * abs(truth[inside].mean() - said[inside].mean())
+    assert scores["calibration_error"] == pytest.approx(error)
+    reliability = evaluation.measure_reliability(labels, probabilities)
+    np.testing.assert_allclose(reliability, table)
+
+
+def test_mistakes_by_hand():
+    labels = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0]])
+    predicted = np.array([[1, 1, 0], [0, 1, 1], [1, 1, 0]])
+    shares, anyway = evaluation.count_mistakes(labels, predicted)
+    assert shares[0, 1] == 1  # the one movie of the first genre without the second
+    assert shares[1, 0] == 1 and shares[0, 2] == 0.5
+    assert np.isnan(shares[0, 0]) and np.isnan(shares[2]).all()  # of no movie, no share
+    assert list(anyway) == [1, 1, pytest.approx(1 / 3)]
+
+
+def test_labels_that_are_shuffled_give_the_floors():
+    labels, probabilities, _ = draw_predictions(movies=1000)
+    shuffled = np.random.default_rng(1).permutation(labels)
+    prior = evaluation.estimate_prior(shuffled)
+    thresholds = evaluation.choose_thresholds(shuffled, probabilities)
+    overall, _ = evaluation.compare_with_prior(shuffled, probabilities, thresholds, prior, shuffled)
+    for name in ("mAP", "macro_roc_auc"):
+        row = overall.loc[name]
+        assert row["low"] <= row["floor"] * 1.02 and row["floor"] <= row["high"] * 1.02
+    for name in ("binary_cross_entropy", "brier_score"):
+        assert overall.loc[name, "score"] > overall.loc[name, "floor"]

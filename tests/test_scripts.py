@@ -21,7 +21,7 @@ from ledger import poster_path, write_csv
 ORDER = (
     "progress processes metadata download ledger database decoding duplicates imbalance resampling "
     "stratification sampling store preprocessing evaluation efficientnet distillation model "
-    "batches callbacks checkpoints devices train predict"
+    "batches callbacks checkpoints devices train figures gradcam posters report predict"
 ).split()
 
 
@@ -46,7 +46,7 @@ def test_every_module_has_its_place():
 def test_imports_point_upstream(script):
     assert imports_of(script) <= set(ORDER[: ORDER.index(script)]) - {"train"}
     alone = "model evaluation metadata download progress processes stratification efficientnet "
-    if script in (alone + "batches callbacks devices").split():
+    if script in (alone + "batches callbacks devices gradcam").split():
         assert not imports_of(script)
 
 
@@ -66,6 +66,7 @@ def run(script, folder, *arguments):
 def copy_scripts(folder):
     for path in ROOT.glob("*.py"):
         shutil.copy(path, folder)
+    shutil.copytree(ROOT / "templates", folder / "templates")
     (folder / "data" / "sample").mkdir(parents=True)
     shutil.copy(ROOT / "data" / "sample" / "draw.py", folder / "data" / "sample")
 
