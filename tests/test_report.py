@@ -51,7 +51,7 @@ def test_the_report_shows_every_score_with_its_floor(pipeline, pages):
     page = Page(pages[0])
     content = json.loads((pipeline.data / "metrics.json").read_text())
     for name, row in content["scores"].items():
-        line = f"{row['score']:.3f} {row['low']:.3f} to {row['high']:.3f} {row['floor']:.3f}"
+        line = f"{row['score']:.3f} {row['floor']:.3f} {row['low']:.3f} to {row['high']:.3f}"
         assert f"{SCORES[name]} {line}" in page.text
     for genre, row in content["average_precision"].items():
         assert f"{genre} {row['movies']} {row['score']:.3f}" in page.text
