@@ -42,4 +42,4 @@ test: .venv/test
 
 clean:
 	rm -rf data/posters data/posters.* data/samples.csv data/sampling.json data/store data/store.lock data/distillation data/model data/sample/posters \
-		data/sample/movies_metadata.csv data/metrics.json data/*predictions.csv data/*.png
+		data/sample/movies_metadata.csv data/metrics.json data/*predictions.csv data/*.png data/*.html

@@ -19,12 +19,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from measuring import describe, watching_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -275,11 +275,6 @@ def read_until(process, word):
     sys.exit(f"{process.args[-1]} ended: is what it needs installed? See requirements.txt here")
 
 
-def describe(values, digits):
-    values = np.sort(values)
-    return f"{np.median(values):.{digits}f} ({values[0]:.{digits}f} to {values[-1]:.{digits}f})"
-
-
 def step_gflop(architecture):
     """GFLOP of a training step per image: the products of the layers, forwards and twice backwards.
 
@@ -363,21 +358,10 @@ def train_on(count):
     labels = draw_labels(count).astype(np.uint8)
     write_store(store, store / "posters.npy", samples, labels, about | {"samples_sha256": ""})
     del samples, labels, split
-    peak, done = 0, threading.Event()
-
-    def watch():
-        nonlocal peak
-        while not done.wait(0.05):
-            status = Path("/proc/self/status").read_text(encoding="utf-8")
-            peak = max(peak, int(re.search(r"RssAnon:\s+(\d+)", status)[1]))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    train.main(data_dir, epochs=1)
-    done.set()
-    watcher.join()
+    with watching_memory() as memory:
+        train.main(data_dir, epochs=1)
     shutil.rmtree(data_dir)
-    print(f"{count:,} posters: {peak / 1000:.0f} MB")
+    print(f"{count:,} posters: {memory.peak:.0f} MB")
 
 
 if __name__ == "__main__":
