@@ -49,7 +49,7 @@ class PriorShift(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar for the steps of an epoch and a line for each epoch.
+    """A bar for the steps of an epoch, on a terminal, and a line for each epoch.
 
     Args:
         steps: steps per epoch.
@@ -64,7 +64,7 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.start = time.perf_counter()
         self.name = f"epoch {epoch + 1}/{self.params['epochs']}"
-        self.bar = tqdm(total=self.steps, desc=self.name, unit="step", leave=False)
+        self.bar = tqdm(total=self.steps, desc=self.name, unit="step", leave=False, disable=None)
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.set_postfix(loss=f"{logs[self.loss]:.4f}", refresh=False)

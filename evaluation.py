@@ -286,9 +286,10 @@ def bootstrap(labels, probabilities, thresholds, resamples=1000, seed=0, chunk=5
     rng = np.random.default_rng(seed)
     count = len(labels)
     draws = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float32)
+    starts = range(0, resamples, chunk)
     parts = [
         score_weighted(labels, probabilities, thresholds, draws[start : start + chunk])
-        for start in tqdm(range(0, resamples, chunk), desc="intervals", unit="chunk", leave=False)
+        for start in tqdm(starts, desc="intervals", unit="chunk", leave=False, disable=None)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

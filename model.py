@@ -108,8 +108,9 @@ def predict_probabilities(model, images, rows, batch_size=64):
     Returns:
         (M, G) probabilities, float64.
     """
-    starts = tqdm(range(0, len(rows), batch_size), desc="predicting", unit="batch", leave=False)
-    return np.concatenate([predict_batch(model, images[rows[i : i + batch_size]]) for i in starts])
+    starts = range(0, len(rows), batch_size)
+    shown = tqdm(starts, desc="predicting", unit="batch", leave=False, disable=None)  # in no log
+    return np.concatenate([predict_batch(model, images[rows[i : i + batch_size]]) for i in shown])
 
 
 def predict_batch(model, posters):

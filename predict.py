@@ -199,7 +199,7 @@ def predict_paths(names, data_dir, top, sheet, grad_cam, batch_size=64):
     genres, size = about["genres"], (about["H"], about["W"])
     thresholds = read_thresholds(about)
     errors, thumbnails, probabilities = [], [], np.full((len(names), len(genres)), np.nan)
-    with tqdm(total=len(names), desc="predicting", unit="poster") as progress:
+    with tqdm(total=len(names), desc="predicting", unit="poster", disable=None) as progress:
         for batch in decode_batches(names, *size, batch_size):
             read = [i for i, (pixels, _) in enumerate(batch) if pixels is not None]
             if read:
