@@ -34,9 +34,9 @@ from evaluation import (
     score,
     score_prior,
 )
-from ledger import poster_path, read_json, replacing, write_json
+from ledger import file_sha256, poster_path, read_json, replacing, write_json
 from progress import show_progress
-from store import file_sha256, open_store, read_checksums
+from store import open_store, read_checksums
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that preprocessing.py wrote

@@ -5,13 +5,11 @@ at a poster, so a model has learnt what it scores above the prior, and nothing m
 through the same functions as the model, thresholds included.
 """
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from sklearn import metrics
-from tqdm import tqdm
 
 # The scores that are reported, in this order, and what a person reads beside them.
 SCORES = {
@@ -112,8 +110,8 @@ def score(labels, probabilities, thresholds):
 
     Returns:
         A dict of the keys of SCORES, and `average_precision`, (G,). A genre that no movie carries
-        has the average precision nan and is left out of the macro means. ROC-AUC is nan where no
-        genre has both movies that carry it and movies that do not.
+        has the average precision nan and is left out of the macro means; macro ROC-AUC is that of
+        the genres that some movies carry and others do not. What is of no genre at all is nan.
     """
     genres = np.flatnonzero(labels.any(axis=0))
     varied = [genre for genre in genres if not labels[:, genre].all()]
@@ -130,7 +128,7 @@ def score(labels, probabilities, thresholds):
     return {name: values.mean() for name, values in per_movie.items()} | {
         "mAP": average_precision[genres].mean(),
         "macro_roc_auc": np.mean(roc_auc) if roc_auc else np.nan,
-        "micro_roc_auc": metrics.roc_auc_score(flat, flat_probabilities) if varied else np.nan,
+        "micro_roc_auc": np.nan if flat.all() else metrics.roc_auc_score(flat, flat_probabilities),
         "macro_f1": np.mean(f1),
         "micro_f1": metrics.f1_score(flat, flat_probabilities >= thresholds.micro),
         "calibration_error": np.abs(gaps_of_movies(labels, probabilities).mean(axis=0)).sum(),
@@ -206,7 +204,7 @@ def count_mistakes(labels, predicted):
         return shares, wrong.sum(axis=0) / (1 - labels).sum(axis=0)
 
 
-def score_prior(prior, labels, val_labels=None):
+def score_prior(prior, labels, val_labels=None, min_support=MIN_SUPPORT):
     """The floor: the scores of an answer that is the prior for each movie.
 
     Args:
@@ -215,149 +213,25 @@ def score_prior(prior, labels, val_labels=None):
         val_labels: to choose the thresholds on; `labels` themselves where they are validation's.
     """
     val_labels = labels if val_labels is None else val_labels
-    thresholds = choose_thresholds(val_labels, np.broadcast_to(prior, val_labels.shape))
+    constant = np.broadcast_to(prior, val_labels.shape)
+    thresholds = choose_thresholds(val_labels, constant, min_support)
     return score(labels, np.broadcast_to(prior, labels.shape), thresholds)
 
 
 def beside_floor(scores, floor):
-    """Two results of `score` as {key of SCORES: {"score": ..., "floor": ...}}, for JSON."""
-    return {name: {"score": float(scores[name]), "floor": float(floor[name])} for name in SCORES}
+    """Two results of `score` as {key of SCORES: {"score": ..., "floor": ...}}.
+
+    None stands for nan, which JSON does not have.
+    """
+    both = {"score": scores, "floor": floor}
+    return {
+        name: {key: None if np.isnan(row[name]) else float(row[name]) for key, row in both.items()}
+        for name in SCORES
+    }
 
 
 def print_scores(rows):
     """Print what `beside_floor` returned, a line for each score."""
     for name, label in SCORES.items():
-        print(f"  {label:<48} {rows[name]['score']:.3f}   prior {rows[name]['floor']:.3f}")
-
-
-def compare_with_prior(labels, probabilities, thresholds, prior, val_labels, seed=0):
-    """Score a model beside the prior.
-
-    Args:
-        labels, probabilities: (N, G), of the test movies.
-        thresholds: of the model, chosen on the validation movies.
-        prior: (G,), from the training movies; its thresholds are chosen on `val_labels`.
-
-    Returns:
-        Two DataFrames with columns score, low, high, floor: one row per key of SCORES, and one row
-        per genre (its average precision; also `movies` that carry it). Low and high bound the 95 %
-        bootstrap interval over movies.
-    """
-    model = score(labels, probabilities, thresholds)
-    floor = score_prior(prior, labels, val_labels)
-    resampled = bootstrap(labels, probabilities, thresholds, seed=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # nan for a genre that no movie carries
-        low_high = {
-            name: np.nanpercentile(values, [2.5, 97.5], axis=0)
-            for name, values in resampled.items()
-        }
-
-    overall = pd.DataFrame(
-        [[model[name], *low_high[name], floor[name]] for name in SCORES],
-        columns=["score", "low", "high", "floor"],
-        index=pd.Index(SCORES, name="metric"),
-    )
-    low, high = low_high["average_precision"]
-    per_genre = pd.DataFrame(
-        {
-            "movies": labels.sum(axis=0),
-            "score": model["average_precision"],
-            "low": low,
-            "high": high,
-            "floor": floor["average_precision"],
-        }
-    )
-    return overall, per_genre
-
-
-# --- bootstrap ------------------------------------------------------------------------------------
-
-
-def bootstrap(labels, probabilities, thresholds, resamples=1000, seed=0, chunk=50):
-    """Score resamples of the movies, drawn with replacement (Efron 1979).
-
-    A resample is a weight per movie, how often it was drawn, so that `chunk` resamples are scored
-    at once without sorting anew.
-
-    Returns:
-        {name: (resamples,)} for the keys of SCORES, and `average_precision`, (resamples, G).
-    """
-    rng = np.random.default_rng(seed)
-    count = len(labels)
-    draws = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float32)
-    starts = range(0, resamples, chunk)
-    parts = [
-        score_weighted(labels, probabilities, thresholds, draws[start : start + chunk])
-        for start in tqdm(starts, desc="intervals", unit="chunk", leave=False, disable=None)
-    ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def score_weighted(labels, probabilities, thresholds, weights):
-    """`score` for many weightings of the movies at once.
-
-    Args:
-        weights: (R, N), how often each movie counts.
-
-    Returns:
-        As `score`, with a leading axis of R.
-    """
-    ranked = [
-        rank_scores(labels[:, genre], probabilities[:, genre], weights)
-        for genre in range(labels.shape[1])
-    ]
-    average_precision, roc_auc = (np.stack(values, axis=1) for values in zip(*ranked, strict=True))
-    f1 = f1_weighted(labels, probabilities >= thresholds.genres, weights)
-    f1[weights @ labels == 0] = np.nan
-    flat, flat_probabilities = labels.reshape(-1, 1), probabilities.reshape(-1, 1)
-    flat_weights = np.repeat(weights, labels.shape[1], axis=1)
-    micro_f1 = f1_weighted(flat, flat_probabilities >= thresholds.micro, flat_weights)[:, 0]
-    per_movie = score_movies(labels, probabilities, thresholds)
-    counts = weights.sum(axis=1)
-    means = {name: weights @ values / counts for name, values in per_movie.items()}
-    gaps = weights @ gaps_of_movies(labels, probabilities) / counts[:, None]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a mean of no genre is nan
-        return means | {
-            "mAP": np.nanmean(average_precision, axis=1),
-            "macro_roc_auc": np.nanmean(roc_auc, axis=1),
-            "micro_roc_auc": rank_scores(flat[:, 0], flat_probabilities[:, 0], flat_weights)[1],
-            "macro_f1": np.nanmean(f1, axis=1),
-            "micro_f1": micro_f1,
-            "calibration_error": np.abs(gaps).sum(axis=1),
-            "average_precision": average_precision,
-        }
-
-
-def f1_weighted(labels, predicted, weights):
-    """F1 of each column under each weighting, (R, columns)."""
-    answers = weights @ (labels + predicted.astype(weights.dtype))
-    return 2 * (weights @ (labels * predicted)) / np.maximum(answers, 1)
-
-
-def rank_scores(labels, scores, weights):
-    """Average precision and ROC-AUC for many weightings at once, ties as in scikit-learn.
-
-    Args:
-        labels: (N,) of 0 and 1.
-        scores: (N,).
-        weights: (R, N).
-
-    Returns:
-        Two arrays (R,); nan where a weighting leaves no positive (or, for ROC-AUC, no negative).
-    """
-    order = np.argsort(-scores, kind="stable")
-    last_of_ties = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-    weights = weights[:, order].astype(np.float64)
-    true_positives = np.cumsum(weights * labels[order], axis=1)[:, last_of_ties]
-    answers = np.cumsum(weights, axis=1)[:, last_of_ties]
-    false_positives = answers - true_positives
-    gained = np.diff(true_positives, axis=1, prepend=0)
-    precision = true_positives / np.maximum(answers, 1)
-    positives, negatives = true_positives[:, -1], false_positives[:, -1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        average_precision = (gained * precision).sum(axis=1) / positives
-        above = true_positives - gained / 2  # half of a tie counts, as the trapezoid has it
-        area = (np.diff(false_positives, axis=1, prepend=0) * above).sum(axis=1)
-        return average_precision, area / (positives * negatives)
+        shown = {key: "-" if value is None else f"{value:.3f}" for key, value in rows[name].items()}
+        print(f"  {label:<50} {shown['score']}   prior {shown['floor']}")

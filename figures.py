@@ -128,7 +128,7 @@ def save_mistakes(shares, anyway, genres, path):
 def choose_posters(labels, probabilities, prior, count=COLUMNS, seed=0):
     """The movies to show: {what they are: their rows}.
 
-    How well a movie is predicted is by how much its cross-entropy is below that of the prior.
+    How well a movie is predicted is how far its cross-entropy is below that of the prior.
     """
     probabilities = np.clip(probabilities, 1e-7, 1 - 1e-7)
     gained = np.where(labels, np.log(probabilities / prior), 0)
@@ -136,9 +136,9 @@ def choose_posters(labels, probabilities, prior, count=COLUMNS, seed=0):
     order = np.argsort(-gained.mean(axis=1), kind="stable")
     drawn = np.random.default_rng(seed).permutation(len(labels))[:count]
     return {
-        "best: cross-entropy furthest below that of the prior": order[:count],
+        "best: those that gain most on the cross-entropy of the prior": order[:count],
         "drawn at random": drawn,
-        "worst: cross-entropy furthest above that of the prior": order[::-1][:count],
+        "worst: those that gain least, or lose most": order[::-1][:count],
     }
 
 
@@ -163,7 +163,8 @@ def save_posters(chosen, images, test, labels, probabilities, genres, path):
             row = rows[place]
             axes.imshow(images[test[row]])
             carried = [escape(genres[genre]) for genre in np.flatnonzero(labels[row])]
-            axes.set_title(",\n".join(carried), fontsize=8, va="bottom")
+            shown = carried if len(carried) <= 5 else [*carried[:4], "…"]
+            axes.set_title(",\n".join(shown), fontsize=8, va="bottom")
             lines = [
                 f"{'✓' if labels[row, genre] else '–'} {escape(genres[genre])} "
                 f"{100 * probabilities[row, genre]:.0f} %"

@@ -1,13 +1,14 @@
 """Where the network looked: Grad-CAM.
 
-The maps of the last convolution, each weighted with the mean gradient of a genre's logit, are
-added up and cut off below 0: what speaks for the genre, and where. Selvaraju et al. 2017, Grad-CAM:
-Visual Explanations from Deep Networks via Gradient-based Localization.
+The maps of the last convolution, normalised and rectified, each weighted with the mean gradient of
+a genre's logit, are added up and cut off below 0: what speaks for the genre, and where. Selvaraju
+et al. 2017, Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization.
 """
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.layers import BatchNormalization, Conv2D
 from matplotlib import colormaps
 from PIL import Image
 
@@ -23,16 +24,23 @@ def explain(model, posters, genres):
     Returns:
         float32 (N, H, W), 1 where the most speaks for the genre; all 0 where nothing does.
     """
-    convolution = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)][-1]
-    answer = model.get_layer("genres")
-    network = keras.Model(model.inputs, [convolution.output, answer.input])
+    place = max(i for i, layer in enumerate(model.layers) if isinstance(layer, Conv2D))
+    convolution, answer = model.layers[place], model.get_layer("genres")
+    normalise, activated = lambda maps: maps, convolution
+    for layer, following in zip(model.layers[place:], model.layers[place + 1 :], strict=False):
+        if isinstance(layer, BatchNormalization):
+            normalise, activated = layer, following
+            break
+    outputs = [convolution.output, activated.output, answer.input]
+    network = keras.Model(model.inputs, outputs)
     with tf.GradientTape() as tape:
-        maps, hidden = network([posters], training=False)
+        maps, activations, hidden = network([posters], training=False)
         # The logit, not the probability, whose gradient vanishes where the network is sure.
         logits = hidden @ answer.kernel + answer.bias
         chosen = tf.gather(logits, genres, batch_dims=1)
-    weights = tape.gradient(chosen, maps).numpy().mean(axis=(1, 2), keepdims=True)
-    heat = np.maximum((maps.numpy() * weights).sum(axis=-1), 0)
+    weights = tape.gradient(chosen, activations).numpy().mean(axis=(1, 2), keepdims=True)
+    maps = np.maximum(keras.ops.convert_to_numpy(normalise(maps)), 0)  # finer than `activations`
+    heat = np.maximum((maps * weights).sum(axis=-1), 0)
     height, width = posters.shape[1:3]
     resized = [Image.fromarray(one).resize((width, height), Image.BILINEAR) for one in heat]
     resized = np.stack([np.asarray(one) for one in resized])

@@ -1,6 +1,7 @@
 """What is known of each poster: posters.csv, and the journal of a run that has not ended."""
 
 import csv
+import hashlib
 import json
 import os
 import sys
@@ -184,7 +185,16 @@ def replacing(path):
 def write_csv(table, path):
     """Write a DataFrame as CSV, whole or not at all."""
     with replacing(path) as part:
-        table.to_csv(part, index=False, lineterminator="\n", encoding="utf-8")
+        part.write_bytes(to_csv(table))
+
+
+def to_csv(table):
+    """A DataFrame as the bytes of a CSV file."""
+    return table.to_csv(index=False, lineterminator="\n").encode()
+
+
+def file_sha256(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def read_json(path):

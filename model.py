@@ -6,8 +6,10 @@ prints the layers of both. A movie has several genres, so each genre has a proba
 the outputs do not sum to 1.
 """
 
+import importlib.metadata
 import json
 import os
+import platform
 import sys
 from pathlib import Path
 
@@ -139,6 +141,13 @@ def save_model(model, about, data_dir):
     text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
     (folder / "model.part.json").write_text(text, encoding="utf-8")
     os.replace(folder / "model.part.json", folder / "model.json")
+
+
+def list_versions():
+    """The versions of what a model and its scores depend on, by name."""
+    packages = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn")
+    versions = {package: importlib.metadata.version(package) for package in packages}
+    return {"python": platform.python_version()} | versions
 
 
 def find_model(data_dir):

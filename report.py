@@ -15,6 +15,7 @@ from PIL import Image
 
 from evaluation import SCORES, STUDY
 from ledger import replacing
+from model import list_versions
 
 HERE = Path(__file__).resolve().parent
 
@@ -41,10 +42,12 @@ def write_report(metrics, about, store, parameters, data_dir):
     origin = {
         "seed": about["settings"]["seed"],
         "checksum of samples.csv": about["samples_sha256"],
-        "checksum of the store": store.sha256,
+        "checksum of the store, when it trained": about["store_sha256"],
+        "checksum of the store, when it was scored": metrics["store_sha256"],
         "checksum of model.keras": metrics["model_sha256"],
-        "git commit": find_commit(),
-        **{f"version of {name}": version for name, version in about["versions"].items()},
+        "git commit of the scripts that scored it": find_commit(),
+        "versions, when it trained": describe_versions(about["versions"]),
+        "versions, when it was scored": describe_versions(list_versions()),
     }
     render(
         "report.html",
@@ -59,6 +62,10 @@ def write_report(metrics, about, store, parameters, data_dir):
         pictures=list_pictures(metrics, about, data_dir),
         per_genre=list_genres(metrics, about),
     )
+
+
+def describe_versions(versions):
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def list_genres(metrics, about):
@@ -120,24 +127,24 @@ def list_pictures(metrics, about, data_dir):
     ]
 
 
-def write_sheet(table, genres, top, thumbnails, heat_maps, model_folder, data_dir):
+def write_sheet(table, best, thumbnails, heat_maps, model_folder, data_dir):
     """Write predictions.html: the first posters with their most probable genres as bars.
 
     Args:
-        table: predictions.csv.
+        table: path, error, predicted_genres of all posters.
+        best: the most probable genres of each, lists of (genre, probability).
         thumbnails: the pixels of the first posters, None where there are none.
         heat_maps: the first of them under their Grad-CAM, or None.
     """
     cards = []
     for i, pixels in enumerate(thumbnails):
         row = table.iloc[i]
-        best = row[genres].astype(float).sort_values(ascending=False, kind="stable").head(top)
         cards.append(
             {
                 "path": row["path"],
                 "error": row["error"],
                 "predicted": row["predicted_genres"].replace("|", ", "),
-                "best": [] if row["error"] else list(best.items()),
+                "best": best[i],
                 "poster": encode(pixels),
                 "heat_map": encode(heat_maps[i]) if i < len(heat_maps) else None,
             }
@@ -167,12 +174,16 @@ def data_url(content, kind):
 
 def find_commit():
     """The git commit of these scripts, with a + where they were changed since; None without git."""
+
+    def git(*arguments):
+        command = ["git", "-C", str(HERE), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        command = ["git", "-C", str(HERE), "describe", "--always", "--dirty=+", "--abbrev=40"]
-        finished = subprocess.run(command, capture_output=True, text=True, check=True)
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # not the commit of another project
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return finished.stdout.strip()
 
 
 def render(template, path, **content):

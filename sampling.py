@@ -13,6 +13,7 @@ Writes  DATA_DIR/samples.csv: id, title, genres, split (train, val, test), copie
 Takes   about 20 s for 15,000 movies, most of it to look for duplicate posters.
 """
 
+import hashlib
 import json
 import sys
 from collections import Counter
@@ -24,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from imbalance import describe, save_picture
-from ledger import poster_path, read_json, read_posters, write_csv, write_json
+from ledger import file_sha256, poster_path, read_json, read_posters, to_csv, write_csv, write_json
 from resampling import oversample_ml_ros, oversample_study
 
 # --- settings -------------------------------------------------------------------------------------
@@ -151,17 +152,18 @@ def read_samples(data_dir):
     return pd.read_csv(path, dtype=str, keep_default_na=False).astype({"copies": int})
 
 
-def read_train_counts(data_dir, genres):
+def read_train_counts(data_dir):
     """How many movies there were to train on before a sample was drawn, and of each genre.
 
     Returns:
-        {"movies": count, "genres": {genre: count}}, or None where sampling.json is not there or
-        is of other genres.
+        {"movies": count, "genres": {genre: count}}, or None where samples.csv is not what
+        sampling.py wrote.
     """
+    data_dir = Path(data_dir)
     with suppress(OSError, ValueError, KeyError, TypeError):
-        about = read_json(Path(data_dir) / "sampling.json")
-        counts = {genre: row["train"] for genre, row in about["genres"].items()}
-        if sorted(counts) == genres:
+        about = read_json(data_dir / "sampling.json")
+        if about["samples_sha256"] == file_sha256(data_dir / "samples.csv"):
+            counts = {genre: row["train"] for genre, row in about["genres"].items()}
             return {"movies": about["measures"]["train"]["movies"], "genres": counts}
     return None
 
@@ -306,6 +308,7 @@ def save(samples, labels, counts, measures, duplicates, settings, data_dir):
         ),  # an infinite IRLbl becomes null
         "measures": json.loads(measures.to_json(orient="index", double_precision=15)),
         "duplicates": duplicates,
+        "samples_sha256": hashlib.sha256(to_csv(samples)).hexdigest(),
     }
     write_json(about, data_dir / "sampling.json")
     save_picture(labels, counts["drawn"], counts["sample"], data_dir / "sampling.png")

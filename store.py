@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from ledger import read_json, replacing, write_csv, write_json
+from ledger import file_sha256, read_json, replacing, write_csv, write_json
 
 ROWS_ARE = ("store.json", "index.csv", "checksums.csv")  # the files that say what the rows are
 
@@ -137,7 +137,3 @@ def read_checksums(store):
 
     table = pd.read_csv(store / "checksums.csv", dtype=str, na_filter=False)
     return table.set_index("id")["sha256"]
-
-
-def file_sha256(path):
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

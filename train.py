@@ -10,9 +10,7 @@ Takes   about a minute for the demonstration set, some 15 minutes for 8,500 post
         run that was stopped goes on after its last whole epoch.
 """
 
-import importlib.metadata
 import os
-import platform
 import shutil
 import sys
 from functools import partial
@@ -40,7 +38,7 @@ from evaluation import (
     score_prior,
 )
 from ledger import locking, replacing, write_csv
-from model import build_model, discard_model, predict_probabilities, save_model
+from model import build_model, discard_model, list_versions, predict_probabilities, save_model
 from store import open_store
 
 # --- settings -------------------------------------------------------------------------------------
@@ -282,14 +280,9 @@ def describe(model, store, val, prior, floor, history):
             **beside_floor(scores, floor),
         },
         "samples_sha256": store.samples_sha256,
+        "store_sha256": store.sha256,
         "versions": list_versions(),
     }
-
-
-def list_versions():
-    packages = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn")
-    versions = {package: importlib.metadata.version(package) for package in packages}
-    return {"python": platform.python_version()} | versions
 
 
 def save_history(history, floor, folder):

@@ -90,10 +90,14 @@ def run(name, store, seed, steps, batch_size, learning_rate):
     shift = train.logit(estimate_prior(store.labels[val]))
     shift -= train.logit(estimate_prior(store.labels[seen]))
     on_val, on_test = (predict_probabilities(network, store.images, part) for part in (val, test))
-    scores = score(store.labels[test], on_test, choose_thresholds(store.labels[val], on_val))
+    scores = score(
+        store.labels[test], on_test, choose_thresholds(store.labels[val], on_val, min_support=1)
+    )
     raw = 1 / (1 + np.exp(shift - train.logit(np.clip(on_test, 1e-7, 1 - 1e-7))))
-    unshifted = score(store.labels[test], raw, choose_thresholds(store.labels[val], on_val))
-    floor = score_prior(find_prior(store), store.labels[test], store.labels[val])
+    unshifted = score(
+        store.labels[test], raw, choose_thresholds(store.labels[val], on_val, min_support=1)
+    )
+    floor = score_prior(find_prior(store), store.labels[test], store.labels[val], min_support=1)
     return [
         {"sample": name, "seed": seed, "posters": len(rows), "with copies": len(sample)}
         | {key: scores[key] for key in SCORES}

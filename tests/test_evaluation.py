@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+import bootstrap
 import evaluation
 
 
@@ -23,7 +24,7 @@ def test_the_vectorised_scores_agree_with_scikit_learn_on_every_resample():
     rng = np.random.default_rng(1)
     rows = rng.integers(0, len(labels), size=(5, len(labels)))
     weights = np.stack([np.bincount(row, minlength=len(labels)) for row in rows])
-    fast = evaluation.score_weighted(labels, probabilities, thresholds, weights)
+    fast = bootstrap.score_weighted(labels, probabilities, thresholds, weights)
     for i, row in enumerate(rows):
         slow = evaluation.score(labels[row], probabilities[row], thresholds)
         for name in slow:
@@ -51,7 +52,7 @@ def test_a_model_that_says_the_prior_scores_exactly_the_floor():
     prior = evaluation.estimate_prior(labels)
     constant = np.broadcast_to(prior, labels.shape)
     thresholds = evaluation.choose_thresholds(labels, constant)
-    overall, per_genre = evaluation.compare_with_prior(labels, constant, thresholds, prior, labels)
+    overall, per_genre = bootstrap.compare_with_prior(labels, constant, thresholds, prior, labels)
     assert (overall["score"] == overall["floor"]).all()
     assert (per_genre["score"] == per_genre["floor"]).all()
     assert overall.loc["macro_roc_auc", "floor"] == 0.5
@@ -70,14 +71,14 @@ def test_a_model_that_knows_scores_one_and_the_interval_holds_the_score():
     assert scores["brier_score"] < 1e-9 and scores["calibration_error"] < 1e-6
 
     prior = evaluation.estimate_prior(labels)
-    overall, _ = evaluation.compare_with_prior(labels, probabilities, thresholds, prior, labels)
+    overall, _ = bootstrap.compare_with_prior(labels, probabilities, thresholds, prior, labels)
     assert (overall["low"] < overall["score"]).all() and (overall["score"] < overall["high"]).all()
 
 
 def test_the_interval_has_the_width_that_theory_gives():
     labels, probabilities, thresholds = draw_predictions()
     hits = evaluation.score_movies(labels, probabilities, thresholds)["precision_at_1"]
-    resampled = evaluation.bootstrap(labels, probabilities, thresholds)["precision_at_1"]
+    resampled = bootstrap.bootstrap(labels, probabilities, thresholds)["precision_at_1"]
     assert resampled.std() == pytest.approx(hits.std() / np.sqrt(len(hits)), rel=0.1)
 
 
@@ -126,7 +127,7 @@ def test_one_genre_and_absent_genres_are_scored():
     ones = np.ones((20, 1), dtype=np.uint8)
     probabilities = np.linspace(0.1, 0.9, 20)[:, None]
     thresholds = evaluation.choose_thresholds(ones, probabilities)
-    overall, _ = evaluation.compare_with_prior(
+    overall, _ = bootstrap.compare_with_prior(
         ones, probabilities, thresholds, np.array([0.9]), ones
     )
     assert overall.loc["mAP", "score"] == pytest.approx(1)
@@ -174,7 +175,7 @@ def test_labels_that_are_shuffled_give_the_floors():
     shuffled = np.random.default_rng(1).permutation(labels)
     prior = evaluation.estimate_prior(shuffled)
     thresholds = evaluation.choose_thresholds(shuffled, probabilities)
-    overall, _ = evaluation.compare_with_prior(shuffled, probabilities, thresholds, prior, shuffled)
+    overall, _ = bootstrap.compare_with_prior(shuffled, probabilities, thresholds, prior, shuffled)
     for name in ("mAP", "macro_roc_auc"):
         row = overall.loc[name]
         assert row["low"] <= row["floor"] * 1.02 and row["floor"] <= row["high"] * 1.02

@@ -1,15 +1,20 @@
 import json
+import os
 import shutil
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import COLOURS, image_bytes
 from PIL import Image
 
 import predict
 import preprocessing
 from evaluation import SCORES
+from gradcam import explain, overlay
 from model import PRETRAINED, open_model
+from posters import decode_batches
 
 
 def test_the_test_split_is_scored_beside_its_floor(pipeline, capsys):
@@ -120,3 +125,55 @@ def test_a_model_of_another_image_size_is_refused(pipeline, tmp_path):
 def test_bad_settings(pipeline):
     with pytest.raises(ValueError, match="top must be .* got 0"):
         predict.main(data_dir=pipeline.data, top=0)
+
+
+def test_urls_are_predicted_in_order_with_the_reason_where_they_cannot(pipeline, host, capsys):
+    host.bodies["red"] = image_bytes((220, 40, 40), (40, 60))
+    host.bodies["blue"] = image_bytes((50, 60, 160), (40, 60))
+    names = "red/a.jpg 404/b.jpg page/c.jpg blue/d.jpg truncated/e.jpg red/a.jpg".split()
+    names = [f"{host.url}/{name}" for name in names] + ["http://127.0.0.1:1/f.jpg", "http://[/g"]
+    table = predict.main(names, pipeline.data)
+    assert list(table["path"]) == names
+    reasons = ["", "HTTP 404", "not an image", "", "cut short", "", "ClientConnector", "ValueError"]
+    for reason, error in zip(reasons, table["error"], strict=True):
+        assert error.startswith(reason) and bool(reason) == bool(error)
+    assert table["Action"][0] > table["Drama"][0] and table["Drama"][3] > table["Action"][3]
+    assert table["Action"][0] == table["Action"][5]
+    line = next(line for line in capsys.readouterr().out.splitlines() if names[1] in line)
+    assert line.endswith("  not read: HTTP 404")
+
+
+def test_who_stops_it_does_not_wait_for_a_host(pipeline, host):
+    names = [next(pipeline.images.glob("*.jpg")), *[f"{host.url}/slow/{i}.jpg" for i in range(9)]]
+    batches = decode_batches(list(map(str, names)), 48, 32, batch_size=1)
+    begin = time.monotonic()
+    assert next(batches)[0][1] == ""
+    batches.close()
+    assert time.monotonic() - begin < 1.5  # the host takes 2 s
+
+
+def test_a_folder_that_cannot_be_written_ends_in_one_line(pipeline, tmp_path):
+    (tmp_path / "data").write_text("a file")
+    with pytest.raises(SystemExit, match="Stopped: .* run: python predict.py"):
+        predict.main(pipeline.images, tmp_path / "data")
+
+
+def test_odd_names_are_rows(pipeline):
+    names = ["x" * 5000, "\ud83d.jpg", os.fsdecode(b"caf\xe9.jpg"), 'a|b,"c".jpg']
+    table = predict.main(names, pipeline.data)
+    assert len(table) == 4 and (table["error"] != "").all()
+    written = pd.read_csv(pipeline.data / "predictions.csv", keep_default_na=False)
+    assert list(written["path"]) == list(table["path"])
+
+
+def test_grad_cam_lights_up_what_speaks_for_the_genre(pipeline):
+    model, about = open_model(pipeline.data / "model")
+    action, drama = (about["genres"].index(genre) for genre in ("Action", "Drama"))
+    bands = np.repeat(np.array([COLOURS["Action"], COLOURS["Drama"]], np.uint8), 24, axis=0)
+    poster = np.broadcast_to(bands[:, None], (48, 32, 3))
+    heat = explain(model, np.stack([poster, poster]), [action, drama])
+    assert heat.shape == (2, 48, 32) and heat.min() >= 0 and heat.max() <= 1
+    top, bottom = heat[:, :20].mean(axis=(1, 2)), heat[:, 28:].mean(axis=(1, 2))
+    assert top[0] - bottom[0] > top[1] - bottom[1]
+    shown = overlay(poster, heat[0])
+    assert shown.shape == (48, 32, 3) and shown.dtype == np.uint8
