@@ -88,9 +88,9 @@ def predict_paths(names, data_dir, top, sheet, grad_cam, batch_size=64):
     predicted = name_genres(probabilities >= thresholds.genres, genres)  # nan is below any
     shown = [name.encode(errors="replace").decode() for name in names]  # also what is no Unicode
     table = pd.DataFrame({"path": shown, "error": errors, "predicted_genres": predicted})
-    best = rank_genres(probabilities, genres, top)
-    print_predictions(table, best, top)
+    print_predictions(table, probabilities, genres, top)
     heat_maps = show_where(model, thumbnails[:grad_cam], probabilities)
+    best = [rank_genres(row, genres, top) for row in probabilities[:sheet]]
     write_sheet(table, best, thumbnails, heat_maps, folder, data_dir)
     table = pd.concat([table, pd.DataFrame(probabilities.round(4), columns=genres)], axis=1)
     write_csv(table, data_dir / "predictions.csv")
@@ -101,21 +101,19 @@ def predict_paths(names, data_dir, top, sheet, grad_cam, batch_size=64):
     return table
 
 
-def rank_genres(probabilities, genres, top):
-    """The most probable genres of each poster: lists of (genre, probability)."""
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
-    return [
-        [(genres[genre], row[genre]) for genre in best]
-        for best, row in zip(order, probabilities, strict=True)
-    ]
+def rank_genres(row, genres, top):
+    """The most probable genres of a poster, a list of (genre, probability)."""
+    return [(genres[genre], row[genre]) for genre in np.argsort(-row, kind="stable")[:top]]
 
 
-def print_predictions(table, best, top):
+def print_predictions(table, probabilities, genres, top):
     """Print a line for each poster: the genres above their thresholds, and the most probable."""
     width = min(60, max(map(len, table["path"])))
     print(f"{'poster':<{width}}  genres above their thresholds; the {top} most probable")
-    for (path, error, predicted), ranked in zip(table.itertuples(index=False), best, strict=True):
-        answer = ", ".join(f"{genre} {100 * share:.0f} %" for genre, share in ranked)
+    rows = zip(table.itertuples(index=False), probabilities, strict=True)
+    for (path, error, predicted), row in rows:
+        best = rank_genres(row, genres, top)
+        answer = ", ".join(f"{genre} {100 * share:.0f} %" for genre, share in best)
         said = f"{predicted.replace('|', ', ') or 'none'}; {answer}"
         print(f"{path:<{width}}  {f'not read: {error}' if error else said}")
 

@@ -132,7 +132,7 @@ def write_sheet(table, best, thumbnails, heat_maps, model_folder, data_dir):
 
     Args:
         table: path, error, predicted_genres of all posters.
-        best: the most probable genres of each, lists of (genre, probability).
+        best: the most probable genres of the first ones, lists of (genre, probability).
         thumbnails: the pixels of the first posters, None where there are none.
         heat_maps: the first of them under their Grad-CAM, or None.
     """
