@@ -12,6 +12,8 @@ from tqdm import tqdm
 
 from evaluation import SCORES, gaps_of_movies, score, score_movies, score_prior
 
+RESAMPLES = 1000
+
 
 def compare_with_prior(labels, probabilities, thresholds, prior, val_labels, seed=0):
     """Score a model beside the prior.
@@ -54,7 +56,7 @@ def compare_with_prior(labels, probabilities, thresholds, prior, val_labels, see
     return overall, per_genre
 
 
-def bootstrap(labels, probabilities, thresholds, resamples=1000, seed=0, chunk=50):
+def bootstrap(labels, probabilities, thresholds, resamples=RESAMPLES, seed=0, chunk=50):
     """Score resamples of the movies, `chunk` at once.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The pictures of step 5, each with its floor drawn in.
+"""The pictures of step 5, the floor drawn in where there is one.
 
 Colours are those of Okabe and Ito (2008, Color Universal Design), which people tell apart whatever
 their eyes; where two are in one picture their shapes differ, so that it can be printed in grey.
@@ -10,7 +10,7 @@ from sklearn.metrics import precision_recall_curve
 
 from ledger import replacing
 
-BLUE, ORANGE, SKY = "#0072B2", "#D55E00", "#56B4E9"
+BLUE, SKY = "#0072B2", "#56B4E9"
 COLUMNS = 6  # of posters, or of small diagrams, in a row
 
 

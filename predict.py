@@ -20,7 +20,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ledger import write_csv
-from model import find_model, open_model, predict_batch
+from model import PRETRAINED, find_model, open_model, predict_batch
 from posters import decode_batches, find_posters
 from report import write_sheet
 from scoring import name_genres, read_thresholds, score_test
@@ -91,7 +91,8 @@ def predict_paths(names, data_dir, top, sheet, grad_cam, batch_size=64):
     print_predictions(table, probabilities, genres, top)
     heat_maps = show_where(model, thumbnails[:grad_cam], probabilities)
     best = [rank_genres(row, genres, top) for row in probabilities[:sheet]]
-    write_sheet(table, best, thumbnails, heat_maps, folder, data_dir)
+    answered = "the pretrained model" if folder == PRETRAINED else f"the model in {folder}"
+    write_sheet(table, best, thumbnails, heat_maps, answered, data_dir)
     table = pd.concat([table, pd.DataFrame(probabilities.round(4), columns=genres)], axis=1)
     write_csv(table, data_dir / "predictions.csv")
     print(

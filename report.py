@@ -40,7 +40,6 @@ def write_report(metrics, about, store, parameters, data_dir):
         "genres": len(store.genres),
     }
     origin = {
-        "seed": about["settings"]["seed"],
         "checksum of samples.csv": about["samples_sha256"],
         "checksum of the store, when it trained": about["store_sha256"],
         "checksum of the store, when it was scored": metrics["store_sha256"],
@@ -127,7 +126,7 @@ def list_pictures(metrics, about, data_dir):
     ]
 
 
-def write_sheet(table, best, thumbnails, heat_maps, model_folder, data_dir):
+def write_sheet(table, best, thumbnails, heat_maps, answered, data_dir):
     """Write predictions.html: the first posters with their most probable genres as bars.
 
     Args:
@@ -135,6 +134,7 @@ def write_sheet(table, best, thumbnails, heat_maps, model_folder, data_dir):
         best: the most probable genres of the first ones, lists of (genre, probability).
         thumbnails: the pixels of the first posters, None where there are none.
         heat_maps: the first of them under their Grad-CAM, or None.
+        answered: who did.
     """
     cards = []
     for i, pixels in enumerate(thumbnails):
@@ -155,7 +155,8 @@ def write_sheet(table, best, thumbnails, heat_maps, model_folder, data_dir):
         cards=cards,
         count=len(table),
         unread=int((table["error"] != "").sum()),
-        model=model_folder,
+        heat_maps=len(heat_maps),
+        answered=answered,
     )
 
 

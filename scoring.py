@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 import figures
-from bootstrap import compare_with_prior
+from bootstrap import RESAMPLES, compare_with_prior
 from evaluation import (
     SCORES,
     STUDY,
@@ -56,11 +56,11 @@ def score_test(data_dir):
         labels, probabilities, thresholds, prior, store.labels[store.rows("val")]
     )
     per_genre.index = pd.Index(store.genres, name="genre")
-    reliability = measure_reliability(labels, probabilities)
 
     (data_dir / "metrics.json").unlink(missing_ok=True)  # it comes last: then all is whole
     write_test_predictions(store, test, probabilities, thresholds, data_dir)
-    save_pictures(store, test, probabilities, thresholds, overall, per_genre, reliability, data_dir)
+    save_pictures(store, probabilities, thresholds, prior, overall, per_genre, data_dir)
+    reliability = measure_reliability(labels, probabilities)
     metrics = gather_metrics(overall, per_genre, reliability, about, store, data_dir)
     write_report(metrics, about, store, model.count_params(), data_dir)
     write_json(metrics, data_dir / "metrics.json")
@@ -70,17 +70,18 @@ def score_test(data_dir):
 
 def gather_metrics(overall, per_genre, reliability, about, store, data_dir):
     """What metrics.json holds: every score with its interval and its floor."""
+    scores = without_nan(overall)
     return {
         "split": "test",
         "movies": len(store.rows("test")),
-        "interval": "95 % bootstrap over movies, 1,000 resamples",
+        "interval": f"95 % bootstrap over movies, {RESAMPLES:,} resamples",
         "floor": "the prior of the training movies, through the same functions",
         "settings": about["settings"],
         "samples_sha256": about["samples_sha256"],
         "store_sha256": store.sha256,
         "model_sha256": file_sha256(data_dir / "model" / "model.keras"),
-        "scores": without_nan(overall),
-        "study": {name: STUDY[name] | {"ours": without_nan(overall)[name]} for name in STUDY},
+        "scores": scores,
+        "study": {name: row | {"ours": scores[name]} for name, row in STUDY.items()},
         "average_precision": without_nan(per_genre),
         "reliability": reliability.to_dict("records"),
     }
@@ -104,15 +105,14 @@ def write_test_predictions(store, test, probabilities, thresholds, data_dir):
     write_csv(table, data_dir / "test_predictions.csv")
 
 
-def save_pictures(
-    store, test, probabilities, thresholds, overall, per_genre, reliability, data_dir
-):
-    labels, genres = store.labels[test], store.genres
-    prior = prior_of_counts(store.train_counts, store.train_movies)
+def save_pictures(store, probabilities, thresholds, prior, overall, per_genre, data_dir):
+    test, genres = store.rows("test"), store.genres
+    labels = store.labels[test]
     figures.save_average_precision(per_genre, overall, data_dir / "average_precision.png")
     path = data_dir / "precision_recall.png"
     figures.save_precision_recall(labels, probabilities, genres, path)
     path = data_dir / "reliability.png"
+    reliability = measure_reliability(labels, probabilities)
     figures.save_reliability(reliability, overall.loc["calibration_error"], path)
     mistakes = count_mistakes(labels, probabilities >= thresholds.genres)
     figures.save_mistakes(*mistakes, genres, data_dir / "mistakes.png")

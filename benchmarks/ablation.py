@@ -34,7 +34,7 @@ from store import open_store  # noqa: E402
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # where the steps were run
-EPOCHS = 4  # of each row, unless --epochs says otherwise
+EPOCHS = 3  # of each row, unless --epochs says otherwise
 SEED = 0  # of each row, unless --seeds says otherwise
 # --------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ Each contender is a process of its own that waits for its turn; all train on the
 in turns, and ratios are of the same turn. Ours reads batches from a memory map, augments them, and
 takes the precision that train.py would choose; the others have their posters in memory. The rate of
 a large matrix multiplication in float32 is measured in the same turns: what of it a network reaches
-says how much there is left to gain. Takes about ten minutes.
+says how much there is left to gain. Takes about ten minutes. PyTorch is not in requirements.txt:
+install it, or name the Python of an environment that has it in the variable TORCH_PYTHON.
 """
 
 import argparse
