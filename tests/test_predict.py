@@ -177,3 +177,23 @@ def test_grad_cam_lights_up_what_speaks_for_the_genre(pipeline):
     assert top[0] - bottom[0] > top[1] - bottom[1]
     shown = overlay(poster, heat[0])
     assert shown.shape == (48, 32, 3) and shown.dtype == np.uint8
+
+
+def test_the_floor_is_of_all_training_movies_unless_samples_csv_is_made_by_hand(pipeline, tmp_path):
+    store = preprocessing.open_store(pipeline.data)
+    posters = pd.read_csv(pipeline.data / "posters.csv")
+    samples = pd.read_csv(pipeline.data / "samples.csv")
+    held_out = set(samples["id"][samples["split"] != "train"])
+    train = posters[~posters["id"].isin(held_out)]
+    assert store.train_movies == len(train) > (samples["split"] == "train").sum()
+    counts = [train["genres"].str.contains(genre).sum() for genre in store.genres]
+    assert list(store.train_counts) == counts
+
+    shutil.copytree(pipeline.data, tmp_path / "data")
+    samples.drop(index=samples.index[samples["split"] == "train"][:20]).to_csv(
+        tmp_path / "data" / "samples.csv", index=False
+    )
+    preprocessing.main(tmp_path / "data", image_height=48, image_width=32, workers=1)
+    store = preprocessing.open_store(tmp_path / "data")
+    assert store.train_movies == (samples["split"] == "train").sum() - 20
+    assert list(store.train_counts) == list(store.labels[store.rows("train")].sum(axis=0))
