@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from PIL import Image
 
 
 class Batches(keras.utils.PyDataset):
@@ -17,14 +18,28 @@ class Batches(keras.utils.PyDataset):
         batch_size: posters per batch; the last one may be smaller.
         seed: of the order and the augmentation; None keeps the order and the posters as they are.
         shift: how far a poster may be shifted, as a share of its height and width.
+        crop: how much of its height and width may be cut off; the rest is enlarged.
+        colour: how far its contrast and the brightness of each channel may change, as a share.
         devices: that share the batches. Each needs its part of the last batch, too, so that some
             of the rows, other ones each epoch, may be left out.
     """
 
-    def __init__(self, images, targets, rows, batch_size, seed=None, shift=0.0, devices=1):
+    def __init__(
+        self,
+        images,
+        targets,
+        rows,
+        batch_size,
+        seed=None,
+        shift=0.0,
+        crop=0.0,
+        colour=0.0,
+        devices=1,
+    ):
         super().__init__()
         self.images, self.targets, self.rows = images, targets, rows
-        self.batch_size, self.seed, self.shift = batch_size, seed, shift
+        self.batch_size, self.seed = batch_size, seed
+        self.shift, self.crop, self.colour = shift, crop, colour
         self.count = len(rows) - len(rows) % devices
         self.start(epoch=0)
 
@@ -42,21 +57,26 @@ class Batches(keras.utils.PyDataset):
         rows = self.order[number * self.batch_size : (number + 1) * self.batch_size]
         images = self.images[rows]
         if self.seed is not None:
-            images = augment(images, self.shift, (self.seed, self.epoch, number))
+            rng = np.random.default_rng((self.seed, self.epoch, number))
+            images = augment(images, self.shift, rng)
+            if self.crop:
+                images = crop_at_random(images, self.crop, rng)
+            if self.colour:
+                images = change_colours(images, self.colour, rng)
         return images, {name: values[rows] for name, values in self.targets.items()}
 
 
-def augment(images, shift, seed):
+def augment(images, shift, rng):
     """Mirror half of the posters, at random, and shift each; the pixels of its edge fill the gap.
 
     Args:
         images: uint8 (N, H, W, 3).
         shift: the furthest, as a share of H and W, in either direction.
+        rng: a NumPy generator.
 
     Returns:
         uint8 (N, H, W, 3), a copy.
     """
-    rng = np.random.default_rng(seed)
     count, height, width = images.shape[:3]
     down, right = round(height * shift), round(width * shift)
     padded = np.pad(images, ((0, 0), (down, down), (right, right), (0, 0)), mode="edge")
@@ -67,3 +87,47 @@ def augment(images, shift, seed):
         cut = padded[i, top : top + height, left : left + width]
         augmented[i] = cut[:, ::-1] if mirrored[i] else cut
     return augmented
+
+
+def crop_at_random(images, crop, rng):
+    """Cut each poster to a part of it, and enlarge that to the size of the whole.
+
+    Args:
+        images: uint8 (N, H, W, 3).
+        crop: the most that is cut off, as a share of H and W.
+        rng: a NumPy generator.
+
+    Returns:
+        uint8 (N, H, W, 3), a copy.
+    """
+    size = np.array(images.shape[2:0:-1])  # width, height
+    cropped = np.empty_like(images)
+    for i, image in enumerate(images):
+        part = rng.uniform(1 - crop, 1, size=2) * size
+        corner = rng.uniform(0, size - part)
+        box = (*corner, *np.minimum(corner + part, size))
+        cropped[i] = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box=box)
+    return cropped
+
+
+def change_colours(images, most, rng):
+    """Change the contrast of each poster, and the brightness of each of its channels.
+
+    Args:
+        images: uint8 (N, H, W, 3).
+        most: the furthest, as a share.
+        rng: a NumPy generator.
+
+    Returns:
+        uint8 (N, H, W, 3), a copy.
+    """
+    values = np.arange(256.0)[:, None]
+    changed = np.empty_like(images)
+    for i, image in enumerate(images):
+        contrast, brightness = rng.uniform(1 - most, 1 + most, size=(2, 1))
+        channels = rng.uniform(1 - most / 2, 1 + most / 2, size=3)
+        table = ((values - 127) * contrast + 127) * brightness * channels
+        table = table.clip(0, 255).round().astype(np.uint8)
+        for channel in range(3):
+            changed[i, ..., channel] = table[image[..., channel], channel]
+    return changed

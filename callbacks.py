@@ -52,18 +52,19 @@ class Progress(keras.callbacks.Callback):
     """A bar for the steps of an epoch, on a terminal, and a line for each epoch.
 
     Args:
+        epochs: of all stages.
         steps: steps per epoch.
         loss: the name of the loss in Keras' logs.
         floor: the validation loss of the prior.
     """
 
-    def __init__(self, steps, loss, floor):
+    def __init__(self, epochs, steps, loss, floor):
         super().__init__()
-        self.steps, self.loss, self.floor = steps, loss, floor
+        self.epochs, self.steps, self.loss, self.floor = epochs, steps, loss, floor
 
     def on_epoch_begin(self, epoch, logs=None):
         self.start = time.perf_counter()
-        self.name = f"epoch {epoch + 1}/{self.params['epochs']}"
+        self.name = f"epoch {epoch + 1}/{self.epochs}"
         self.bar = tqdm(total=self.steps, desc=self.name, unit="step", leave=False, disable=None)
 
     def on_train_batch_end(self, batch, logs=None):

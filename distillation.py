@@ -4,8 +4,9 @@
     python distillation.py
 
 The teacher is EfficientNet-Lite, trained on ImageNet, with a logistic regression for each genre on
-its features. Its probabilities and its features are what SOFT_TARGETS and HINTS in train.py add to
-the labels. The CNN learns from them, and needs no teacher once it is trained.
+its features; or the same after it was fine-tuned by train.py, in FINE_TUNED. Its probabilities and
+its features are what SOFT_TARGETS and HINTS in train.py add to the labels. The CNN learns from
+them, and needs no teacher once it is trained.
 
 Reads   DATA_DIR/store/ and DATA_DIR/posters/
 Writes  DATA_DIR/distillation/: targets.npy, float32 (N, G), and features.npy, float32 (N,
@@ -14,13 +15,17 @@ Takes   a quarter of an hour for 15,000 posters on two cores. A run that was sto
 """
 
 import hashlib
+import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as in model.py, before Keras is imported
+
+import keras
 import numpy as np
 from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 
 from decoding import try_decode
@@ -28,15 +33,17 @@ from efficientnet import FEATURES, build_efficientnet
 from evaluation import (
     beside_floor,
     choose_thresholds,
-    estimate_prior,
     print_scores,
     prior_of_counts,
     score,
     score_prior,
 )
 from ledger import file_sha256, poster_path, read_json, replacing, write_json
+from model import open_model
 from progress import show_progress
 from store import open_store, read_checksums
+from transfer import ARCHITECTURES as TRANSFER
+from transfer import regress
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that preprocessing.py wrote
@@ -45,6 +52,9 @@ TEACHER_HEIGHT = 288  # pixels; the teacher sees the posters larger than the CNN
 TEACHER_WIDTH = 192  # pixels
 COMPONENTS = 384  # principal components of the features that are kept
 REGULARISATION = 0.0017  # C of the logistic regressions; lower it for fewer posters
+FINE_TUNED = (
+    None  # or "elsewhere/model", which train.py wrote of such a network: it teaches instead
+)
 SEED = 0  # another seed divides the training posters in another way
 # --------------------------------------------------------------------------------------------------
 
@@ -60,6 +70,7 @@ def main(
     teacher_width=TEACHER_WIDTH,
     components=COMPONENTS,
     regularisation=REGULARISATION,
+    fine_tuned=FINE_TUNED,
     seed=SEED,
 ):
     """Extract features, fit the teacher, write what it says; returns distillation.json."""
@@ -69,20 +80,31 @@ def main(
         "teacher_width": teacher_width,
         "components": components,
         "regularisation": regularisation,
+        "fine_tuned": fine_tuned and str(fine_tuned),
         "seed": seed,
     }
     check_settings(components, regularisation)
     store = open_store(data_dir)
     folder = Path(data_dir) / "distillation"
     folder.mkdir(exist_ok=True)
+    if fine_tuned:
+        model = open_fine_tuned(Path(fine_tuned), store)
+        name = file_sha256(Path(fine_tuned) / "model.keras")[:16]
+        build = partial(keras.Model, model.inputs, [model.get_layer("features").output])
+    else:
+        name = f"{variant}-{teacher_height}x{teacher_width}"
+        build = partial(build_efficientnet, variant, teacher_height, teacher_width)
     try:
-        features = extract_features(store, data_dir, variant, teacher_height, teacher_width)
+        seen = extract_features(store, data_dir, name, build)
     except KeyboardInterrupt:
         print("Stopped. To go on from here, run: python distillation.py", file=sys.stderr)
         sys.exit(130)
     train = store.rows("train")
-    features = reduce_features(features, train, components)
-    targets = teach_genres(features, store.labels, train, regularisation, seed)
+    features = reduce_features(seen, train, components)
+    if fine_tuned:
+        targets = ask_head(seen, *model.get_layer("genres").get_weights()).astype(np.float32)
+    else:
+        targets = teach_genres(features, store.labels, train, regularisation, seed)
 
     (folder / "distillation.json").unlink(missing_ok=True)  # it comes last: then all is whole
     for name, array in (("targets.npy", targets), ("features.npy", features)):
@@ -110,12 +132,26 @@ def check_settings(components, regularisation):
 # --- the teacher ----------------------------------------------------------------------------------
 
 
-def extract_features(store, data_dir, variant, height, width):
+def open_fine_tuned(folder, store):
+    """A network that train.py has fine-tuned; exits where it does not fit the store."""
+    model, about = open_model(folder)
+    if about["settings"]["architecture"] not in TRANSFER:
+        sys.exit(f"{folder} holds a network without a backbone, which has nothing to teach.")
+    if about["genres"] != store.genres or about["samples_sha256"] != store.samples_sha256:
+        sys.exit(f"{folder} was trained on another sample, which may hold test movies of this one.")
+    return model
+
+
+def extract_features(store, data_dir, name, build):
     """What the network sees in each poster: float32 (N, 1280), mean of it and its mirror image.
 
     Every chunk of posters has a file, by the checksums of its posters.
+
+    Args:
+        name: of the folder for these files.
+        build: a function without arguments that builds the network; its first output counts.
     """
-    folder = Path(data_dir) / "distillation" / f"{variant}-{height}x{width}"
+    folder = Path(data_dir) / "distillation" / name
     folder.mkdir(exist_ok=True)
     ids = store.index["id"].to_list()
     checksums = read_checksums(Path(data_dir) / "store")
@@ -126,7 +162,7 @@ def extract_features(store, data_dir, variant, height, width):
             key = hashlib.sha256("".join(checksums[movies]).encode()).hexdigest()
             path = folder / f"{key[:16]}.npy"
             if not path.is_file():
-                network = network or build_efficientnet(variant, height, width)
+                network = network or build()
                 with replacing(path) as part:
                     np.save(part, extract_chunk(network, movies, data_dir, bar))
             else:
@@ -144,7 +180,7 @@ def extract_chunk(network, movies, data_dir, bar):
         for path, (_, error) in zip(paths, decoded, strict=True):
             if error:
                 sys.exit(f"{path}: {error}. Run: python database.py and python preprocessing.py")
-        posters = np.stack([pixels for pixels, _ in decoded]).astype(np.float32)
+        posters = np.stack([pixels for pixels, _ in decoded])
         views = [network.predict_on_batch(view)[0] for view in (posters, posters[:, :, ::-1])]
         features.append(np.mean(views, axis=0))
         bar.update(len(paths))
@@ -162,27 +198,24 @@ def teach_genres(features, labels, train, regularisation, seed):
     """The probabilities of the genres by logistic regression on the features: float32 (N, G).
 
     A training poster gets those of a regression that was fitted without it: fitted with it, they
-    would repeat its label.
+    would repeat its label. (A fine-tuned network has seen the labels; it has not learnt them by
+    heart as long as its validation loss still fell.)
     """
     probabilities = np.empty(labels.shape, np.float32)
     rest = np.setdiff1d(np.arange(len(labels)), train)
-    probabilities[rest] = regress(features, labels, train, rest, regularisation)
+    probabilities[rest] = predict_others(features, labels, train, rest, regularisation)
     for fit, predict in KFold(FOLDS, shuffle=True, random_state=seed).split(train):
         fit, predict = train[fit], train[predict]
-        probabilities[predict] = regress(features, labels, fit, predict, regularisation)
+        probabilities[predict] = predict_others(features, labels, fit, predict, regularisation)
     return probabilities
 
 
-def regress(features, labels, fit, predict, regularisation):
-    columns = []
-    for genre in labels.T:
-        if 0 < genre[fit].sum() < len(fit):
-            model = LogisticRegression(C=regularisation, max_iter=1000)
-            model.fit(features[fit], genre[fit])
-            columns.append(model.predict_proba(features[predict])[:, 1])
-        else:  # nothing to tell apart
-            columns.append(np.full(len(predict), estimate_prior(genre[fit])))
-    return np.stack(columns, axis=1)
+def predict_others(features, labels, fit, predict, regularisation):
+    return ask_head(features[predict], *regress(features[fit], labels[fit], regularisation))
+
+
+def ask_head(features, kernel, bias):
+    return 1 / (1 + np.exp(-(features @ kernel + bias)))
 
 
 # --- what comes out -------------------------------------------------------------------------------

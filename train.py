@@ -1,4 +1,4 @@
-"""Step 4: train the CNN of model.py with binary cross-entropy.
+"""Step 4: train the CNN of model.py, or fine-tune another, with binary cross-entropy.
 
     python train.py
 
@@ -38,17 +38,29 @@ from evaluation import (
     score_prior,
 )
 from ledger import locking, replacing, write_csv
-from model import build_model, discard_model, list_versions, predict_probabilities, save_model
+from model import discard_model, list_versions, predict_probabilities, save_model
+from networks import (
+    RECIPES,
+    TRANSFER,
+    build_network,
+    choose_stage,
+    logit,
+    plan_stages,
+    schedule_rate,
+    start_network,
+)
 from store import open_store
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that preprocessing.py wrote
-ARCHITECTURE = "improved"  # "study" is the network of the study, several times slower
-EPOCHS = 15  # passes over the sample; raise it while the validation loss still falls at the end
+ARCHITECTURE = "improved"  # "study" is the study's, "efficientnet_lite2" the best: see the README
+EPOCHS = None  # passes over the sample; None: what suits the network, see RECIPES in networks.py
 PATIENCE = 5  # epochs without a lower validation loss, after which training stops
 BATCH_SIZE = 32  # posters per step; larger is hardly faster on a CPU
-LEARNING_RATE = 1e-3  # of AdamW at the start, a cosine takes it to 0; "study" needs about 1e-4
+LEARNING_RATE = None  # the highest, of AdamW; the same
 SHIFT = 0.08  # how far posters are shifted in training, as a share of their height and width
+CROP = None  # how much of their height and width is cut off at most, in training; the same
+COLOUR = None  # how far their contrast and brightness are changed, as a share; the same
 SOFT_TARGETS = 0.0  # share of the teacher's probabilities in the targets; run distillation.py first
 HINTS = 0.0  # weight of the loss of the teacher's features; the same
 PRECISION = "auto"  # "float32" or "bfloat16"; "auto" measures, where the hardware has bfloat16
@@ -65,11 +77,15 @@ def main(
     seed=SEED,
     patience=PATIENCE,
     shift=SHIFT,
+    crop=CROP,
+    colour=COLOUR,
     soft_targets=SOFT_TARGETS,
     hints=HINTS,
     precision=PRECISION,
 ):
     """Train, keep the best epoch, write the model; returns what it wrote to model.json."""
+    if architecture not in RECIPES:
+        raise ValueError(f"architecture must be one of {sorted(RECIPES)}, got {architecture!r}")
     settings = {
         "architecture": architecture,
         "epochs": epochs,
@@ -78,10 +94,14 @@ def main(
         "seed": seed,
         "patience": patience,
         "shift": shift,
+        "crop": crop,
+        "colour": colour,
         "soft_targets": soft_targets,
         "hints": hints,
         "precision": precision,
     }
+    for name, usual in RECIPES[architecture].items():
+        settings[name] = usual if settings[name] is None else settings[name]
     check_settings(settings)
     store = open_store(data_dir)
     teacher = open_teacher(data_dir, store) if soft_targets or hints else None
@@ -103,24 +123,27 @@ def check_settings(settings):
         raise ValueError(f"seed must be at least 0, got {settings['seed']!r}")
     if not 0 < settings["learning_rate"] < float("inf"):
         raise ValueError(f"learning_rate must be above 0, got {settings['learning_rate']!r}")
-    for name in ("shift", "soft_targets"):
+    for name in ("shift", "crop", "colour", "soft_targets"):
         if not 0 <= settings[name] <= 1:
             raise ValueError(f"{name} must be between 0 and 1, got {settings[name]!r}")
     if not 0 <= settings["hints"] < float("inf"):
         raise ValueError(f"hints must be 0 or above, got {settings['hints']!r}")
+    if settings["hints"] and settings["architecture"] in TRANSFER:
+        raise ValueError(f"hints are for the CNNs of model.py, got {settings['hints']!r}")
 
 
 def train_model(store, teacher, settings, data_dir):
     """Train a network on the store, write it, and return what was written to model.json."""
     folder = Path(data_dir) / "model"
     build = partial(
-        build_model, settings["architecture"], *store.images.shape[1:3], len(store.genres)
+        build_network, settings["architecture"], *store.images.shape[1:3], len(store.genres)
     )
-    checkpoints = Checkpoints(folder / "unfinished", settings | identify(store, teacher))
-    if checkpoints.precision is None:
-        checkpoints.precision = choose_precision(
-            settings["precision"], build, settings["batch_size"]
-        )
+    stages = plan_stages(settings["architecture"], settings["epochs"], settings["learning_rate"])
+    identity = settings | identify(store, teacher)
+    checkpoints = [Checkpoints(folder / "unfinished" / stage.name, identity) for stage in stages]
+    precision = checkpoints[0].precision or choose_precision(
+        settings["precision"], build, settings["batch_size"]
+    )
     rows, val = store.rows("train"), store.rows("val")
     sample = np.repeat(rows, store.index["copies"].iloc[rows])
     prior = prior_of_counts(store.train_counts, store.train_movies)
@@ -130,23 +153,35 @@ def train_model(store, teacher, settings, data_dir):
     devices = strategy.num_replicas_in_sync
     if settings["batch_size"] % devices:
         sys.exit(f"Make BATCH_SIZE in train.py a multiple of {devices}, the number of devices.")
-    with computing_in(checkpoints.precision), strategy.scope():
+    with computing_in(precision), strategy.scope():
         network = build()
         print(
             f"{settings['architecture']} network, {network.count_params():,} parameters, "
-            f"{checkpoints.precision}; {len(rows):,} posters to train on, {len(sample):,} with "
+            f"{precision}; {len(rows):,} posters to train on, {len(sample):,} with "
             f"repeats; {len(val):,} to validate"
         )
-        history = fit(network, store, teacher, sample, val, settings, checkpoints, floor, devices)
+        if not checkpoints[0].epochs:
+            shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+            start_network(network, store.images, store.labels, sample)
+        history = pd.DataFrame()
+        for stage, sealed in zip(stages, checkpoints, strict=True):
+            sealed.precision = precision
+            done = fit(
+                network, store, teacher, sample, val, settings, stage, sealed, floor, devices
+            )
+            history = pd.concat([history, done], ignore_index=True)
 
     model = build()  # in float32, on one device, without what was there for training only
     model.set_weights(network.get_weights())
-    about = describe(model, store, val, prior, floor, history)
-    about["settings"] = settings | {"precision": checkpoints.precision}
+    about = describe(model, store, val, prior, floor)
+    about["best_epoch"] = int(done["epoch"][done["val_loss"].idxmin()])
+    about["settings"] = settings | {"precision": precision}
     discard_model(data_dir)
-    save_history(history, floor["binary_cross_entropy"], folder)
+    save_history(history, about["best_epoch"], floor["binary_cross_entropy"], folder)
     save_model(model, about, data_dir)
-    checkpoints.discard()
+    for sealed in checkpoints:
+        sealed.discard()
+    shutil.rmtree(folder / "unfinished", ignore_errors=True)
     report(about, folder)
     return about
 
@@ -163,8 +198,10 @@ def identify(store, teacher):
 # --- training -------------------------------------------------------------------------------------
 
 
-def fit(network, store, teacher, sample, val, settings, checkpoints, floor, devices=1):
+def fit(network, store, teacher, sample, val, settings, stage, checkpoints, floor, devices=1):
     """Train the network and leave it with the weights of the epoch of the lowest validation loss.
+
+    A stage that was finished before is not trained again; the network gets what came out of it.
 
     Args:
         sample: row numbers of the store to train on; a repeated row is seen again in each epoch.
@@ -177,38 +214,39 @@ def fit(network, store, teacher, sample, val, settings, checkpoints, floor, devi
     batch_size, seed = settings["batch_size"], settings["seed"]
     sample_prior = estimate_prior(store.labels[sample])
     lessons, exams = make_targets(store, teacher, sample_prior, settings)
-    batches = Batches(store.images, lessons, sample, batch_size, seed, settings["shift"], devices)
-    learner = add_hints(network, lessons)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        settings["learning_rate"], settings["epochs"] * len(batches)
+    augmentation = {name: settings[name] for name in ("shift", "crop", "colour")}
+    batches = Batches(
+        store.images, lessons, sample, batch_size, seed, **augmentation, devices=devices
     )
+    learner = add_hints(network, lessons)
+    choose_stage(network, stage)
+    schedule = schedule_rate(stage, len(batches))
     learner.compile(
         keras.optimizers.AdamW(schedule),
         {name: {"genres": "binary_crossentropy", "hints": "mse"}[name] for name in lessons},
         loss_weights={name: {"genres": 1, "hints": settings["hints"]}[name] for name in lessons},
     )
-    network.get_layer("genres").bias.assign(logit(sample_prior))  # saves an epoch of learning it
     shift = PriorShift(logit(estimate_prior(store.labels[val])) - logit(sample_prior))
     loss = "genres_loss" if "hints" in lessons else "loss"  # as Keras names it
     stopper = keras.callbacks.EarlyStopping(
         f"val_{loss}", mode="min", patience=settings["patience"], restore_best_weights=True
     )
     checkpoints.attach(stopper)
-    logs = checkpoints.folder.parent / "tensorboard"
+    logs = checkpoints.folder.parents[1] / "tensorboard"
+    before = stage.start + len(checkpoints.epochs)
     if checkpoints.epochs:
-        print(f"going on after epoch {len(checkpoints.epochs)}")
-    else:
-        shutil.rmtree(logs, ignore_errors=True)
+        print(f"going on after epoch {before}")
     learner.fit(
         batches,
         validation_data=Batches(store.images, exams, val, batch_size),
-        epochs=len(checkpoints.epochs) if checkpoints.finished else settings["epochs"],
+        initial_epoch=before,
+        epochs=before if checkpoints.finished else stage.end,
         shuffle=False,  # the batches draw their own order
         callbacks=[
             shift,
             EpochStart(batches, seed),
             keras.callbacks.TerminateOnNaN(),
-            Progress(len(batches), loss, floor["binary_cross_entropy"]),
+            Progress(settings["epochs"], len(batches), loss, floor["binary_cross_entropy"]),
             stopper,
             keras.callbacks.TensorBoard(logs, write_graph=False),
             keras.callbacks.BackupAndRestore(checkpoints.latest, delete_checkpoint=False),
@@ -220,7 +258,7 @@ def fit(network, store, teacher, sample, val, settings, checkpoints, floor, devi
         sys.exit("The loss is not a number. Lower LEARNING_RATE, then run: python train.py")
     shift.on_test_begin()  # for good
     history = pd.DataFrame(checkpoints.epochs)
-    history["epoch"] = history.index + 1
+    history["epoch"] = stage.start + history.index + 1
     names = {"epoch": "epoch", loss: "loss", f"val_{loss}": "val_loss"}
     return history[[*names, "learning_rate"]].rename(columns=names)
 
@@ -255,14 +293,10 @@ def add_hints(network, lessons):
     return keras.Model(network.input, outputs, name=network.name)
 
 
-def logit(probability):
-    return np.log(probability) - np.log1p(-probability)
-
-
 # --- what comes out -------------------------------------------------------------------------------
 
 
-def describe(model, store, val, prior, floor, history):
+def describe(model, store, val, prior, floor):
     """What model.json holds beside the settings; thresholds and scores are those on `val`."""
     probabilities = predict_probabilities(model, store.images, val)
     thresholds = choose_thresholds(store.labels[val], probabilities)
@@ -271,7 +305,6 @@ def describe(model, store, val, prior, floor, history):
         "genres": store.genres,
         "H": store.images.shape[1],
         "W": store.images.shape[2],
-        "best_epoch": int(history["epoch"][history["val_loss"].idxmin()]),
         "thresholds": dict(zip(store.genres, thresholds.genres.tolist(), strict=True)),
         "shared_thresholds": {"micro": thresholds.micro, "samples": thresholds.samples},
         "prior": dict(zip(store.genres, prior.tolist(), strict=True)),
@@ -285,7 +318,7 @@ def describe(model, store, val, prior, floor, history):
     }
 
 
-def save_history(history, floor, folder):
+def save_history(history, best_epoch, floor, folder):
     """Write history.csv, and training.png: both losses by epoch beside the floor."""
     write_csv(history, folder / "history.csv")
     figure = Figure(figsize=(7, 4.2), layout="constrained")
@@ -293,10 +326,9 @@ def save_history(history, floor, folder):
     axes.plot(history["epoch"], history["val_loss"], "o-", label="validation movies")
     axes.plot(history["epoch"], history["loss"], "s--", label="training sample, to its targets")
     axes.axhline(floor, color="black", linestyle=":", label="prior of the training movies (floor)")
-    best = history["val_loss"].idxmin()
     axes.annotate(
         "kept",
-        (history["epoch"][best], history["val_loss"][best]),
+        (best_epoch, history["val_loss"][best_epoch - 1]),
         xytext=(0, 9),
         textcoords="offset points",
         ha="center",

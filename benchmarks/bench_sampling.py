@@ -31,6 +31,7 @@ from evaluation import (  # noqa: E402
     score_prior,
 )
 from model import build_model, predict_probabilities  # noqa: E402
+from networks import Stage, start_network  # noqa: E402
 from store import open_store  # noqa: E402
 
 # --- settings -------------------------------------------------------------------------------------
@@ -115,19 +116,22 @@ def train_on(store, seen, val, batch_size, learning_rate, seed):
     settings = {
         "epochs": 1,
         "batch_size": batch_size,
-        "learning_rate": learning_rate,
         "seed": seed,
         "patience": 1,
         "shift": train.SHIFT,
+        "crop": 0,
+        "colour": 0,
         "soft_targets": 0,
         "hints": 0,
     }
     train.keras.utils.set_random_seed(seed)
     network = build_model("improved", *store.images.shape[1:3], len(store.genres))
+    start_network(network, store.images, store.labels, seen)
     floor = score_prior(find_prior(store), store.labels[val])
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = train.Checkpoints(Path(folder) / "unfinished", settings)
-        train.fit(network, store, None, seen, val, settings, checkpoints, floor)
+        stage = Stage("all", 0, 1, learning_rate)
+        train.fit(network, store, None, seen, val, settings, stage, checkpoints, floor)
     return network
 
 

@@ -63,7 +63,9 @@ def test_no_training_poster_is_taught_its_own_label():
 
 def test_a_genre_that_no_poster_carries_gets_its_prior():
     features, labels = np.ones((20, 2)), np.zeros((20, 1), dtype=int)
-    probabilities = distillation.regress(features, labels, np.arange(9), np.arange(9, 20), 1.0)
+    probabilities = distillation.predict_others(
+        features, labels, np.arange(9), np.arange(9, 20), 1.0
+    )
     np.testing.assert_allclose(probabilities, 0.05)
 
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from types import SimpleNamespace
 
 import keras
@@ -16,7 +17,9 @@ from filelock import FileLock
 from PIL import Image
 
 import checkpoints
+import efficientnet
 import model
+import networks
 import predict
 import preprocessing
 import train
@@ -124,7 +127,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(pipeline, tmp_pa
             stop_at(patch, epoch, place, name)
             train.main(stopped, **settings)
         assert not (stopped / "model" / "model.json").exists()
-        folders = list((stopped / "model" / "unfinished").glob("epoch-*"))
+        folders = list((stopped / "model" / "unfinished").glob("*/epoch-*"))
         assert len(folders) == sealed
     train.main(stopped, **settings)
     for one, other in zip(weights_of(whole), weights_of(stopped), strict=True):
@@ -295,6 +298,48 @@ print("macro ROC-AUC:", about["scores"]["macro_roc_auc"]["score"])
     assert result.returncode == 0, result.stderr[-3000:]
     assert float(result.stdout.rsplit("macro ROC-AUC:", 1)[1]) > 0.85
     assert weights_of(tmp_path)
+
+
+@pytest.fixture
+def small_backbone(monkeypatch):
+    """Two blocks in the place of sixteen, and random weights in that of ImageNet's."""
+    monkeypatch.setattr(efficientnet, "STAGES", ((1, 3, 1, 1, 16), (1, 3, 2, 6, 24)))
+    monkeypatch.setattr(networks, "LAST_BLOCKS", 1)
+    monkeypatch.setattr(networks, "load_imagenet", lambda network: None)
+
+
+def test_a_backbone_is_fine_tuned_in_stages(pipeline, tmp_path, monkeypatch, small_backbone):
+    """Head, last blocks, all: each changes what is its own; stopped in any, it ends the same."""
+    whole, stopped = (copy_store(pipeline, tmp_path / name) for name in ("whole", "stopped"))
+    settings = {"architecture": "efficientnet_lite0", "epochs": 3, "batch_size": 32}
+    before = []  # each stage: the weights of three layers
+
+    def choose_stage(network, stage):
+        layers = ("_conv_stem", "_blocks.1._project_conv", "_blocks.1._depthwise_conv", "genres")
+        before.append([network.get_layer(name).kernel.numpy() for name in layers])
+        networks.choose_stage(network, stage)
+
+    monkeypatch.setattr(train, "choose_stage", choose_stage)
+    about = train.main(whole, **settings)
+    assert about["settings"]["learning_rate"] == train.RECIPES["efficientnet_lite0"][1]
+    assert about["scores"]["macro_roc_auc"]["score"] > 0.8
+    history = pd.read_csv(whole / "model" / "history.csv")
+    assert list(history["epoch"]) == [1, 2, 3] and about["best_epoch"] in (2, 3)
+    network, _ = model.open_model(whole / "model")
+    choose_stage(network, networks.Stage("", 0, 0, 0))
+    changes = [[(x != y).any() for x, y in zip(*two, strict=True)] for two in pairwise(before)]
+    assert changes == [[False, True, False, True], [True, True, False, True]]
+
+    for epoch in (1, 2, 3):
+        with monkeypatch.context() as patch, pytest.raises(SystemExit, match="130"):
+            stop_at(patch, epoch)
+            train.main(stopped, **settings)
+    train.main(stopped, **settings)
+    for one, other in zip(weights_of(whole), weights_of(stopped), strict=True):
+        np.testing.assert_array_equal(one, other)
+    one, other = (data / "model" / "history.csv" for data in (whole, stopped))
+    assert one.read_bytes() == other.read_bytes()
+    assert not (stopped / "model" / "unfinished").exists()
 
 
 def test_a_second_training_of_the_same_folder_is_refused(pipeline, tmp_path):

@@ -1,0 +1,94 @@
+"""The networks by name: how each is built, what it starts from, and how it is trained."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from evaluation import estimate_prior
+from model import build_model
+from transfer import ARCHITECTURES as TRANSFER
+from transfer import build_transfer, choose_layers, fit_head, load_imagenet
+
+# What suits each, for the settings of train.py that are None.
+RECIPES = {
+    "study": {"epochs": 15, "learning_rate": 1e-4, "crop": 0.0, "colour": 0.0},
+    "improved": {"epochs": 15, "learning_rate": 1e-3, "crop": 0.0, "colour": 0.0},
+} | dict.fromkeys(TRANSFER, {"epochs": 7, "learning_rate": 2e-4, "crop": 0.3, "colour": 0.2})
+LAST_BLOCKS = 15  # of the backbone: those from this one on are trained before all are
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training, with an optimizer and a schedule of the learning rate of its own.
+
+    Attributes:
+        name: of the folder of its checkpoints.
+        start, end: the epochs, counted from 0 through all stages.
+        learning_rate: the highest; a cosine takes it to 0.
+        warm_up: share of the steps in which it rises to that.
+        first_block: of a backbone, the first block that is trained.
+    """
+
+    name: str
+    start: int
+    end: int
+    learning_rate: float
+    warm_up: float = 0.0
+    first_block: int = 0
+
+
+def build_network(architecture, image_height, image_width, genre_count):
+    """Build a network by name: see `model.build_model` and `transfer.build_transfer`."""
+    build = build_transfer if architecture in TRANSFER else build_model
+    return build(architecture, image_height, image_width, genre_count)
+
+
+def start_network(network, images, labels, sample):
+    """Set what a network knows before its first epoch.
+
+    Args:
+        network: of `build_network`.
+        images: uint8 (N, H, W, 3), memory-mapped or not.
+        labels: (N, G).
+        sample: row numbers of both to train on; a repeated row counts as often.
+    """
+    if network.name in TRANSFER:
+        load_imagenet(network)
+        fit_head(network, images, labels, sample)
+    else:  # the genre shares, which saves an epoch of learning them
+        network.get_layer("genres").bias.assign(logit(estimate_prior(labels[sample])))
+
+
+def plan_stages(architecture, epochs, learning_rate):
+    """The stages of a training, a list of `Stage`."""
+    if architecture not in TRANSFER:
+        return [Stage("all", 0, epochs, learning_rate)]
+    first = Stage("last-blocks", 0, 1, learning_rate, warm_up=0.1, first_block=LAST_BLOCKS)
+    rest = Stage("all", 1, epochs, learning_rate, warm_up=0.1)
+    return [first, rest] if epochs > 1 else [first]
+
+
+def choose_stage(network, stage):
+    """Say which layers of the network the stage trains."""
+    if network.name in TRANSFER:
+        choose_layers(network, stage.first_block)
+
+
+def schedule_rate(stage, steps):
+    """The learning rate of a stage: it rises in a line, then a cosine takes it to 0.
+
+    Args:
+        steps: per epoch.
+    """
+    steps = (stage.end - stage.start) * steps
+    rising = round(stage.warm_up * steps)
+    if not rising:
+        return keras.optimizers.schedules.CosineDecay(stage.learning_rate, steps)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, steps - rising, warmup_target=stage.learning_rate, warmup_steps=rising
+    )
+
+
+def logit(probability):
+    return np.log(probability) - np.log1p(-probability)
