@@ -10,7 +10,7 @@ BIN = .venv/bin
 demo: data/model/model.json
 	$(BIN)/python predict.py
 
-data/model/model.json: data/store/store.json train.py model.py batches.py callbacks.py checkpoints.py devices.py distillation.py evaluation.py
+data/model/model.json: data/store/store.json train.py networks.py model.py transfer.py efficientnet.py batches.py callbacks.py checkpoints.py devices.py distillation.py evaluation.py
 	$(BIN)/python train.py
 
 data/store/store.json: data/samples.csv preprocessing.py decoding.py store.py
@@ -36,8 +36,9 @@ test: .venv/test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/test: requirements-dev.txt .venv/demo
+.venv/test: requirements-dev.txt requirements-transfer.txt .venv/demo
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-transfer.txt
 	@touch $@
 
 clean:

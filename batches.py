@@ -58,7 +58,7 @@ class Batches(keras.utils.PyDataset):
         images = self.images[rows]
         if self.seed is not None:
             rng = np.random.default_rng((self.seed, self.epoch, number))
-            images = augment(images, self.shift, rng)
+            images = mirror_and_shift(images, self.shift, rng)
             if self.crop:
                 images = crop_at_random(images, self.crop, rng)
             if self.colour:
@@ -66,7 +66,7 @@ class Batches(keras.utils.PyDataset):
         return images, {name: values[rows] for name, values in self.targets.items()}
 
 
-def augment(images, shift, rng):
+def mirror_and_shift(images, shift, rng):
     """Mirror half of the posters, at random, and shift each; the pixels of its edge fill the gap.
 
     Args:

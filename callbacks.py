@@ -26,26 +26,34 @@ class EpochStart(keras.callbacks.Callback):
 
 
 class PriorShift(keras.callbacks.Callback):
-    """Moves the output biases from the genre shares of the sample to those of whole movies.
+    """Moves, while it validates, the output biases from the genre shares of the sample.
+
+    They go to those of whole movies.
 
     Oversampling makes rare genres common, and a network trained on it expects them to be common.
     The shift of the logits takes that back (Saerens et al. 2002, Adjusting the Outputs of a
     Classifier to New a Priori Probabilities); only then can a loss be set beside the prior.
 
     Args:
+        network: with a layer called "genres".
         shift: (G,) what to add to the logits.
     """
 
-    def __init__(self, shift):
+    def __init__(self, network, shift):
         super().__init__()
-        self.shift = shift
+        self.network, self.shift = network, shift
 
     def on_test_begin(self, logs=None):
-        self.bias = self.model.get_layer("genres").bias.numpy()
-        self.model.get_layer("genres").bias.assign(self.bias + self.shift)
+        self.bias = self.network.get_layer("genres").bias.numpy()
+        shift_priors(self.network, self.shift)
 
     def on_test_end(self, logs=None):
-        self.model.get_layer("genres").bias.assign(self.bias)
+        self.network.get_layer("genres").bias.assign(self.bias)
+
+
+def shift_priors(network, shift):
+    bias = network.get_layer("genres").bias
+    bias.assign(bias + shift)
 
 
 class Progress(keras.callbacks.Callback):

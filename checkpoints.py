@@ -32,7 +32,7 @@ class Checkpoints(keras.callbacks.Callback):
         super().__init__()
         self.folder, self.settings = Path(folder), settings
         self.epochs, self.precision, self.failed = [], None, False
-        shutil.rmtree(self.discarded, ignore_errors=True)
+        shutil.rmtree(self.folder.with_name("discarded"), ignore_errors=True)
         self.restore()
 
     def attach(self, stopper):
@@ -42,10 +42,6 @@ class Checkpoints(keras.callbacks.Callback):
     @property
     def latest(self):
         return self.folder / "latest"
-
-    @property
-    def discarded(self):
-        return self.folder.with_name("discarded")
 
     def restore(self):
         """Put the newest checkpoint where `BackupAndRestore` will look for it."""
@@ -57,7 +53,7 @@ class Checkpoints(keras.callbacks.Callback):
         state = read_json(sealed / "state.json")
         if state["settings"] != self.settings:
             print(f"{self.folder} holds a training with other settings; this one begins anew")
-            self.discard()
+            discard(self.folder)
             return
         self.epochs, self.precision = state["epochs"], state["precision"]
         shutil.copytree(sealed, self.latest)
@@ -85,7 +81,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.epochs.append(logs)
         if not np.isfinite(list(logs.values())).all():
             self.failed = True
-            self.discard()  # it would go on from nothing
+            discard(self.folder)  # it would go on from nothing
             return
         np.savez(self.latest / "best.npz", *self.stopper.best_weights)
         state = {"settings": self.settings, "precision": self.precision, "epochs": self.epochs}
@@ -95,8 +91,10 @@ class Checkpoints(keras.callbacks.Callback):
         for checkpoint in older:
             shutil.rmtree(checkpoint)
 
-    def discard(self):
-        """Forget the training: it has ended, or its settings are not those of today."""
-        if self.folder.exists():
-            self.folder.rename(self.discarded)  # at once: a kill leaves no half of a checkpoint
-            shutil.rmtree(self.discarded, ignore_errors=True)
+
+def discard(folder):
+    """Forget a training: it has ended, or its settings are not those of today."""
+    if folder.exists():
+        discarded = folder.with_name("discarded")
+        folder.rename(discarded)  # at once: a kill leaves no half of a checkpoint
+        shutil.rmtree(discarded, ignore_errors=True)

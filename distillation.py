@@ -25,6 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as in model.py, before Ker
 
 import keras
 import numpy as np
+from scipy.special import expit
 from sklearn.decomposition import PCA
 from sklearn.model_selection import KFold
 
@@ -33,17 +34,17 @@ from efficientnet import FEATURES, build_efficientnet
 from evaluation import (
     beside_floor,
     choose_thresholds,
+    estimate_prior,
     print_scores,
     prior_of_counts,
     score,
     score_prior,
 )
 from ledger import file_sha256, poster_path, read_json, replacing, write_json
-from model import open_model
+from model import check_sample, open_model
 from progress import show_progress
 from store import open_store, read_checksums
-from transfer import ARCHITECTURES as TRANSFER
-from transfer import regress
+from transfer import TRANSFER, regress
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that preprocessing.py wrote
@@ -52,9 +53,7 @@ TEACHER_HEIGHT = 288  # pixels; the teacher sees the posters larger than the CNN
 TEACHER_WIDTH = 192  # pixels
 COMPONENTS = 384  # principal components of the features that are kept
 REGULARISATION = 0.0017  # C of the logistic regressions; lower it for fewer posters
-FINE_TUNED = (
-    None  # or "elsewhere/model", which train.py wrote of such a network: it teaches instead
-)
+FINE_TUNED = None  # or "elsewhere/model", a fine-tuned network of train.py: it teaches instead
 SEED = 0  # another seed divides the training posters in another way
 # --------------------------------------------------------------------------------------------------
 
@@ -74,15 +73,17 @@ def main(
     seed=SEED,
 ):
     """Extract features, fit the teacher, write what it says; returns distillation.json."""
-    settings = {
-        "variant": variant,
-        "teacher_height": teacher_height,
-        "teacher_width": teacher_width,
-        "components": components,
-        "regularisation": regularisation,
-        "fine_tuned": fine_tuned and str(fine_tuned),
-        "seed": seed,
-    }
+    settings = {"components": components}
+    if fine_tuned:
+        settings |= {"fine_tuned": str(fine_tuned)}
+    else:
+        settings |= {
+            "variant": variant,
+            "teacher_height": teacher_height,
+            "teacher_width": teacher_width,
+            "regularisation": regularisation,
+            "seed": seed,
+        }
     check_settings(components, regularisation)
     store = open_store(data_dir)
     folder = Path(data_dir) / "distillation"
@@ -90,7 +91,8 @@ def main(
     if fine_tuned:
         model = open_fine_tuned(Path(fine_tuned), store)
         name = file_sha256(Path(fine_tuned) / "model.keras")[:16]
-        build = partial(keras.Model, model.inputs, [model.get_layer("features").output])
+        outputs = [model.get_layer("features").output, model.output]
+        build = partial(keras.Model, model.inputs, outputs)
     else:
         name = f"{variant}-{teacher_height}x{teacher_width}"
         build = partial(build_efficientnet, variant, teacher_height, teacher_width)
@@ -99,11 +101,13 @@ def main(
     except KeyboardInterrupt:
         print("Stopped. To go on from here, run: python distillation.py", file=sys.stderr)
         sys.exit(130)
-    train = store.rows("train")
+    train, val = store.rows("train"), store.rows("val")
     features = reduce_features(seen, train, components)
     if fine_tuned:
         targets = ask_head(seen, *model.get_layer("genres").get_weights()).astype(np.float32)
+        prior = estimate_prior(store.labels[val])  # train.py shifts its output biases to these
     else:
+        prior = estimate_prior(store.labels[train])
         targets = teach_genres(features, store.labels, train, regularisation, seed)
 
     (folder / "distillation.json").unlink(missing_ok=True)  # it comes last: then all is whole
@@ -115,6 +119,7 @@ def main(
         "store_sha256": store.sha256,
         "targets_sha256": file_sha256(folder / "targets.npy"),
         "features_sha256": file_sha256(folder / "features.npy"),
+        "prior": prior.tolist(),
         "scores": score_teacher(store, targets),
     }
     write_json(about, folder / "distillation.json")
@@ -133,12 +138,14 @@ def check_settings(components, regularisation):
 
 
 def open_fine_tuned(folder, store):
-    """A network that train.py has fine-tuned; exits where it does not fit the store."""
+    """A network that train.py has fine-tuned; exits where it does not fit the store.
+
+    It has seen the labels of the training posters, and is surer of these than of others.
+    """
     model, about = open_model(folder)
+    check_sample(about, store.samples_sha256)
     if about["settings"]["architecture"] not in TRANSFER:
         sys.exit(f"{folder} holds a network without a backbone, which has nothing to teach.")
-    if about["genres"] != store.genres or about["samples_sha256"] != store.samples_sha256:
-        sys.exit(f"{folder} was trained on another sample, which may hold test movies of this one.")
     return model
 
 
@@ -198,8 +205,7 @@ def teach_genres(features, labels, train, regularisation, seed):
     """The probabilities of the genres by logistic regression on the features: float32 (N, G).
 
     A training poster gets those of a regression that was fitted without it: fitted with it, they
-    would repeat its label. (A fine-tuned network has seen the labels; it has not learnt them by
-    heart as long as its validation loss still fell.)
+    would repeat its label.
     """
     probabilities = np.empty(labels.shape, np.float32)
     rest = np.setdiff1d(np.arange(len(labels)), train)
@@ -215,7 +221,7 @@ def predict_others(features, labels, fit, predict, regularisation):
 
 
 def ask_head(features, kernel, bias):
-    return 1 / (1 + np.exp(-(features @ kernel + bias)))
+    return expit(features @ kernel + bias)
 
 
 # --- what comes out -------------------------------------------------------------------------------
@@ -227,11 +233,13 @@ class Teacher:
 
     Attributes:
         targets: float32 (N, G), probabilities of the genres.
+        prior: (G,), the genre shares that they take for granted.
         features: float32 (N, K), memory-mapped; of unit mean variance on the training posters.
         sha256: the checksums of both.
     """
 
     targets: np.ndarray
+    prior: np.ndarray
     features: np.ndarray
     sha256: list
 
@@ -246,7 +254,8 @@ def open_teacher(data_dir, store):
         sys.exit(f"{folder} was made from another store. Run: python distillation.py")
     targets = np.load(folder / "targets.npy")
     features = np.load(folder / "features.npy", mmap_mode="r")
-    return Teacher(targets, features, [about["targets_sha256"], about["features_sha256"]])
+    prior = np.array(about["prior"])
+    return Teacher(targets, prior, features, [about["targets_sha256"], about["features_sha256"]])
 
 
 def score_teacher(store, targets):

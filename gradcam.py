@@ -1,8 +1,8 @@
 """Where the network looked: Grad-CAM.
 
-The maps of the last convolution, normalised and rectified, each weighted with the mean gradient of
-a genre's logit, are added up and cut off below 0: what speaks for the genre, and where. Selvaraju
-et al. 2017, Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization.
+The maps of the last convolution, after its activation, each weighted with the mean gradient of a
+genre's logit, are added up and cut off below 0: what speaks for the genre, and where. Selvaraju et
+al. 2017, Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization.
 """
 
 import keras
@@ -28,10 +28,11 @@ def explain(model, posters, genres):
     convolution, answer = model.layers[place], model.get_layer("genres")
     normalise, activated = lambda maps: maps, convolution
     for layer, following in zip(model.layers[place:], model.layers[place + 1 :], strict=False):
-        if isinstance(following, ReLU):
-            convolution = activated = following
         if isinstance(layer, BatchNormalization):
             normalise, activated = layer, following
+            break
+        if isinstance(following, ReLU):
+            convolution = activated = following
             break
     outputs = [convolution.output, activated.output, answer.input]
     network = keras.Model(model.inputs, outputs)

@@ -20,7 +20,12 @@ import numpy as np
 from keras import layers
 from tqdm import tqdm
 
-PRETRAINED = Path(__file__).parent / "data" / "pretrained"  # what it is: see README.md in there
+# The models that come with this, by architecture; what they are: see data/pretrained/README.md.
+ROOT = Path(__file__).parent
+PRETRAINED_FOLDERS = {
+    "efficientnet_lite2": ROOT / "data" / "pretrained",
+    "improved": ROOT / "data" / "pretrained" / "improved",
+}
 
 
 def build_model(architecture, image_height, image_width, genre_count):
@@ -150,10 +155,17 @@ def list_versions():
     return {"python": platform.python_version()} | versions
 
 
-def find_model(data_dir):
-    """The folder of the model that train.py wrote, else that of the one that comes with this."""
+def find_model(data_dir, pretrained):
+    """The folder of the model that train.py wrote, else that of one that comes with this.
+
+    Raises:
+        ValueError: none that comes with this has the name `pretrained`.
+    """
+    if pretrained not in PRETRAINED_FOLDERS:
+        choices = sorted(PRETRAINED_FOLDERS)
+        raise ValueError(f"pretrained must be one of {choices}, got {pretrained!r}")
     trained = Path(data_dir) / "model"
-    return trained if (trained / "model.json").is_file() else PRETRAINED
+    return trained if (trained / "model.json").is_file() else PRETRAINED_FOLDERS[pretrained]
 
 
 def open_model(folder):
@@ -163,6 +175,20 @@ def open_model(folder):
             sys.exit(f"{path} is missing. Run: python train.py")
     about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     return keras.saving.load_model(folder / "model.keras", compile=False), about
+
+
+def check_sample(about, samples_sha256):
+    """Exit where a model was trained on another sample than that of a store.
+
+    Args:
+        about: of `open_model`.
+        samples_sha256: of the store.
+    """
+    if about["samples_sha256"] != samples_sha256:
+        sys.exit(
+            "The model was trained on another sample, which may hold movies of this test split. "
+            "Run: python train.py"
+        )
 
 
 def main():

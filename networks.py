@@ -3,19 +3,19 @@
 from dataclasses import dataclass
 
 import keras
-import numpy as np
+from scipy.special import logit
 
+from efficientnet import VARIANTS
 from evaluation import estimate_prior
 from model import build_model
-from transfer import ARCHITECTURES as TRANSFER
-from transfer import build_transfer, choose_layers, fit_head, load_imagenet
+from transfer import TRANSFER, build_transfer, choose_layers, fit_head, load_imagenet
 
 # What suits each, for the settings of train.py that are None.
 RECIPES = {
     "study": {"epochs": 15, "learning_rate": 1e-4, "crop": 0.0, "colour": 0.0},
     "improved": {"epochs": 15, "learning_rate": 1e-3, "crop": 0.0, "colour": 0.0},
 } | dict.fromkeys(TRANSFER, {"epochs": 7, "learning_rate": 2e-4, "crop": 0.3, "colour": 0.2})
-LAST_BLOCKS = 15  # of the backbone: those from this one on are trained before all are
+LAST_BLOCKS = 6  # of a backbone: so many are trained before all are
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Stage:
         start, end: the epochs, counted from 0 through all stages.
         learning_rate: the highest; a cosine takes it to 0.
         warm_up: share of the steps in which it rises to that.
-        first_block: of a backbone, the first block that is trained.
+        last_blocks: of a backbone, how many blocks are trained; None: all.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Stage:
     end: int
     learning_rate: float
     warm_up: float = 0.0
-    first_block: int = 0
+    last_blocks: int | None = None
 
 
 def build_network(architecture, image_height, image_width, genre_count):
@@ -54,6 +54,12 @@ def start_network(network, images, labels, sample):
         sample: row numbers of both to train on; a repeated row counts as often.
     """
     if network.name in TRANSFER:
+        height, width, side = *images.shape[1:3], VARIANTS[TRANSFER[network.name]][2]
+        if height * width < side**2 / 2:
+            print(
+                f"note: {height} x {width} is little for this network; it was made for {side} x "
+                f"{side}, see IMAGE_HEIGHT in preprocessing.py"
+            )
         load_imagenet(network)
         fit_head(network, images, labels, sample)
     else:  # the genre shares, which saves an epoch of learning them
@@ -64,7 +70,7 @@ def plan_stages(architecture, epochs, learning_rate):
     """The stages of a training, a list of `Stage`."""
     if architecture not in TRANSFER:
         return [Stage("all", 0, epochs, learning_rate)]
-    first = Stage("last-blocks", 0, 1, learning_rate, warm_up=0.1, first_block=LAST_BLOCKS)
+    first = Stage("last-blocks", 0, 1, learning_rate, warm_up=0.1, last_blocks=LAST_BLOCKS)
     rest = Stage("all", 1, epochs, learning_rate, warm_up=0.1)
     return [first, rest] if epochs > 1 else [first]
 
@@ -72,7 +78,7 @@ def plan_stages(architecture, epochs, learning_rate):
 def choose_stage(network, stage):
     """Say which layers of the network the stage trains."""
     if network.name in TRANSFER:
-        choose_layers(network, stage.first_block)
+        choose_layers(network, stage.last_blocks)
 
 
 def schedule_rate(stage, steps):
@@ -88,7 +94,3 @@ def schedule_rate(stage, steps):
     return keras.optimizers.schedules.CosineDecay(
         0.0, steps - rising, warmup_target=stage.learning_rate, warmup_steps=rising
     )
-
-
-def logit(probability):
-    return np.log(probability) - np.log1p(-probability)

@@ -4,7 +4,7 @@
     python predict.py poster.jpg folder_of_posters https://host/poster.jpg
 
 Reads   DATA_DIR/model/ and DATA_DIR/store/; or the images named and DATA_DIR/model/, and where that
-        is missing the model in data/pretrained/, which comes with this
+        is missing a model in data/pretrained/, which comes with this
 Writes  without names: DATA_DIR/metrics.json, test_predictions.csv, report.html, and the pictures
         that are in it; with names: DATA_DIR/predictions.csv and predictions.html
 Takes   about 40 s for 2,000 test movies, of which the confidence intervals take a third.
@@ -20,20 +20,23 @@ import pandas as pd
 from tqdm import tqdm
 
 from ledger import write_csv
-from model import PRETRAINED, find_model, open_model, predict_batch
+from model import find_model, open_model, predict_batch
 from posters import decode_batches, find_posters
 from report import write_sheet
 from scoring import name_genres, read_thresholds, score_test
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that train.py wrote
+PRETRAINED = "efficientnet_lite2"  # where you have no model; "improved" is faster and sees less
 TOP = 3  # genres to show for each poster that you name
 SHEET = 200  # posters in predictions.html, the first ones; each takes some 6 kB of the page
 GRAD_CAM = 12  # of them, the first ones: those to show where the network looked on; 0 for none
 # --------------------------------------------------------------------------------------------------
 
 
-def main(paths=(), data_dir=DATA_DIR, top=TOP, sheet=SHEET, grad_cam=GRAD_CAM):
+def main(
+    paths=(), data_dir=DATA_DIR, top=TOP, sheet=SHEET, grad_cam=GRAD_CAM, pretrained=PRETRAINED
+):
     """Score the test split, or predict `paths`; returns the table that it printed."""
     for name, value, least in (("top", top, 1), ("sheet", sheet, 0), ("grad_cam", grad_cam, 0)):
         if value < least:
@@ -44,7 +47,8 @@ def main(paths=(), data_dir=DATA_DIR, top=TOP, sheet=SHEET, grad_cam=GRAD_CAM):
         sys.stdout.reconfigure(errors="replace")  # a name that the console cannot show
     try:
         if paths:
-            return predict_paths(find_posters(paths), Path(data_dir), top, sheet, grad_cam)
+            folder = find_model(data_dir, pretrained)
+            return predict_paths(find_posters(paths), folder, Path(data_dir), top, sheet, grad_cam)
         return score_test(Path(data_dir))
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
@@ -56,21 +60,22 @@ def main(paths=(), data_dir=DATA_DIR, top=TOP, sheet=SHEET, grad_cam=GRAD_CAM):
 # --- posters that the user names ------------------------------------------------------------------
 
 
-def predict_paths(names, data_dir, top, sheet, grad_cam, batch_size=64):
+def predict_paths(names, folder, data_dir, top, sheet, grad_cam, batch_size=64):
     """Predict images from files and URLs; an unreadable one is a row with its error.
 
     Returns:
         A DataFrame, also written to predictions.csv: path, error, predicted_genres, and a column
         of probabilities for each genre, empty where the poster could not be read.
     """
-    folder = find_model(data_dir)
-    model, about = open_model(folder)
-    trained = data_dir / "model"
-    print(
-        f"{trained} answers"
-        if folder == trained
-        else f"{trained} holds no model: the pretrained one answers, see data/pretrained/README.md"
-    )
+    network, about = open_model(folder)
+    if folder == data_dir / "model":
+        answers = f"the model in {folder}"
+        print(f"{answers} answers")
+    else:
+        answers = f"the pretrained {about['settings']['architecture']}"
+        print(
+            f"{data_dir / 'model'} holds no model: {answers} answers, see data/pretrained/README.md"
+        )
     data_dir.mkdir(parents=True, exist_ok=True)
     genres, size = about["genres"], (about["H"], about["W"])
     thresholds = read_thresholds(about)
@@ -80,7 +85,7 @@ def predict_paths(names, data_dir, top, sheet, grad_cam, batch_size=64):
             read = [i for i, (pixels, _) in enumerate(batch) if pixels is not None]
             if read:
                 pixels = np.stack([batch[i][0] for i in read])
-                probabilities[len(errors) + np.array(read)] = predict_batch(model, pixels)
+                probabilities[len(errors) + np.array(read)] = predict_batch(network, pixels)
             thumbnails += [pixels for pixels, _ in batch[: max(0, sheet - len(errors))]]
             errors += [error for _, error in batch]
             progress.update(len(batch))
@@ -89,10 +94,9 @@ def predict_paths(names, data_dir, top, sheet, grad_cam, batch_size=64):
     shown = [name.encode(errors="replace").decode() for name in names]  # also what is no Unicode
     table = pd.DataFrame({"path": shown, "error": errors, "predicted_genres": predicted})
     print_predictions(table, probabilities, genres, top)
-    heat_maps = show_where(model, thumbnails[:grad_cam], probabilities)
+    heat_maps = show_where(network, thumbnails[:grad_cam], probabilities)
     best = [rank_genres(row, genres, top) for row in probabilities[:sheet]]
-    answered = "the pretrained model" if folder == PRETRAINED else f"the model in {folder}"
-    write_sheet(table, best, thumbnails, heat_maps, answered, data_dir)
+    write_sheet(table, best, thumbnails, heat_maps, answers, data_dir)
     table = pd.concat([table, pd.DataFrame(probabilities.round(4), columns=genres)], axis=1)
     write_csv(table, data_dir / "predictions.csv")
     print(
@@ -119,7 +123,7 @@ def print_predictions(table, probabilities, genres, top):
         print(f"{path:<{width}}  {f'not read: {error}' if error else said}")
 
 
-def show_where(model, thumbnails, probabilities):
+def show_where(network, thumbnails, probabilities):
     """The posters under a heat map of what spoke for their most probable genre: Grad-CAM.
 
     Returns:
@@ -131,7 +135,7 @@ def show_where(model, thumbnails, probabilities):
     read = [i for i, pixels in enumerate(thumbnails) if pixels is not None]
     if read:
         pixels = np.stack([thumbnails[i] for i in read])
-        heat_maps = explain(model, pixels, probabilities[read].argmax(axis=1))
+        heat_maps = explain(network, pixels, probabilities[read].argmax(axis=1))
         for i, heat in zip(read, heat_maps, strict=True):
             shown[i] = overlay(thumbnails[i], heat)
     return shown

@@ -16,7 +16,7 @@ from evaluation import (
     prior_of_counts,
 )
 from ledger import file_sha256, write_csv, write_json
-from model import open_model, predict_probabilities
+from model import check_sample, open_model, predict_probabilities
 from report import write_report
 from store import open_store
 
@@ -39,11 +39,7 @@ def score_test(data_dir):
     """Score the test movies beside the prior; write the scores, the predictions and the report."""
     store = open_store(data_dir)
     model, about = open_model(data_dir / "model")
-    if about["samples_sha256"] != store.samples_sha256:
-        sys.exit(
-            "The model was trained on another sample, which may hold movies of this test split. "
-            "Run: python train.py"
-        )
+    check_sample(about, store.samples_sha256)
     if (about["H"], about["W"]) != store.images.shape[1:3]:
         sys.exit("The model was trained on posters of another size. Run: python train.py")
     if about["store_sha256"] != store.sha256:

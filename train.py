@@ -6,13 +6,14 @@ Reads   DATA_DIR/store/; with a teacher also DATA_DIR/distillation/
 Writes  DATA_DIR/model/: model.keras, the epoch with the lowest validation loss; model.json: genres,
         settings, thresholds, validation scores, versions; history.csv and training.png;
         tensorboard/, for: tensorboard --logdir DATA_DIR/model/tensorboard
-Takes   about a minute for the demonstration set, some 15 minutes for 8,500 posters on two cores. A
-        run that was stopped goes on after its last whole epoch.
+Takes   about a minute for the demonstration set, some 15 minutes for 8,500 posters on two cores; a
+        backbone an hour. A run that was stopped goes on after its last whole epoch.
 """
 
 import os
 import shutil
 import sys
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -22,12 +23,14 @@ import keras
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.special import expit, logit
 
 from batches import Batches
-from callbacks import EpochStart, PriorShift, Progress
-from checkpoints import Checkpoints
+from callbacks import EpochStart, PriorShift, Progress, shift_priors
+from checkpoints import Checkpoints, discard
 from devices import choose_precision, computing_in, distribute
 from distillation import open_teacher
+from efficientnet import find_weights
 from evaluation import (
     beside_floor,
     choose_thresholds,
@@ -44,7 +47,6 @@ from networks import (
     TRANSFER,
     build_network,
     choose_stage,
-    logit,
     plan_stages,
     schedule_rate,
     start_network,
@@ -53,16 +55,16 @@ from store import open_store
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that preprocessing.py wrote
-ARCHITECTURE = "improved"  # "study" is the study's, "efficientnet_lite2" the best: see the README
-EPOCHS = None  # passes over the sample; None: what suits the network, see RECIPES in networks.py
+ARCHITECTURE = "improved"  # "study", or "efficientnet_lite2", the best: see the README for both
+EPOCHS = None  # passes over the sample; None, here and below: see RECIPES in networks.py
 PATIENCE = 5  # epochs without a lower validation loss, after which training stops
 BATCH_SIZE = 32  # posters per step; larger is hardly faster on a CPU
-LEARNING_RATE = None  # the highest, of AdamW; the same
+LEARNING_RATE = None  # the highest, of AdamW; a cosine takes it to 0
 SHIFT = 0.08  # how far posters are shifted in training, as a share of their height and width
-CROP = None  # how much of their height and width is cut off at most, in training; the same
-COLOUR = None  # how far their contrast and brightness are changed, as a share; the same
+CROP = None  # how much of their height and width is cut off at most, the rest enlarged
+COLOUR = None  # how far their contrast and brightness are changed, as a share
 SOFT_TARGETS = 0.0  # share of the teacher's probabilities in the targets; run distillation.py first
-HINTS = 0.0  # weight of the loss of the teacher's features; the same
+HINTS = 0.0  # weight of the loss of the teacher's features; likewise, for "improved" and "study"
 PRECISION = "auto"  # "float32" or "bfloat16"; "auto" measures, where the hardware has bfloat16
 SEED = 0  # another seed gives other weights at the start and another order of the posters
 # --------------------------------------------------------------------------------------------------
@@ -103,6 +105,8 @@ def main(
     for name, usual in RECIPES[architecture].items():
         settings[name] = usual if settings[name] is None else settings[name]
     check_settings(settings)
+    if architecture in TRANSFER:
+        find_weights(TRANSFER[architecture])  # before there is anything to lose
     store = open_store(data_dir)
     teacher = open_teacher(data_dir, store) if soft_targets or hints else None
     folder = Path(data_dir) / "model"
@@ -140,7 +144,13 @@ def train_model(store, teacher, settings, data_dir):
     )
     stages = plan_stages(settings["architecture"], settings["epochs"], settings["learning_rate"])
     identity = settings | identify(store, teacher)
-    checkpoints = [Checkpoints(folder / "unfinished" / stage.name, identity) for stage in stages]
+    shutil.rmtree(
+        folder / "discarded", ignore_errors=True
+    )  # what a training that was killed while it tidied up has left
+    checkpoints = [
+        Checkpoints(folder / "unfinished" / stage.name, identity | {"stage": asdict(stage)})
+        for stage in stages
+    ]
     precision = checkpoints[0].precision or choose_precision(
         settings["precision"], build, settings["batch_size"]
     )
@@ -153,37 +163,44 @@ def train_model(store, teacher, settings, data_dir):
     devices = strategy.num_replicas_in_sync
     if settings["batch_size"] % devices:
         sys.exit(f"Make BATCH_SIZE in train.py a multiple of {devices}, the number of devices.")
+    model = build()  # in float32, on one device, without what is there for training only
+    print(
+        f"{settings['architecture']} network, {model.count_params():,} parameters, "
+        f"{precision}; {len(rows):,} posters to train on, {len(sample):,} with "
+        f"repeats; {len(val):,} to validate"
+    )
+    if not checkpoints[0].epochs:
+        start_network(model, store.images, store.labels, sample)
+        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+    history, lowest = pd.DataFrame(), float("inf")
     with computing_in(precision), strategy.scope():
         network = build()
-        print(
-            f"{settings['architecture']} network, {network.count_params():,} parameters, "
-            f"{precision}; {len(rows):,} posters to train on, {len(sample):,} with "
-            f"repeats; {len(val):,} to validate"
-        )
-        if not checkpoints[0].epochs:
-            shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-            start_network(network, store.images, store.labels, sample)
-        history = pd.DataFrame()
+        network.set_weights(model.get_weights())
         for stage, sealed in zip(stages, checkpoints, strict=True):
             sealed.precision = precision
             done = fit(
                 network, store, teacher, sample, val, settings, stage, sealed, floor, devices
             )
+            if done["val_loss"].min() < lowest:
+                lowest = done["val_loss"].min()
+                model.set_weights(network.get_weights())
             history = pd.concat([history, done], ignore_index=True)
 
-    model = build()  # in float32, on one device, without what was there for training only
-    model.set_weights(network.get_weights())
+    shift_priors(model, find_shift(store, sample, val))
+    best_epoch = int(history["epoch"][history["val_loss"].idxmin()])
     about = describe(model, store, val, prior, floor)
-    about["best_epoch"] = int(done["epoch"][done["val_loss"].idxmin()])
-    about["settings"] = settings | {"precision": precision}
+    about |= {"best_epoch": best_epoch, "settings": settings | {"precision": precision}}
     discard_model(data_dir)
-    save_history(history, about["best_epoch"], floor["binary_cross_entropy"], folder)
+    save_history(history, best_epoch, floor["binary_cross_entropy"], folder)
     save_model(model, about, data_dir)
-    for sealed in checkpoints:
-        sealed.discard()
-    shutil.rmtree(folder / "unfinished", ignore_errors=True)
+    discard(folder / "unfinished")
     report(about, folder)
     return about
+
+
+def find_shift(store, sample, val):
+    """What takes the logits from the genre shares of the sample to those of whole movies: (G,)."""
+    return logit(estimate_prior(store.labels[val])) - logit(estimate_prior(store.labels[sample]))
 
 
 def identify(store, teacher):
@@ -199,9 +216,10 @@ def identify(store, teacher):
 
 
 def fit(network, store, teacher, sample, val, settings, stage, checkpoints, floor, devices=1):
-    """Train the network and leave it with the weights of the epoch of the lowest validation loss.
+    """Train the network in a stage, and leave it with the weights of the epoch of lowest loss.
 
-    A stage that was finished before is not trained again; the network gets what came out of it.
+    That is the loss on the validation movies, for which the priors are shifted; the weights are
+    those before the shift. A stage that was finished before is not trained again.
 
     Args:
         sample: row numbers of the store to train on; a repeated row is seen again in each epoch.
@@ -226,7 +244,6 @@ def fit(network, store, teacher, sample, val, settings, stage, checkpoints, floo
         {name: {"genres": "binary_crossentropy", "hints": "mse"}[name] for name in lessons},
         loss_weights={name: {"genres": 1, "hints": settings["hints"]}[name] for name in lessons},
     )
-    shift = PriorShift(logit(estimate_prior(store.labels[val])) - logit(sample_prior))
     loss = "genres_loss" if "hints" in lessons else "loss"  # as Keras names it
     stopper = keras.callbacks.EarlyStopping(
         f"val_{loss}", mode="min", patience=settings["patience"], restore_best_weights=True
@@ -243,7 +260,7 @@ def fit(network, store, teacher, sample, val, settings, stage, checkpoints, floo
         epochs=before if checkpoints.finished else stage.end,
         shuffle=False,  # the batches draw their own order
         callbacks=[
-            shift,
+            PriorShift(network, find_shift(store, sample, val)),
             EpochStart(batches, seed),
             keras.callbacks.TerminateOnNaN(),
             Progress(settings["epochs"], len(batches), loss, floor["binary_cross_entropy"]),
@@ -255,8 +272,8 @@ def fit(network, store, teacher, sample, val, settings, stage, checkpoints, floo
         verbose=0,
     )
     if checkpoints.failed:
+        discard(checkpoints.folder.parent)
         sys.exit("The loss is not a number. Lower LEARNING_RATE, then run: python train.py")
-    shift.on_test_begin()  # for good
     history = pd.DataFrame(checkpoints.epochs)
     history["epoch"] = stage.start + history.index + 1
     names = {"epoch": "epoch", loss: "loss", f"val_{loss}": "val_loss"}
@@ -266,15 +283,15 @@ def fit(network, store, teacher, sample, val, settings, stage, checkpoints, floo
 def make_targets(store, teacher, sample_prior, settings):
     """What the outputs should be: {output: float32 (N, ...)}, in training and in validation.
 
-    The teacher knows the genre shares of whole movies; its probabilities are shifted to those of
-    the sample, which the labels have.
+    The teacher knows the genre shares of what it has learnt from; its probabilities are shifted to
+    those of the sample, which the labels have.
     """
     labels = store.labels.astype(np.float32)
     lessons, exams = {"genres": labels}, {"genres": labels}
     share = settings["soft_targets"]
     if share:
-        shift = logit(sample_prior) - logit(estimate_prior(store.labels[store.rows("train")]))
-        soft = 1 / (1 + np.exp(-logit(np.clip(teacher.targets, 1e-7, 1 - 1e-7)) - shift))
+        shift = logit(sample_prior) - logit(teacher.prior)
+        soft = expit(logit(np.clip(teacher.targets, 1e-7, 1 - 1e-7)) + shift)
         lessons["genres"] = ((1 - share) * labels + share * soft).astype(np.float32)
     if settings["hints"]:
         lessons["hints"] = exams["hints"] = teacher.features

@@ -10,14 +10,15 @@ import math
 import keras
 import numpy as np
 from keras import layers
+from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
-from efficientnet import VARIANTS, build_layers, find_weights, load_weights, read_pth
+from efficientnet import FEATURES, VARIANTS, build_layers, find_weights, load_weights, read_pth
 from evaluation import estimate_prior
 
+TRANSFER = {f"efficientnet_{variant}": variant for variant in VARIANTS}  # by architecture
 REGULARISATION = 5e-4  # C of the regressions of the head, the best on validation movies
-ARCHITECTURES = {f"efficientnet_{variant}": variant for variant in VARIANTS}
 
 
 def build_transfer(architecture, image_height, image_width, genre_count):
@@ -25,7 +26,7 @@ def build_transfer(architecture, image_height, image_width, genre_count):
 
     Args and returns are those of `model.build_model`. The weights are random: see `load_imagenet`.
     """
-    backbone = build_layers(ARCHITECTURES[architecture], image_height, image_width)
+    backbone = build_layers(TRANSFER[architecture], image_height, image_width)
     x = layers.Dropout(0.2)(backbone.get_layer("features").output)
     genres = layers.Dense(genre_count, activation="sigmoid", dtype="float32", name="genres")(x)
     return keras.Model(backbone.input, genres, name=architecture)
@@ -38,40 +39,44 @@ def load_imagenet(network):
         SystemExit: the package of this variant is not installed.
     """
     backbone = keras.Model(network.inputs, network.get_layer("features").output)
-    load_weights(backbone, read_pth(find_weights(ARCHITECTURES[network.name])))
+    load_weights(backbone, read_pth(find_weights(TRANSFER[network.name])))
 
 
-def choose_layers(network, first_block):
-    """Say what is trained from here on: the head, and the blocks from one number on; 0: all.
+def choose_layers(network, last_blocks):
+    """Say what is trained from here on: the head, and so many of the last blocks; None: all.
 
     The filters of the depthwise convolutions stay as they are: they are 6 % of the weights, and
     their gradients take a third of the time of a step on a CPU.
     """
-    is_in = first_block == 0
+    projections = [layer.name for layer in network.layers if "_project_conv" in layer.name]
+    is_in = last_blocks is None
+    first = f"_blocks.{len(projections) - (last_blocks or 0)}."
     for layer in network.layers:
-        is_in = is_in or layer.name.startswith((f"_blocks.{first_block}.", "_conv_head", "genres"))
+        is_in = is_in or layer.name.startswith((first, "_conv_head", "genres"))
         layer.trainable = is_in and not isinstance(layer, layers.DepthwiseConv2D)
 
 
 # --- the head -------------------------------------------------------------------------------------
 
 
-def fit_head(network, images, labels, sample, batch_size=64):
+def fit_head(network, images, labels, sample, regularisation=REGULARISATION, batch_size=64):
     """Set the head to logistic regressions on the features, with the backbone as it is.
 
     Args:
         images: uint8 (N, H, W, 3), memory-mapped or not.
         labels: (N, G).
         sample: row numbers of both; a repeated row counts as often.
+        regularisation: C of the regressions.
     """
     backbone = keras.Model(network.inputs, network.get_layer("features").output)
     rows, copies = np.unique(sample, return_counts=True)
-    features = []
+    features = np.empty((len(rows), FEATURES), np.float32)
     for start in tqdm(range(0, len(rows), batch_size), "features", unit="batch", disable=None):
         posters = images[rows[start : start + batch_size]]
         views = (posters, posters[:, :, ::-1])
-        features.append(np.mean([backbone.predict_on_batch(view) for view in views], axis=0))
-    kernel, bias = regress(np.concatenate(features), labels[rows], REGULARISATION, copies)
+        seen = np.mean([backbone.predict_on_batch(view) for view in views], axis=0)
+        features[start : start + batch_size] = seen
+    kernel, bias = regress(features, labels[rows], regularisation, copies)
     head = network.get_layer("genres")
     head.kernel.assign(kernel)
     head.bias.assign(bias)
@@ -99,6 +104,5 @@ def regress(features, labels, regularisation, copies=None):
             model.fit(scaled, genre, sample_weight=copies)
             kernel[:, column], bias[column] = model.coef_[0] / scale, model.intercept_[0]
         else:  # nothing to tell apart
-            prior = estimate_prior(genre)
-            bias[column] = math.log(prior) - math.log1p(-prior)
+            bias[column] = logit(estimate_prior(genre))
     return kernel, bias - mean @ kernel

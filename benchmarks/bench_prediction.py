@@ -61,10 +61,10 @@ def draw_posters(folder):
 
 def compare(paths, data_dir):
     import predict
-    from model import PRETRAINED, open_model, predict_batch
+    from model import find_model, open_model, predict_batch
     from posters import decode_batches
 
-    model, about = open_model(PRETRAINED)
+    model, about = open_model(find_model(data_dir, predict.PRETRAINED))
     batches = decode_batches(paths, about["H"], about["W"], 64)
     pixels = [np.stack([one for one, _ in batch]) for batch in batches]
     rates = {"forward pass": [], "predict.py": []}

@@ -25,7 +25,6 @@ import sampling  # noqa: E402
 import train  # noqa: E402
 from evaluation import (  # noqa: E402
     choose_thresholds,
-    estimate_prior,
     prior_of_counts,
     score,
     score_prior,
@@ -88,13 +87,12 @@ def run(name, store, seed, steps, batch_size, learning_rate):
     seen = np.concatenate(passes)[: steps * batch_size]  # one epoch of so many steps
     network = train_on(store, seen, val, batch_size, learning_rate, seed)
 
-    shift = train.logit(estimate_prior(store.labels[val]))
-    shift -= train.logit(estimate_prior(store.labels[seen]))
+    shift = train.find_shift(store, seen, val)
     on_val, on_test = (predict_probabilities(network, store.images, part) for part in (val, test))
     scores = score(
         store.labels[test], on_test, choose_thresholds(store.labels[val], on_val, min_support=1)
     )
-    raw = 1 / (1 + np.exp(shift - train.logit(np.clip(on_test, 1e-7, 1 - 1e-7))))
+    raw = train.expit(train.logit(np.clip(on_test, 1e-7, 1 - 1e-7)) - shift)
     unshifted = score(
         store.labels[test], raw, choose_thresholds(store.labels[val], on_val, min_support=1)
     )
@@ -129,9 +127,10 @@ def train_on(store, seen, val, batch_size, learning_rate, seed):
     start_network(network, store.images, store.labels, seen)
     floor = score_prior(find_prior(store), store.labels[val])
     with tempfile.TemporaryDirectory() as folder:
-        checkpoints = train.Checkpoints(Path(folder) / "unfinished", settings)
+        checkpoints = train.Checkpoints(Path(folder) / "unfinished" / "all", settings)
         stage = Stage("all", 0, 1, learning_rate)
         train.fit(network, store, None, seen, val, settings, stage, checkpoints, floor)
+    train.shift_priors(network, train.find_shift(store, seen, val))
     return network
 
 

@@ -7,6 +7,10 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (50, 20, 12, 3), dtype=np.uin
 LABELS = np.random.default_rng(1).integers(0, 2, (50, 3)).astype(np.float32)
 
 
+def generator():
+    return np.random.default_rng(0)
+
+
 def draw(seed=0, shift=0.0, epoch=0):
     """All batches of an epoch: their images and their targets, one after the other."""
     source = batches.Batches(IMAGES, {"genres": LABELS}, np.arange(50), 16, seed, shift)
@@ -62,7 +66,9 @@ def test_the_targets_go_with_the_posters():
 
 
 def test_half_of_the_posters_are_mirrored():
-    augmented = batches.augment(np.tile(IMAGES[:1], (400, 1, 1, 1)), shift=0, seed=0)
+    augmented = batches.mirror_and_shift(
+        np.tile(IMAGES[:1], (400, 1, 1, 1)), shift=0, rng=generator()
+    )
     mirrored = (augmented == IMAGES[0][:, ::-1]).all(axis=(1, 2, 3))
     assert ((augmented == IMAGES[0]).all(axis=(1, 2, 3)) | mirrored).all()
     assert 140 < mirrored.sum() < 260
@@ -72,8 +78,45 @@ def test_half_of_the_posters_are_mirrored():
 def test_posters_are_shifted_up_to_the_limit_and_edges_fill_the_gap(shift):
     """The value of a pixel is its row: a shift by 3 shows as rows 3 4 5 or 0 0 0 0 1 2."""
     rows = np.arange(40, dtype=np.uint8)[:, None, None] * np.ones((1, 10, 3), np.uint8)
-    augmented = batches.augment(np.tile(rows, (300, 1, 1, 1)), shift, seed=0)
+    augmented = batches.mirror_and_shift(np.tile(rows, (300, 1, 1, 1)), shift, rng=generator())
     middle = augmented[:, 20, 5, 0].astype(int) - 20
     assert middle.min() == -round(40 * shift) and middle.max() == round(40 * shift)
     for poster, move in zip(augmented[:, :, 0, 0], middle, strict=True):
         np.testing.assert_array_equal(poster, np.clip(np.arange(40) + move, 0, 39))
+
+
+def test_a_crop_is_a_part_of_the_poster_enlarged():
+    """Rows and columns are numbered: what is left of them goes on in even steps."""
+    rows = np.arange(0, 200, 2, dtype=np.uint8)[:, None] * np.ones((100, 60), np.uint8)
+    columns = np.arange(60, dtype=np.uint8) * np.ones((100, 60), np.uint8)
+    posters = np.tile(np.stack([rows, columns, rows], axis=2), (200, 1, 1, 1))
+    cropped = batches.crop_at_random(posters, 0.4, generator()).astype(int)
+    heights = (cropped[:, -1, 30, 0] - cropped[:, 0, 30, 0]) / 198
+    widths = (cropped[:, 50, -1, 1] - cropped[:, 50, 0, 1]) / 59
+    for sizes in (heights, widths):
+        assert 0.55 < sizes.min() < 0.65 and 0.93 < sizes.max() <= 1
+    assert np.ptp(cropped[:, 0, 30, 0]) > 50 and np.ptp(cropped[:, 50, 0, 1]) > 15
+    assert (np.diff(cropped[..., 0], axis=1) >= 0).all() and (cropped[..., 0].std(axis=2) < 1).all()
+
+
+def test_colours_change_within_the_limit():
+    grey = np.full((300, 4, 3, 3), 127, np.uint8)
+    changed = batches.change_colours(grey, 0.2, generator()).astype(int)
+    assert (changed == changed[:, :1, :1]).all()  # of a poster of one colour, another one
+    assert 127 * 0.8 * 0.9 - 1 <= changed.min() < 110 and 145 < changed.max() <= 127 * 1.2 * 1.1 + 1
+    assert (changed[:, 0, 0, 0] != changed[:, 0, 0, 1]).any()
+    extremes = np.array([0, 255], np.uint8).repeat(36).reshape(6, 4, 3, 1) * np.ones(3, np.uint8)
+    changed = batches.change_colours(extremes, 0.5, generator()).astype(int)
+    assert changed[:3].max() < 128 < changed[3:].min() + 64  # clipped, and no number wraps round
+
+
+def test_crop_and_colour_come_on_top_of_what_is_drawn_without_them():
+    def first_batch(crop, colour):
+        targets = {"genres": LABELS}
+        return batches.Batches(IMAGES, targets, np.arange(50), 16, 0, 0.1, crop, colour)[1][0]
+
+    plain = first_batch(0, 0).astype(int)
+    assert np.abs(first_batch(1e-6, 1e-6) - plain).max() <= 1
+    for settings in ((0.3, 0), (0, 0.3)):
+        assert (np.abs(first_batch(*settings) - plain).max(axis=(1, 2, 3)) > 10).all()
+        np.testing.assert_array_equal(first_batch(*settings), first_batch(*settings))

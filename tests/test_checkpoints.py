@@ -1,6 +1,6 @@
 import numpy as np
 
-from checkpoints import Checkpoints
+from checkpoints import Checkpoints, discard
 from ledger import write_json
 
 SETTINGS = {"epochs": 9, "store": "abc"}
@@ -45,4 +45,4 @@ def test_what_a_killed_discard_left_is_no_checkpoint(tmp_path):
 def test_nothing_to_go_on_with(tmp_path):
     found = Checkpoints(tmp_path / "unfinished", SETTINGS)
     assert found.epochs == [] and not found.folder.exists()
-    found.discard()
+    discard(found.folder)

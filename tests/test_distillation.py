@@ -7,7 +7,10 @@ import pytest
 
 import distillation
 import preprocessing
+import transfer
+from decoding import decode_poster
 from efficientnet import FEATURES
+from model import open_model, predict_batch, save_model
 
 SETTINGS = {"teacher_height": 30, "teacher_width": 20, "components": 20, "regularisation": 1.0}
 
@@ -89,7 +92,7 @@ def test_a_run_that_was_stopped_goes_on(data, monkeypatch):
     monkeypatch.setattr(distillation, "extract_chunk", extract)
     shutil.rmtree(data / "distillation")
     assert distillation.main(data, **SETTINGS) == about
-    monkeypatch.setattr(distillation, "build_efficientnet", None)  # not needed any more
+    monkeypatch.setattr(distillation, "build_efficientnet", pytest.fail)  # not needed any more
     assert distillation.main(data, **SETTINGS) == about
 
 
@@ -107,3 +110,36 @@ def test_bad_settings(data, setting):
     name, value = next(iter(setting.items()))
     with pytest.raises(ValueError, match=f"{name}.* got {value}"):
         distillation.main(data, **setting)
+
+
+@pytest.fixture
+def fine_tuned(pipeline, tmp_path):
+    """A fine-tuned network as train.py writes it, on the sample of the pipeline: random weights."""
+    network = transfer.build_transfer("efficientnet_lite0", 32, 32, 3)
+    about = json.loads((pipeline.data / "model" / "model.json").read_text())
+    about |= {"H": 32, "W": 32, "settings": {"architecture": "efficientnet_lite0"}}
+    save_model(network, about, tmp_path / "tuned")
+    return tmp_path / "tuned" / "model"
+
+
+def test_a_fine_tuned_network_teaches_what_it_predicts(data, fine_tuned):
+    about = distillation.main(data, components=20, fine_tuned=fine_tuned)
+    assert about["settings"]["fine_tuned"] == str(fine_tuned)
+    store = preprocessing.open_store(data)
+    teacher = distillation.open_teacher(data, store)
+    network, _ = open_model(fine_tuned)
+    posters = [
+        decode_poster(data / "posters" / f"{movie}.jpg", 32, 32) for movie in store.index["id"]
+    ]
+    predicted = predict_batch(network, np.stack(posters))
+    np.testing.assert_allclose(teacher.targets, predicted, atol=0.01)  # it averages before the head
+    assert teacher.features.shape == (len(posters), 20)
+
+
+def test_a_network_of_another_sample_or_without_features_does_not_teach(data, fine_tuned):
+    with pytest.raises(SystemExit, match="without a backbone"):
+        distillation.main(data, fine_tuned=data / "model")
+    about = json.loads((fine_tuned / "model.json").read_text())
+    (fine_tuned / "model.json").write_text(json.dumps(about | {"samples_sha256": "other"}))
+    with pytest.raises(SystemExit, match="another sample"):
+        distillation.main(data, fine_tuned=fine_tuned)

@@ -7,6 +7,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from PIL import Image
+from skimage import data
 from sklearn.datasets import load_sample_image
 
 import efficientnet
@@ -133,13 +134,30 @@ def test_other_storages_and_other_files_are_refused(tmp_path, torch):
             efficientnet.read_pth(tmp_path / "c.pth")
 
 
-def test_a_photograph_is_recognised():
-    """scikit-learn's china.jpg shows a temple: palace (698), bell cote (442), monastery (663)."""
-    photograph = Image.fromarray(load_sample_image("china.jpg")).resize((224, 224))
-    network = efficientnet.build_efficientnet("lite0", 224, 224)
-    features, logits = network.predict_on_batch(np.asarray(photograph)[None])
-    assert features.shape == (1, 1280)
-    assert {698, 442, 663} <= set(np.argsort(-logits[0])[:5].tolist())
+PHOTOGRAPHS = {  # and some of the ImageNet classes that a person would name
+    "cup of coffee": (data.coffee, {967, 968, 504}),  # espresso, cup, coffee mug
+    "cat": (data.cat, {281, 282, 285}),  # tabby, tiger cat, Egyptian cat
+    "temple": (
+        lambda: load_sample_image("china.jpg"),
+        {698, 442, 663},
+    ),  # palace, bell cote, monastery
+}
+
+
+@pytest.mark.parametrize("variant", sorted(efficientnet.VARIANTS))
+def test_photographs_are_recognised(variant):
+    """Three of the five most probable classes are what is in the photograph."""
+    side = efficientnet.VARIANTS[variant][2]
+    pictures = [
+        np.asarray(Image.fromarray(load()).resize((side, side), Image.Resampling.BICUBIC))
+        for load, _ in PHOTOGRAPHS.values()
+    ]
+    network = efficientnet.build_efficientnet(variant, side, side)
+    features, logits = network.predict_on_batch(np.stack(pictures))
+    assert features.shape == (3, 1280)
+    for (name, (_, classes)), row in zip(PHOTOGRAPHS.items(), logits, strict=True):
+        best = np.argsort(-row)[:5].tolist()
+        assert len(classes & set(best)) >= 2 and best[0] in classes, (name, best)
 
 
 @pytest.mark.parametrize("variant, parameters", [("lite1", 5_416_680), ("lite2", 6_092_072)])

@@ -72,7 +72,7 @@ def test_a_saved_model_predicts_the_same(tmp_path):
     before = model.predict_probabilities(network, images, rows, batch_size=3)
     assert before.shape == (4, 3) and (before[1] == before[2]).all()
     model.save_model(network, {"genres": ["a", "b", "c"]}, tmp_path)
-    again, about = model.open_model(model.find_model(tmp_path))
+    again, about = model.open_model(model.find_model(tmp_path, "improved"))
     assert about == {"genres": ["a", "b", "c"]}
     after = model.predict_probabilities(again, images, rows, batch_size=64)
     np.testing.assert_allclose(after, before, atol=1e-6)

@@ -13,7 +13,7 @@ import predict
 import preprocessing
 from evaluation import SCORES
 from gradcam import explain, overlay
-from model import PRETRAINED, open_model
+from model import PRETRAINED_FOLDERS, open_model
 from posters import decode_batches
 
 
@@ -81,18 +81,20 @@ def test_without_a_model_the_pretrained_one_answers_and_says_so(pipeline, tmp_pa
     data = tmp_path / "data"
     table = predict.main([pipeline.images / "m000.jpg"], data)
     assert f"{data / 'model'} holds no model" in capsys.readouterr().out
-    about = json.loads((PRETRAINED / "model.json").read_text())
+    about = json.loads((PRETRAINED_FOLDERS[predict.PRETRAINED] / "model.json").read_text())
     assert list(table.columns[3:]) == about["genres"]
     assert table[about["genres"]].notna().all(axis=None)
     assert (data / "predictions.csv").is_file()
 
 
-def test_the_pretrained_model_is_whole_and_small():
-    assert (PRETRAINED / "model.keras").stat().st_size <= 10_000_000
-    network, about = open_model(PRETRAINED)
+@pytest.mark.parametrize("name, megabytes", [("efficientnet_lite2", 15), ("improved", 10)])
+def test_the_pretrained_models_are_whole_and_small(name, megabytes):
+    assert (PRETRAINED_FOLDERS[name] / "model.keras").stat().st_size <= megabytes * 1e6
+    network, about = open_model(PRETRAINED_FOLDERS[name])
+    assert about["settings"]["architecture"] == name
     assert network.input_shape == (None, about["H"], about["W"], 3)
     assert network.output_shape == (None, len(about["genres"]))
-    card = (PRETRAINED / "README.md").read_text(encoding="utf-8")
+    card = (PRETRAINED_FOLDERS["efficientnet_lite2"] / "README.md").read_text(encoding="utf-8")
     for genre in about["genres"]:
         assert f"| {genre} |" in card
 
@@ -125,6 +127,8 @@ def test_a_model_of_another_image_size_is_refused(pipeline, tmp_path):
 def test_bad_settings(pipeline):
     with pytest.raises(ValueError, match="top must be .* got 0"):
         predict.main(data_dir=pipeline.data, top=0)
+    with pytest.raises(ValueError, match="pretrained must be one of .* got 'vgg'"):
+        predict.main(["poster.jpg"], pipeline.data, pretrained="vgg")
 
 
 def test_urls_are_predicted_in_order_with_the_reason_where_they_cannot(pipeline, host, capsys):

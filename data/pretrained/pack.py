@@ -1,0 +1,69 @@
+"""Put a trained model among those that come with this, in half of the bytes.
+
+    python data/pretrained/pack.py DATA_DIR
+
+Weights are rounded to float16, of which a zip file takes half of the space of float32; the network
+computes in float32 as before. It is refused where the rounding shows.
+
+Reads   DATA_DIR/model/ and DATA_DIR/store/
+Writes  model.keras and model.json, in the folder that predict.py knows for the architecture
+"""
+
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from ledger import replacing, write_json  # noqa: E402
+from model import PRETRAINED_FOLDERS, check_sample, open_model, predict_probabilities  # noqa: E402
+from store import open_store  # noqa: E402
+
+TOLERANCE = 0.01  # how far the rounding may move a probability
+
+
+def main(data_dir, tolerance=TOLERANCE):
+    """Round, check on the validation movies, write; returns how far a probability moved."""
+    data_dir = Path(data_dir)
+    model, about = open_model(data_dir / "model")
+    store = open_store(data_dir)
+    check_sample(about, store.samples_sha256)
+    val = store.rows("val")
+    before = predict_probabilities(model, store.images, val)
+    model.set_weights([w.astype(np.float16).astype(np.float32) for w in model.get_weights()])
+    moved = np.abs(predict_probabilities(model, store.images, val) - before).max()
+    print(f"probabilities of {len(val):,} validation movies moved by {moved:.5f} at most")
+    if not moved <= tolerance:
+        sys.exit(f"That is more than {tolerance}. Nothing was written.")
+    architecture = about["settings"]["architecture"]
+    if architecture not in PRETRAINED_FOLDERS:
+        sys.exit(f"No {architecture} comes with this: see PRETRAINED_FOLDERS in model.py")
+    folder = PRETRAINED_FOLDERS[architecture]
+    (folder / "model.json").unlink(missing_ok=True)  # it comes last: then both belong together
+    save_deflated(model, folder / "model.keras")
+    write_json(about, folder / "model.json")
+    print(f"wrote {folder / 'model.keras'}, {(folder / 'model.keras').stat().st_size:,} bytes")
+    return moved
+
+
+def save_deflated(model, path):
+    """Save a model in Keras' format, which is a zip file, and compress what is in it."""
+    loose = path.with_name("loose.keras")
+    model.save(loose)
+    with (
+        replacing(path) as part,
+        zipfile.ZipFile(loose) as source,
+        zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target,
+    ):
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    loose.unlink()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python data/pretrained/pack.py DATA_DIR")
+    main(sys.argv[1])
