@@ -18,7 +18,7 @@ class Batches(keras.utils.PyDataset):
         batch_size: posters per batch; the last one may be smaller.
         seed: of the order and the augmentation; None keeps the order and the posters as they are.
         shift: how far a poster may be shifted, as a share of its height and width.
-        crop: how much of its height and width may be cut off; the rest is enlarged.
+        crop: how much of its height and width may be cut off: see `crop_at_random`.
         colour: how far its contrast and the brightness of each channel may change, as a share.
         devices: that share the batches. Each needs its part of the last batch, too, so that some
             of the rows, other ones each epoch, may be left out.
@@ -90,7 +90,10 @@ def mirror_and_shift(images, shift, rng):
 
 
 def crop_at_random(images, crop, rng):
-    """Cut each poster to a part of it, and enlarge that to the size of the whole.
+    """Cut each poster to a part of it, and scale the parts to one size, the mean of theirs.
+
+    So what is shown is on average as large as on a whole poster (Touvron et al. 2019, Fixing the
+    train-test resolution discrepancy).
 
     Args:
         images: uint8 (N, H, W, 3).
@@ -98,14 +101,15 @@ def crop_at_random(images, crop, rng):
         rng: a NumPy generator.
 
     Returns:
-        uint8 (N, H, W, 3), a copy.
+        uint8 (N, h, w, 3), with h and w of 1 - crop / 2 times H and W.
     """
-    size = np.array(images.shape[2:0:-1])  # width, height
-    cropped = np.empty_like(images)
+    whole = np.array(images.shape[2:0:-1])  # width, height
+    size = np.rint(whole * (1 - crop / 2)).astype(int)
+    cropped = np.empty((len(images), size[1], size[0], 3), np.uint8)
     for i, image in enumerate(images):
-        part = rng.uniform(1 - crop, 1, size=2) * size
-        corner = rng.uniform(0, size - part)
-        box = (*corner, *np.minimum(corner + part, size))
+        part = rng.uniform(1 - crop, 1, size=2) * whole
+        corner = rng.uniform(0, whole - part)
+        box = (*corner, *np.minimum(corner + part, whole))
         cropped[i] = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box=box)
     return cropped
 

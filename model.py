@@ -23,7 +23,6 @@ from tqdm import tqdm
 # The models that come with this, by architecture; what they are: see data/pretrained/README.md.
 ROOT = Path(__file__).parent
 PRETRAINED_FOLDERS = {
-    "efficientnet_lite2": ROOT / "data" / "pretrained",
     "improved": ROOT / "data" / "pretrained" / "improved",
 }
 

@@ -14,7 +14,7 @@ from transfer import TRANSFER, build_transfer, choose_layers, fit_head, load_ima
 RECIPES = {
     "study": {"epochs": 15, "learning_rate": 1e-4, "crop": 0.0, "colour": 0.0},
     "improved": {"epochs": 15, "learning_rate": 1e-3, "crop": 0.0, "colour": 0.0},
-} | dict.fromkeys(TRANSFER, {"epochs": 7, "learning_rate": 2e-4, "crop": 0.3, "colour": 0.2})
+} | dict.fromkeys(TRANSFER, {"epochs": 8, "learning_rate": 2e-4, "crop": 0.3, "colour": 0.2})
 LAST_BLOCKS = 6  # of a backbone: so many are trained before all are
 
 
@@ -39,7 +39,10 @@ class Stage:
 
 
 def build_network(architecture, image_height, image_width, genre_count):
-    """Build a network by name: see `model.build_model` and `transfer.build_transfer`."""
+    """Build a network by name: see `model.build_model` and `transfer.build_transfer`.
+
+    A backbone takes posters of any size where height and width are None.
+    """
     build = build_transfer if architecture in TRANSFER else build_model
     return build(architecture, image_height, image_width, genre_count)
 

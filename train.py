@@ -61,7 +61,7 @@ PATIENCE = 5  # epochs without a lower validation loss, after which training sto
 BATCH_SIZE = 32  # posters per step; larger is hardly faster on a CPU
 LEARNING_RATE = None  # the highest, of AdamW; a cosine takes it to 0
 SHIFT = 0.08  # how far posters are shifted in training, as a share of their height and width
-CROP = None  # how much of their height and width is cut off at most, the rest enlarged
+CROP = None  # how much of their height and width is cut off at most, for a backbone
 COLOUR = None  # how far their contrast and brightness are changed, as a share
 SOFT_TARGETS = 0.0  # share of the teacher's probabilities in the targets; run distillation.py first
 HINTS = 0.0  # weight of the loss of the teacher's features; likewise, for "improved" and "study"
@@ -132,16 +132,18 @@ def check_settings(settings):
             raise ValueError(f"{name} must be between 0 and 1, got {settings[name]!r}")
     if not 0 <= settings["hints"] < float("inf"):
         raise ValueError(f"hints must be 0 or above, got {settings['hints']!r}")
-    if settings["hints"] and settings["architecture"] in TRANSFER:
-        raise ValueError(f"hints are for the CNNs of model.py, got {settings['hints']!r}")
+    is_backbone = settings["architecture"] in TRANSFER
+    if settings["hints"] and is_backbone:
+        raise ValueError(f"hints must be 0 for a backbone, got {settings['hints']!r}")
+    if settings["crop"] and not is_backbone:
+        raise ValueError(f"crop must be 0 but for a backbone, got {settings['crop']!r}")
 
 
 def train_model(store, teacher, settings, data_dir):
     """Train a network on the store, write it, and return what was written to model.json."""
     folder = Path(data_dir) / "model"
-    build = partial(
-        build_network, settings["architecture"], *store.images.shape[1:3], len(store.genres)
-    )
+    build = partial(build_network, settings["architecture"], genre_count=len(store.genres))
+    size = store.images.shape[1:3]
     stages = plan_stages(settings["architecture"], settings["epochs"], settings["learning_rate"])
     identity = settings | identify(store, teacher)
     shutil.rmtree(
@@ -152,7 +154,7 @@ def train_model(store, teacher, settings, data_dir):
         for stage in stages
     ]
     precision = checkpoints[0].precision or choose_precision(
-        settings["precision"], build, settings["batch_size"]
+        settings["precision"], partial(build, *size), settings["batch_size"]
     )
     rows, val = store.rows("train"), store.rows("val")
     sample = np.repeat(rows, store.index["copies"].iloc[rows])
@@ -163,7 +165,7 @@ def train_model(store, teacher, settings, data_dir):
     devices = strategy.num_replicas_in_sync
     if settings["batch_size"] % devices:
         sys.exit(f"Make BATCH_SIZE in train.py a multiple of {devices}, the number of devices.")
-    model = build()  # in float32, on one device, without what is there for training only
+    model = build(*size)  # in float32, on one device, without what is there for training only
     print(
         f"{settings['architecture']} network, {model.count_params():,} parameters, "
         f"{precision}; {len(rows):,} posters to train on, {len(sample):,} with "
@@ -174,7 +176,7 @@ def train_model(store, teacher, settings, data_dir):
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
     history, lowest = pd.DataFrame(), float("inf")
     with computing_in(precision), strategy.scope():
-        network = build()
+        network = build(*(None, None) if settings["crop"] else size)  # None: of any size
         network.set_weights(model.get_weights())
         for stage, sealed in zip(stages, checkpoints, strict=True):
             sealed.precision = precision

@@ -411,8 +411,9 @@ def test_a_missing_store_names_the_command(tmp_path):
         {"hints": -1},
         {"precision": "float64"},
         {"crop": 1.5},
+        {"crop": 0.1},
         {"colour": -0.1},
-        {"architecture": "efficientnet_lite0", "hints": 0.1},
+        {"hints": 0.1, "architecture": "efficientnet_lite0"},
     ],
 )
 def test_bad_settings(pipeline, setting):
