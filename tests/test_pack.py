@@ -1,0 +1,41 @@
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from model import open_model, predict_batch
+from store import open_store
+
+
+@pytest.fixture
+def pack(tmp_path, monkeypatch):
+    path = ROOT / "data" / "pretrained" / "pack.py"
+    spec = importlib.util.spec_from_file_location("pack", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "PRETRAINED_FOLDERS", {"improved": tmp_path})
+    return module
+
+
+def test_half_of_the_bytes_predict_the_same(pipeline, pack, tmp_path):
+    moved = pack.main(pipeline.data)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.keras"]
+    before, about = open_model(pipeline.data / "model")
+    after, packed = open_model(tmp_path)
+    assert packed == about == json.loads((tmp_path / "model.json").read_text())
+    posters = open_store(pipeline.data).images[:20]
+    apart = np.abs(predict_batch(after, posters) - predict_batch(before, posters)).max()
+    assert 0 < moved < 0.01 and 0 < apart < 0.01
+    whole = (pipeline.data / "model" / "model.keras").stat().st_size
+    assert (tmp_path / "model.keras").stat().st_size < 0.65 * whole
+
+
+def test_a_rounding_that_shows_is_refused(pipeline, pack, tmp_path):
+    with pytest.raises(SystemExit, match="Nothing was written"):
+        pack.main(pipeline.data, tolerance=0.0)
+    assert list(tmp_path.iterdir()) == []
+    pack.PRETRAINED_FOLDERS.clear()
+    with pytest.raises(SystemExit, match="No improved comes with this"):
+        pack.main(pipeline.data)
