@@ -26,29 +26,26 @@ class EpochStart(keras.callbacks.Callback):
 
 
 class PriorShift(keras.callbacks.Callback):
-    """Moves, while it validates, the output biases from the genre shares of the sample.
-
-    They go to those of whole movies.
+    """Moves the output biases to the genre shares of whole movies, for as long as it validates.
 
     Oversampling makes rare genres common, and a network trained on it expects them to be common.
     The shift of the logits takes that back (Saerens et al. 2002, Adjusting the Outputs of a
     Classifier to New a Priori Probabilities); only then can a loss be set beside the prior.
 
     Args:
-        network: with a layer called "genres".
         shift: (G,) what to add to the logits.
     """
 
-    def __init__(self, network, shift):
+    def __init__(self, shift):
         super().__init__()
-        self.network, self.shift = network, shift
+        self.shift = shift
 
     def on_test_begin(self, logs=None):
-        self.bias = self.network.get_layer("genres").bias.numpy()
-        shift_priors(self.network, self.shift)
+        self.bias = self.model.get_layer("genres").bias.numpy()
+        shift_priors(self.model, self.shift)
 
     def on_test_end(self, logs=None):
-        self.network.get_layer("genres").bias.assign(self.bias)
+        self.model.get_layer("genres").bias.assign(self.bias)
 
 
 def shift_priors(network, shift):

@@ -81,7 +81,6 @@ class Checkpoints(keras.callbacks.Callback):
         self.epochs.append(logs)
         if not np.isfinite(list(logs.values())).all():
             self.failed = True
-            discard(self.folder)  # it would go on from nothing
             return
         np.savez(self.latest / "best.npz", *self.stopper.best_weights)
         state = {"settings": self.settings, "precision": self.precision, "epochs": self.epochs}

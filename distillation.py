@@ -15,15 +15,11 @@ Takes   a quarter of an hour for 15,000 posters on two cores. A run that was sto
 """
 
 import hashlib
-import os
 import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as in model.py, before Keras is imported
-
-import keras
 import numpy as np
 from scipy.special import expit
 from sklearn.decomposition import PCA
@@ -41,10 +37,10 @@ from evaluation import (
     score_prior,
 )
 from ledger import file_sha256, poster_path, read_json, replacing, write_json
-from model import check_sample, open_model
+from model import check_sample, open_model, predict_batch
 from progress import show_progress
 from store import open_store, read_checksums
-from transfer import TRANSFER, regress
+from transfer import TRANSFER, find_backbone, regress
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that preprocessing.py wrote
@@ -73,17 +69,6 @@ def main(
     seed=SEED,
 ):
     """Extract features, fit the teacher, write what it says; returns distillation.json."""
-    settings = {"components": components}
-    if fine_tuned:
-        settings |= {"fine_tuned": str(fine_tuned)}
-    else:
-        settings |= {
-            "variant": variant,
-            "teacher_height": teacher_height,
-            "teacher_width": teacher_width,
-            "regularisation": regularisation,
-            "seed": seed,
-        }
     check_settings(components, regularisation)
     store = open_store(data_dir)
     folder = Path(data_dir) / "distillation"
@@ -91,11 +76,10 @@ def main(
     if fine_tuned:
         model = open_fine_tuned(Path(fine_tuned), store)
         name = file_sha256(Path(fine_tuned) / "model.keras")[:16]
-        outputs = [model.get_layer("features").output, model.output]
-        build = partial(keras.Model, model.inputs, outputs)
+        build = partial(find_backbone, model)
     else:
         name = f"{variant}-{teacher_height}x{teacher_width}"
-        build = partial(build_efficientnet, variant, teacher_height, teacher_width)
+        build = partial(build_teacher, variant, teacher_height, teacher_width)
     try:
         seen = extract_features(store, data_dir, name, build)
     except KeyboardInterrupt:
@@ -106,9 +90,18 @@ def main(
     if fine_tuned:
         targets = ask_head(seen, *model.get_layer("genres").get_weights()).astype(np.float32)
         prior = estimate_prior(store.labels[val])  # train.py shifts its output biases to these
+        settings = {"fine_tuned": str(fine_tuned), "components": components}
     else:
-        prior = estimate_prior(store.labels[train])
         targets = teach_genres(features, store.labels, train, regularisation, seed)
+        prior = estimate_prior(store.labels[train])
+        settings = {
+            "variant": variant,
+            "teacher_height": teacher_height,
+            "teacher_width": teacher_width,
+            "components": components,
+            "regularisation": regularisation,
+            "seed": seed,
+        }
 
     (folder / "distillation.json").unlink(missing_ok=True)  # it comes last: then all is whole
     for name, array in (("targets.npy", targets), ("features.npy", features)):
@@ -149,6 +142,10 @@ def open_fine_tuned(folder, store):
     return model
 
 
+def build_teacher(variant, height, width):
+    return find_backbone(build_efficientnet(variant, height, width))
+
+
 def extract_features(store, data_dir, name, build):
     """What the network sees in each poster: float32 (N, 1280), mean of it and its mirror image.
 
@@ -156,7 +153,7 @@ def extract_features(store, data_dir, name, build):
 
     Args:
         name: of the folder for these files.
-        build: a function without arguments that builds the network; its first output counts.
+        build: a function without arguments that builds the network, from posters to features.
     """
     folder = Path(data_dir) / "distillation" / name
     folder.mkdir(exist_ok=True)
@@ -188,8 +185,7 @@ def extract_chunk(network, movies, data_dir, bar):
             if error:
                 sys.exit(f"{path}: {error}. Run: python database.py and python preprocessing.py")
         posters = np.stack([pixels for pixels, _ in decoded])
-        views = [network.predict_on_batch(view)[0] for view in (posters, posters[:, :, ::-1])]
-        features.append(np.mean(views, axis=0))
+        features.append(predict_batch(network, posters).astype(np.float32))
         bar.update(len(paths))
     return np.concatenate(features)
 

@@ -21,10 +21,7 @@ from keras import layers
 from tqdm import tqdm
 
 # The models that come with this, by architecture; what they are: see data/pretrained/README.md.
-ROOT = Path(__file__).parent
-PRETRAINED_FOLDERS = {
-    "improved": ROOT / "data" / "pretrained" / "improved",
-}
+PRETRAINED_FOLDERS = {"improved": Path(__file__).parent / "data" / "pretrained" / "improved"}
 
 
 def build_model(architecture, image_height, image_width, genre_count):
@@ -120,7 +117,7 @@ def predict_probabilities(model, images, rows, batch_size=64):
 
 
 def predict_batch(model, posters):
-    """Mean probabilities of posters and their mirror images: (batch, G), float64."""
+    """Mean outputs for posters and their mirror images, probabilities: (batch, G), float64."""
     views = (posters, np.ascontiguousarray(posters[:, :, ::-1]))
     return np.mean([model.predict_on_batch(view) for view in views], axis=0, dtype=np.float64)
 

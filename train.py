@@ -146,9 +146,8 @@ def train_model(store, teacher, settings, data_dir):
     size = store.images.shape[1:3]
     stages = plan_stages(settings["architecture"], settings["epochs"], settings["learning_rate"])
     identity = settings | identify(store, teacher)
-    shutil.rmtree(
-        folder / "discarded", ignore_errors=True
-    )  # what a training that was killed while it tidied up has left
+    # What a training that was killed while it tidied up has left:
+    shutil.rmtree(folder / "discarded", ignore_errors=True)
     checkpoints = [
         Checkpoints(folder / "unfinished" / stage.name, identity | {"stage": asdict(stage)})
         for stage in stages
@@ -189,11 +188,10 @@ def train_model(store, teacher, settings, data_dir):
             history = pd.concat([history, done], ignore_index=True)
 
     shift_priors(model, find_shift(store, sample, val))
-    best_epoch = int(history["epoch"][history["val_loss"].idxmin()])
-    about = describe(model, store, val, prior, floor)
-    about |= {"best_epoch": best_epoch, "settings": settings | {"precision": precision}}
+    about = describe(model, store, val, prior, floor, history)
+    about["settings"] = settings | {"precision": precision}
     discard_model(data_dir)
-    save_history(history, best_epoch, floor["binary_cross_entropy"], folder)
+    save_history(history, floor["binary_cross_entropy"], folder)
     save_model(model, about, data_dir)
     discard(folder / "unfinished")
     report(about, folder)
@@ -262,7 +260,7 @@ def fit(network, store, teacher, sample, val, settings, stage, checkpoints, floo
         epochs=before if checkpoints.finished else stage.end,
         shuffle=False,  # the batches draw their own order
         callbacks=[
-            PriorShift(network, find_shift(store, sample, val)),
+            PriorShift(find_shift(store, sample, val)),
             EpochStart(batches, seed),
             keras.callbacks.TerminateOnNaN(),
             Progress(settings["epochs"], len(batches), loss, floor["binary_cross_entropy"]),
@@ -274,7 +272,7 @@ def fit(network, store, teacher, sample, val, settings, stage, checkpoints, floo
         verbose=0,
     )
     if checkpoints.failed:
-        discard(checkpoints.folder.parent)
+        discard(checkpoints.folder.parent)  # it would go on from nothing
         sys.exit("The loss is not a number. Lower LEARNING_RATE, then run: python train.py")
     history = pd.DataFrame(checkpoints.epochs)
     history["epoch"] = stage.start + history.index + 1
@@ -315,7 +313,7 @@ def add_hints(network, lessons):
 # --- what comes out -------------------------------------------------------------------------------
 
 
-def describe(model, store, val, prior, floor):
+def describe(model, store, val, prior, floor, history):
     """What model.json holds beside the settings; thresholds and scores are those on `val`."""
     probabilities = predict_probabilities(model, store.images, val)
     thresholds = choose_thresholds(store.labels[val], probabilities)
@@ -324,6 +322,7 @@ def describe(model, store, val, prior, floor):
         "genres": store.genres,
         "H": store.images.shape[1],
         "W": store.images.shape[2],
+        "best_epoch": int(history["epoch"][history["val_loss"].idxmin()]),
         "thresholds": dict(zip(store.genres, thresholds.genres.tolist(), strict=True)),
         "shared_thresholds": {"micro": thresholds.micro, "samples": thresholds.samples},
         "prior": dict(zip(store.genres, prior.tolist(), strict=True)),
@@ -337,7 +336,7 @@ def describe(model, store, val, prior, floor):
     }
 
 
-def save_history(history, best_epoch, floor, folder):
+def save_history(history, floor, folder):
     """Write history.csv, and training.png: both losses by epoch beside the floor."""
     write_csv(history, folder / "history.csv")
     figure = Figure(figsize=(7, 4.2), layout="constrained")
@@ -345,9 +344,10 @@ def save_history(history, best_epoch, floor, folder):
     axes.plot(history["epoch"], history["val_loss"], "o-", label="validation movies")
     axes.plot(history["epoch"], history["loss"], "s--", label="training sample, to its targets")
     axes.axhline(floor, color="black", linestyle=":", label="prior of the training movies (floor)")
+    best = history["val_loss"].idxmin()
     axes.annotate(
         "kept",
-        (best_epoch, history["val_loss"][best_epoch - 1]),
+        (history["epoch"][best], history["val_loss"][best]),
         xytext=(0, 9),
         textcoords="offset points",
         ha="center",

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from efficientnet import FEATURES, VARIANTS, build_layers, find_weights, load_weights, read_pth
 from evaluation import estimate_prior
+from model import predict_batch
 
 TRANSFER = {f"efficientnet_{variant}": variant for variant in VARIANTS}  # by architecture
 REGULARISATION = 5e-4  # C of the regressions of the head, the best on validation movies
@@ -32,14 +33,18 @@ def build_transfer(architecture, image_height, image_width, genre_count):
     return keras.Model(backbone.input, genres, name=architecture)
 
 
+def find_backbone(network):
+    """The part of a network from posters to features, (batch, 1280); it shares the layers."""
+    return keras.Model(network.inputs, network.get_layer("features").output)
+
+
 def load_imagenet(network):
     """Set the weights of the backbone of `build_transfer`; the head keeps its own.
 
     Raises:
         SystemExit: the package of this variant is not installed.
     """
-    backbone = keras.Model(network.inputs, network.get_layer("features").output)
-    load_weights(backbone, read_pth(find_weights(TRANSFER[network.name])))
+    load_weights(find_backbone(network), read_pth(find_weights(TRANSFER[network.name])))
 
 
 def choose_layers(network, last_blocks):
@@ -68,14 +73,12 @@ def fit_head(network, images, labels, sample, regularisation=REGULARISATION, bat
         sample: row numbers of both; a repeated row counts as often.
         regularisation: C of the regressions.
     """
-    backbone = keras.Model(network.inputs, network.get_layer("features").output)
+    backbone = find_backbone(network)
     rows, copies = np.unique(sample, return_counts=True)
     features = np.empty((len(rows), FEATURES), np.float32)
     for start in tqdm(range(0, len(rows), batch_size), "features", unit="batch", disable=None):
-        posters = images[rows[start : start + batch_size]]
-        views = (posters, posters[:, :, ::-1])
-        seen = np.mean([backbone.predict_on_batch(view) for view in views], axis=0)
-        features[start : start + batch_size] = seen
+        batch = rows[start : start + batch_size]
+        features[start : start + batch_size] = predict_batch(backbone, images[batch])
     kernel, bias = regress(features, labels[rows], regularisation, copies)
     head = network.get_layer("genres")
     head.kernel.assign(kernel)

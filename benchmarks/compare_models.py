@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from measuring import describe
 from PIL import Image
+from sklearn.metrics import log_loss
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -29,7 +30,7 @@ from evaluation import choose_thresholds, prior_of_counts  # noqa: E402
 from ledger import read_json  # noqa: E402
 from model import check_sample, open_model, predict_batch, predict_probabilities  # noqa: E402
 from store import open_store  # noqa: E402
-from transfer import regress  # noqa: E402
+from transfer import find_backbone, regress  # noqa: E402
 
 # --- settings -------------------------------------------------------------------------------------
 THUMBNAIL = (8, 12)  # pixels, width and height
@@ -92,7 +93,9 @@ def compare_thumbnails(store):
     for penalty in PENALTIES:
         head = regress(pixels[train], store.labels[train], penalty)
         on_val, on_test = (ask_head(pixels[rows], *head) for rows in (val, test))
-        tried.append((log_loss(store.labels[val], on_val), penalty, (on_val, on_test)))
+        tried.append(
+            (log_loss(store.labels[val].ravel(), on_val.ravel()), penalty, (on_val, on_test))
+        )
     loss, penalty, predicted = min(tried, key=lambda one: one[0])
     print(f"C = {penalty:g}, validation cross-entropy {loss:.4f}")
     parameters = (pixels.shape[1] + 1) * store.labels.shape[1]
@@ -101,10 +104,6 @@ def compare_thumbnails(store):
 
 def shrink(image):
     return np.asarray(Image.fromarray(image).resize(THUMBNAIL, Image.Resampling.BOX)).ravel()
-
-
-def log_loss(labels, probabilities):
-    return -np.log(np.where(labels, probabilities, 1 - probabilities)).mean()
 
 
 def compare_features(store, data_dir):
@@ -116,10 +115,8 @@ def compare_features(store, data_dir):
     classes, head = network.get_layer("_fc").count_params(), (FEATURES + 1) * len(store.genres)
     parameters = network.count_params() - classes + head
     posters = np.random.default_rng(0).integers(0, 256, (TIMED, *size, 3), dtype=np.uint8)
-    speeds = time_batches(
-        lambda batch: [network.predict_on_batch(view) for view in (batch, batch[:, :, ::-1])],
-        posters,
-    )
+    backbone = find_backbone(network)
+    speeds = time_batches(lambda batch: predict_batch(backbone, batch), posters)
     targets = open_teacher(data_dir, store).targets
     predicted = [targets[store.rows(split)] for split in ("val", "test")]
     return predicted, parameters, parameters * 4 / 1e6, speeds

@@ -22,8 +22,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def load_draw():
-    """data/sample/draw.py as a module; its folder is no package."""
-    spec = importlib.util.spec_from_file_location("draw", ROOT / "data" / "sample" / "draw.py")
+    return load_script(ROOT / "data" / "sample" / "draw.py")
+
+
+def load_script(path):
+    """A script as a module where its folder is no package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -21,7 +21,7 @@ def build_seer(variant, height, width):
     halves = keras.layers.AveragePooling2D((height // 2, width))(pictures)
     colours = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(halves))
     wide = keras.layers.ZeroPadding1D((0, FEATURES - 6))(keras.layers.Reshape((6, 1))(colours))
-    return keras.Model(pictures, [keras.layers.Flatten()(wide), colours])
+    return keras.Model(pictures, keras.layers.Flatten(name="features")(wide))
 
 
 @pytest.fixture

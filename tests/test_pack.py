@@ -1,9 +1,8 @@
-import importlib.util
 import json
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, load_script
 
 from model import open_model, predict_batch
 from store import open_store
@@ -11,10 +10,7 @@ from store import open_store
 
 @pytest.fixture
 def pack(tmp_path, monkeypatch):
-    path = ROOT / "data" / "pretrained" / "pack.py"
-    spec = importlib.util.spec_from_file_location("pack", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script(ROOT / "data" / "pretrained" / "pack.py")
     monkeypatch.setattr(module, "PRETRAINED_FOLDERS", {"improved": tmp_path})
     return module
 
