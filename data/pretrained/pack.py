@@ -2,17 +2,19 @@
 
     python data/pretrained/pack.py DATA_DIR
 
-Weights are rounded to float16, of which a zip file takes half of the space of float32; the network
-computes in float32 as before. It is refused where the rounding shows.
+Weights are rounded to float16, which takes half of the space of float32 once compressed; the
+network computes in float32 as before. It is refused where the rounding shows.
 
 Reads   DATA_DIR/model/ and DATA_DIR/store/
 Writes  model.keras and model.json, in the folder that predict.py knows for the architecture
 """
 
+import io
 import sys
 import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +25,8 @@ from model import PRETRAINED_FOLDERS, check_sample, open_model, predict_probabil
 from store import open_store  # noqa: E402
 
 TOLERANCE = 0.01  # how far the rounding may move a probability
+WEIGHTS = "model.weights.h5"  # in the zip file
+SMALL = 1000  # numbers that are not worth compressing
 
 
 def main(data_dir, tolerance=TOLERANCE):
@@ -43,24 +47,42 @@ def main(data_dir, tolerance=TOLERANCE):
         sys.exit(f"No {architecture} comes with this: see PRETRAINED_FOLDERS in model.py")
     folder = PRETRAINED_FOLDERS[architecture]
     (folder / "model.json").unlink(missing_ok=True)  # it comes last: then both belong together
-    save_deflated(model, folder / "model.keras")
+    save_compressed(model, folder / "model.keras")
     write_json(about, folder / "model.json")
     print(f"wrote {folder / 'model.keras'}, {(folder / 'model.keras').stat().st_size:,} bytes")
     return moved
 
 
-def save_deflated(model, path):
-    """Save a model in Keras' format, which is a zip file, and compress what is in it."""
+def save_compressed(model, path):
+    """Save a model in Keras' format, a zip file whose weights are HDF5, and compress these."""
     loose = path.with_name("loose.keras")
     model.save(loose)
+    weights = io.BytesIO()
     with (
         replacing(path) as part,
         zipfile.ZipFile(loose) as source,
         zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target,
     ):
+        with (
+            h5py.File(io.BytesIO(source.read(WEIGHTS))) as whole,
+            h5py.File(weights, "w") as packed,
+        ):
+            compress(whole, packed)
         for name in source.namelist():
-            target.writestr(name, source.read(name))
+            target.writestr(name, weights.getvalue() if name == WEIGHTS else source.read(name))
     loose.unlink()
+
+
+def compress(source, target):
+    """Copy what is in an HDF5 group, bytes of the same place in a number beside each other."""
+    target.attrs.update(source.attrs)
+    for name, item in source.items():
+        if isinstance(item, h5py.Group):
+            compress(item, target.create_group(name))
+        elif item.size < SMALL:
+            source.copy(name, target)
+        else:
+            target.create_dataset(name, data=item, chunks=item.shape, shuffle=True, compression=9)
 
 
 if __name__ == "__main__":
