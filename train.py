@@ -23,7 +23,7 @@ import keras
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy.special import expit, logit
+from scipy.special import logit
 
 from batches import Batches
 from callbacks import EpochStart, PriorShift, Progress, shift_priors
@@ -52,6 +52,7 @@ from networks import (
     start_network,
 )
 from store import open_store
+from targets import add_hints, make_targets
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that preprocessing.py wrote
@@ -278,36 +279,6 @@ def fit(network, store, teacher, sample, val, settings, stage, checkpoints, floo
     history["epoch"] = stage.start + history.index + 1
     names = {"epoch": "epoch", loss: "loss", f"val_{loss}": "val_loss"}
     return history[[*names, "learning_rate"]].rename(columns=names)
-
-
-def make_targets(store, teacher, sample_prior, settings):
-    """What the outputs should be: {output: float32 (N, ...)}, in training and in validation.
-
-    The teacher knows the genre shares of what it has learnt from; its probabilities are shifted to
-    those of the sample, which the labels have.
-    """
-    labels = store.labels.astype(np.float32)
-    lessons, exams = {"genres": labels}, {"genres": labels}
-    share = settings["soft_targets"]
-    if share:
-        shift = logit(sample_prior) - logit(teacher.prior)
-        soft = expit(logit(np.clip(teacher.targets, 1e-7, 1 - 1e-7)) + shift)
-        lessons["genres"] = ((1 - share) * labels + share * soft).astype(np.float32)
-    if settings["hints"]:
-        lessons["hints"] = exams["hints"] = teacher.features
-    return lessons, exams
-
-
-def add_hints(network, lessons):
-    """The network with an output that guesses the teacher's features (Romero et al. 2015, FitNets).
-
-    It shares all layers with the network, and is there in training only.
-    """
-    outputs = {"genres": network.output}
-    if "hints" in lessons:
-        guess = keras.layers.Dense(lessons["hints"].shape[1], dtype="float32", name="hints")
-        outputs["hints"] = guess(network.get_layer("hidden").output)
-    return keras.Model(network.input, outputs, name=network.name)
 
 
 # --- what comes out -------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from ledger import poster_path, write_csv
 ORDER = (
     "progress processes metadata download ledger database decoding duplicates imbalance resampling "
     "stratification sampling store preprocessing evaluation bootstrap efficientnet model transfer "
-    "distillation networks batches callbacks checkpoints devices train "
+    "distillation targets networks batches callbacks checkpoints devices train "
     "figures gradcam posters report scoring predict"
 ).split()
 

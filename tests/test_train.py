@@ -23,6 +23,7 @@ import networks
 import predict
 import preprocessing
 import train
+from targets import add_hints, make_targets
 
 
 def test_it_learns_what_the_posters_show(pipeline):
@@ -242,7 +243,7 @@ def test_the_teacher_is_shifted_to_the_shares_of_the_sample(pipeline):
     teacher = SimpleNamespace(targets=np.tile(prior, (len(store.labels), 1)), prior=prior)
     sample_prior = np.array([0.3, 0.2, 0.9])
     settings = {"soft_targets": 1.0, "hints": 0.0}
-    lessons, exams = train.make_targets(store, teacher, sample_prior, settings)
+    lessons, exams = make_targets(store, teacher, sample_prior, settings)
     np.testing.assert_allclose(
         lessons["genres"], np.tile(sample_prior, (len(store.labels), 1)), rtol=1e-5
     )
@@ -251,13 +252,13 @@ def test_the_teacher_is_shifted_to_the_shares_of_the_sample(pipeline):
 
 def test_hints_are_an_output_on_the_hidden_layer():
     network = model.build_model("improved", 48, 32, 3)
-    learner = train.add_hints(network, {"genres": None, "hints": np.zeros((9, 5))})
+    learner = add_hints(network, {"genres": None, "hints": np.zeros((9, 5))})
     assert {name: output.shape for name, output in learner.output.items()} == {
         "genres": (None, 3),
         "hints": (None, 5),
     }
     assert learner.get_layer("hints").input is network.get_layer("hidden").output
-    assert set(train.add_hints(network, {"genres": None}).output) == {"genres"}
+    assert set(add_hints(network, {"genres": None}).output) == {"genres"}
 
 
 def test_a_missing_or_old_teacher_names_the_command(pipeline, tmp_path):
