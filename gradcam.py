@@ -25,16 +25,16 @@ def explain(model, posters, genres):
         float32 (N, H, W), 1 where the most speaks for the genre; all 0 where nothing does.
     """
     place = max(i for i, layer in enumerate(model.layers) if isinstance(layer, Conv2D))
-    convolution, answer = model.layers[place], model.get_layer("genres")
-    normalise, activated = lambda maps: maps, convolution
+    last, answer = model.layers[place], model.get_layer("genres")
+    normalise, activated = lambda maps: maps, last  # "study" has the activation in the layer
     for layer, following in zip(model.layers[place:], model.layers[place + 1 :], strict=False):
-        if isinstance(layer, BatchNormalization):
+        if isinstance(layer, BatchNormalization):  # "improved" pools, normalises, then cuts off
             normalise, activated = layer, following
             break
-        if isinstance(following, ReLU):
-            convolution = activated = following
+        if isinstance(following, ReLU):  # a backbone cuts off in a layer of its own
+            last = activated = following
             break
-    outputs = [convolution.output, activated.output, answer.input]
+    outputs = [last.output, activated.output, answer.input]
     network = keras.Model(model.inputs, outputs)
     with tf.GradientTape() as tape:
         maps, activations, hidden = network([posters], training=False)

@@ -1,4 +1,4 @@
-"""The networks: four Conv2D, a Flatten and two Dense, the last a sigmoid per genre.
+"""The CNN and its files: four Conv2D, a Flatten and two Dense, the last a sigmoid per genre.
 
     python model.py
 
@@ -173,17 +173,18 @@ def open_model(folder):
     return keras.saving.load_model(folder / "model.keras", compile=False), about
 
 
-def check_sample(about, samples_sha256):
+def check_sample(about, samples_sha256, folder):
     """Exit where a model was trained on another sample than that of a store.
 
     Args:
         about: of `open_model`.
         samples_sha256: of the store.
+        folder: of the model.
     """
     if about["samples_sha256"] != samples_sha256:
         sys.exit(
-            "The model was trained on another sample, which may hold movies of this test split. "
-            "Run: python train.py"
+            f"The model in {folder} was trained on another sample, which may hold movies of this "
+            "test split. Run: python train.py"
         )
 
 

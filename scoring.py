@@ -39,7 +39,7 @@ def score_test(data_dir):
     """Score the test movies beside the prior; write the scores, the predictions and the report."""
     store = open_store(data_dir)
     model, about = open_model(data_dir / "model")
-    check_sample(about, store.samples_sha256)
+    check_sample(about, store.samples_sha256, data_dir / "model")
     if (about["H"], about["W"]) != store.images.shape[1:3]:
         sys.exit("The model was trained on posters of another size. Run: python train.py")
     if about["store_sha256"] != store.sha256:

@@ -63,7 +63,7 @@ BATCH_SIZE = 32  # posters per step; larger is hardly faster on a CPU
 LEARNING_RATE = None  # the highest, of AdamW; a cosine takes it to 0
 SHIFT = 0.08  # how far posters are shifted in training, as a share of their height and width
 CROP = None  # how much of their height and width is cut off at most, for a backbone
-COLOUR = None  # how far their contrast and brightness are changed, as a share
+COLOUR = None  # how far their contrast and their brightness are changed, each as a share
 SOFT_TARGETS = 0.0  # share of the teacher's probabilities in the targets; run distillation.py first
 HINTS = 0.0  # weight of the loss of the teacher's features; likewise, for "improved" and "study"
 PRECISION = "auto"  # "float32" or "bfloat16"; "auto" measures, where the hardware has bfloat16
@@ -274,7 +274,10 @@ def fit(network, store, teacher, sample, val, settings, stage, checkpoints, floo
     )
     if checkpoints.failed:
         discard(checkpoints.folder.parent)  # it would go on from nothing
-        sys.exit("The loss is not a number. Lower LEARNING_RATE, then run: python train.py")
+        sys.exit(
+            f"The loss is not a number. Set LEARNING_RATE, which was {stage.learning_rate:g}, "
+            "lower, then run: python train.py"
+        )
     history = pd.DataFrame(checkpoints.epochs)
     history["epoch"] = stage.start + history.index + 1
     names = {"epoch": "epoch", loss: "loss", f"val_{loss}": "val_loss"}

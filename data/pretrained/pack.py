@@ -11,6 +11,7 @@ Writes  model.keras and model.json, in the folder that predict.py knows for the 
 
 import io
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -33,8 +34,11 @@ def main(data_dir, tolerance=TOLERANCE):
     """Round, check on the validation movies, write; returns how far a probability moved."""
     data_dir = Path(data_dir)
     model, about = open_model(data_dir / "model")
+    architecture = about["settings"]["architecture"]
+    if architecture not in PRETRAINED_FOLDERS:
+        sys.exit(f"No {architecture} comes with this: see PRETRAINED_FOLDERS in model.py")
     store = open_store(data_dir)
-    check_sample(about, store.samples_sha256)
+    check_sample(about, store.samples_sha256, data_dir / "model")
     val = store.rows("val")
     before = predict_probabilities(model, store.images, val)
     model.set_weights([w.astype(np.float16).astype(np.float32) for w in model.get_weights()])
@@ -42,10 +46,8 @@ def main(data_dir, tolerance=TOLERANCE):
     print(f"probabilities of {len(val):,} validation movies moved by {moved:.5f} at most")
     if not moved <= tolerance:
         sys.exit(f"That is more than {tolerance}. Nothing was written.")
-    architecture = about["settings"]["architecture"]
-    if architecture not in PRETRAINED_FOLDERS:
-        sys.exit(f"No {architecture} comes with this: see PRETRAINED_FOLDERS in model.py")
     folder = PRETRAINED_FOLDERS[architecture]
+    folder.mkdir(exist_ok=True)
     (folder / "model.json").unlink(missing_ok=True)  # it comes last: then both belong together
     save_compressed(model, folder / "model.keras")
     write_json(about, folder / "model.json")
@@ -55,22 +57,20 @@ def main(data_dir, tolerance=TOLERANCE):
 
 def save_compressed(model, path):
     """Save a model in Keras' format, a zip file whose weights are HDF5, and compress these."""
-    loose = path.with_name("loose.keras")
-    model.save(loose)
     weights = io.BytesIO()
-    with (
-        replacing(path) as part,
-        zipfile.ZipFile(loose) as source,
-        zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target,
-    ):
+    with replacing(path) as part, tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder) / "model.keras")
         with (
-            h5py.File(io.BytesIO(source.read(WEIGHTS))) as whole,
-            h5py.File(weights, "w") as packed,
+            zipfile.ZipFile(Path(folder) / "model.keras") as source,
+            zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target,
         ):
-            compress(whole, packed)
-        for name in source.namelist():
-            target.writestr(name, weights.getvalue() if name == WEIGHTS else source.read(name))
-    loose.unlink()
+            with (
+                h5py.File(io.BytesIO(source.read(WEIGHTS))) as whole,
+                h5py.File(weights, "w") as packed,
+            ):
+                compress(whole, packed)
+            for name in source.namelist():
+                target.writestr(name, weights.getvalue() if name == WEIGHTS else source.read(name))
 
 
 def compress(source, target):
