@@ -21,7 +21,10 @@ from keras import layers
 from tqdm import tqdm
 
 # The models that come with this, by architecture; what they are: see data/pretrained/README.md.
-PRETRAINED_FOLDERS = {"improved": Path(__file__).parent / "data" / "pretrained" / "improved"}
+PRETRAINED_FOLDERS = {
+    name: Path(__file__).parent / "data" / "pretrained" / name
+    for name in ("efficientnet_lite2", "improved")
+}
 
 
 def build_model(architecture, image_height, image_width, genre_count):

@@ -69,7 +69,7 @@ def print_row(name, store, probabilities, parameters, megabytes, speeds):
         cells.append(f"{row['score']:.{digits}f} [{low}, {high}], floor {row['floor']:.{digits}f}")
     speed = describe(speeds, 0) if speeds else "-"
     print("| | cross-entropy | mAP | macro ROC-AUC | parameters | MB | posters per second |")
-    print("|", " | ".join([name, *cells, f"{parameters:,}", f"{megabytes:.1f}", speed]), "|")
+    print("|", " | ".join([name, *cells, f"{parameters:,}", f"{megabytes:.3g}", speed]), "|")
 
 
 def time_batches(predict, posters):

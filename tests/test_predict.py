@@ -87,7 +87,7 @@ def test_without_a_model_the_pretrained_one_answers_and_says_so(pipeline, tmp_pa
     assert (data / "predictions.csv").is_file()
 
 
-@pytest.mark.parametrize("name, megabytes", [("improved", 5)])
+@pytest.mark.parametrize("name, megabytes", [("efficientnet_lite2", 10), ("improved", 5)])
 def test_the_pretrained_models_are_whole_and_small(name, megabytes):
     assert (PRETRAINED_FOLDERS[name] / "model.keras").stat().st_size <= megabytes * 1e6
     network, about = open_model(PRETRAINED_FOLDERS[name])
