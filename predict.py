@@ -29,7 +29,7 @@ from scoring import name_genres, read_thresholds, score_test
 DATA_DIR = "data"  # the folder that train.py wrote
 PRETRAINED = "efficientnet_lite2"  # answers where you have no model; "improved" is faster
 TOP = 3  # genres to show for each poster that you name
-SHEET = 200  # posters in predictions.html, the first ones; each takes some 6 kB of the page
+SHEET = 200  # posters in predictions.html, the first ones; each takes 6 to 26 kB of the page
 GRAD_CAM = 12  # of them, the first ones: those to show where the network looked on; 0 for none
 # --------------------------------------------------------------------------------------------------
 
