@@ -155,7 +155,10 @@ PHOTOGRAPHS = {  # and some of the ImageNet classes that a person would name
 }
 
 
-@pytest.mark.parametrize("variant", sorted(efficientnet.VARIANTS))
+@pytest.mark.parametrize(
+    "variant",
+    ["lite0", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lite1", "lite2"))],
+)
 def test_photographs_are_recognised(variant):
     """The most probable class, and another of the first five, are what is in the photograph."""
     side = efficientnet.VARIANTS[variant][2]

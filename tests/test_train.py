@@ -287,7 +287,9 @@ def test_training_in_bfloat16_gives_a_model_in_float32(pipeline, tmp_path):
     assert keras.config.dtype_policy().name == "float32"
 
 
-@pytest.mark.parametrize("architecture", ["improved", "efficientnet_lite0"])
+@pytest.mark.parametrize(
+    "architecture", ["improved", pytest.param("efficientnet_lite0", marks=pytest.mark.slow)]
+)
 def test_two_devices_share_the_batches(pipeline, tmp_path, architecture):
     """Two logical CPU devices, which must be there before TensorFlow is used: a process."""
     copy_store(pipeline, tmp_path)
