@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 # --- settings -------------------------------------------------------------------------------------
+MODEL = "improved"  # of those that come with this
 POSTERS = 1000  # per turn
 TURNS = 3
 GROWTH = (1000, 4000, 16_000)  # posters, to see the memory grow; those above are repeated
@@ -64,7 +65,7 @@ def compare(paths, data_dir):
     from model import find_model, open_model, predict_batch
     from posters import decode_batches
 
-    model, about = open_model(find_model(data_dir, predict.PRETRAINED))
+    model, about = open_model(find_model(data_dir, MODEL))
     batches = decode_batches(paths, about["H"], about["W"], 64)
     pixels = [np.stack([one for one, _ in batch]) for batch in batches]
     rates = {"forward pass": [], "predict.py": []}
@@ -76,7 +77,7 @@ def compare(paths, data_dir):
         seconds["forward pass"] = time.perf_counter() - begin
         begin = time.perf_counter()
         with redirect_stdout(io.StringIO()):
-            predict.main(paths, data_dir)
+            predict.main(paths, data_dir, pretrained=MODEL)
         seconds["predict.py"] = time.perf_counter() - begin
         if turn:  # the first one is to warm up
             for name, spent in seconds.items():
@@ -93,7 +94,7 @@ def measure_memory(work):
 
     paths = (work / "paths.txt").read_text(encoding="utf-8").splitlines()
     with watching_memory() as memory, redirect_stdout(io.StringIO()):
-        predict.main(paths, work / "data")
+        predict.main(paths, work / "data", pretrained=MODEL)
     print(f"{memory.peak:.0f} MB")
 
 
