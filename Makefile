@@ -29,7 +29,7 @@ data/sample/movies_metadata.csv: data/sample/draw.py | .venv/demo
 test: .venv/test
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 .venv/demo: requirements.txt
 	$(PYTHON) -m venv .venv
