@@ -112,6 +112,24 @@ def test_a_chain_is_one_group(tmp_path):
     thumbnails = np.zeros((4, 192), dtype=np.int16)
     assert find_near(bits, thumbnails, 60, 32).tolist() == [[0, 1], [1, 2]]
     assert find_near(bits, thumbnails, 59, 32).tolist() == []
-    assert find_near(bits, thumbnails, 60, 32, block=1).tolist() == [[0, 1], [1, 2]]
+    assert find_near(bits, thumbnails, 60, 32, tile=1).tolist() == [[0, 1], [1, 2]]
     thumbnails[2] = 33
     assert find_near(bits, thumbnails, 60, 32).tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize("tile", [1, 7, 64])
+def test_the_pairs_are_those_of_comparing_each_with_each(tile):
+    rng = np.random.default_rng(0)
+    bits = np.repeat(rng.random((10, 256)) < 0.5, 6, axis=0) ^ (rng.random((60, 256)) < 0.15)
+    thumbnails = np.repeat(rng.integers(0, 255, (20, 1)), 3, axis=0) + rng.integers(-9, 9, (60, 12))
+    thumbnails = thumbnails.astype(np.int16)
+    rows = rng.permutation(60)
+    bits, thumbnails = bits[rows], thumbnails[rows]
+    pairs = [
+        [a, b]
+        for a in range(60)
+        for b in range(a + 1, 60)
+        if (bits[a] ^ bits[b]).sum() <= DISTANCE and abs(thumbnails[a] - thumbnails[b]).mean() <= 12
+    ]
+    assert 10 < len(pairs) < 100
+    assert find_near(bits, thumbnails, DISTANCE, 12, tile).tolist() == pairs
