@@ -13,6 +13,7 @@ from tqdm import tqdm
 from evaluation import SCORES, gaps_of_movies, score, score_movies, score_prior
 
 RESAMPLES = 1000
+WEIGHTS = 2**21  # movies x genres x resamples at once, so that memory does not grow with the movies
 
 
 def compare_with_prior(labels, probabilities, thresholds, prior, val_labels, seed=0):
@@ -56,57 +57,70 @@ def compare_with_prior(labels, probabilities, thresholds, prior, val_labels, see
     return overall, per_genre
 
 
-def bootstrap(labels, probabilities, thresholds, resamples=RESAMPLES, seed=0, chunk=50):
-    """Score resamples of the movies, `chunk` at once.
+def bootstrap(labels, probabilities, thresholds, resamples=RESAMPLES, seed=0):
+    """Score resamples of the movies, as many at once as WEIGHTS allows.
 
     Returns:
         {name: (resamples,)} for the keys of SCORES, and `average_precision`, (resamples, G).
     """
     rng = np.random.default_rng(seed)
     count = len(labels)
-    draws = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float32)
+    scores = WeightedScores(labels, probabilities, thresholds)
+    chunk = max(1, WEIGHTS // labels.size)
     starts = range(0, resamples, chunk)
-    parts = [
-        score_weighted(labels, probabilities, thresholds, draws[start : start + chunk])
-        for start in tqdm(starts, desc="intervals", unit="chunk", leave=False, disable=None)
-    ]
+    parts = []
+    for start in tqdm(starts, desc="intervals", unit="chunk", leave=False, disable=None):
+        size = min(chunk, resamples - start)
+        draws = rng.multinomial(count, np.full(count, 1 / count), size).astype(np.float32)
+        parts.append(scores.score(draws))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def score_weighted(labels, probabilities, thresholds, weights):
-    """`score` for many weightings of the movies at once.
+class WeightedScores:
+    """`evaluation.score` for many weightings of the movies at once.
+
+    What does not depend on the weights, the order of the scores above all, is computed once.
 
     Args:
-        weights: (R, N), how often each movie counts.
-
-    Returns:
-        As `score`, with a leading axis of R.
+        labels, probabilities: (N, G).
+        thresholds: as for `evaluation.score`.
     """
-    ranked = [
-        rank_scores(labels[:, genre], probabilities[:, genre], weights)
-        for genre in range(labels.shape[1])
-    ]
-    average_precision, roc_auc = (np.stack(values, axis=1) for values in zip(*ranked, strict=True))
-    f1 = f1_weighted(labels, probabilities >= thresholds.genres, weights)
-    f1[weights @ labels == 0] = np.nan
-    flat, flat_probabilities = labels.reshape(-1, 1), probabilities.reshape(-1, 1)
-    flat_weights = np.repeat(weights, labels.shape[1], axis=1)
-    micro_f1 = f1_weighted(flat, flat_probabilities >= thresholds.micro, flat_weights)[:, 0]
-    per_movie = score_movies(labels, probabilities, thresholds)
-    counts = weights.sum(axis=1)
-    means = {name: weights @ values / counts for name, values in per_movie.items()}
-    gaps = weights @ gaps_of_movies(labels, probabilities) / counts[:, None]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a mean of no genre is nan
-        return means | {
-            "mAP": np.nanmean(average_precision, axis=1),
-            "macro_roc_auc": np.nanmean(roc_auc, axis=1),
-            "micro_roc_auc": rank_scores(flat[:, 0], flat_probabilities[:, 0], flat_weights)[1],
-            "macro_f1": np.nanmean(f1, axis=1),
-            "micro_f1": micro_f1,
-            "calibration_error": np.abs(gaps).sum(axis=1),
-            "average_precision": average_precision,
-        }
+
+    def __init__(self, labels, probabilities, thresholds):
+        self.labels, self.predicted = labels, probabilities >= thresholds.genres
+        self.flat_labels = labels.reshape(-1, 1)
+        self.flat_predicted = probabilities.reshape(-1, 1) >= thresholds.micro
+        self.rankings = [rank(*columns) for columns in zip(labels.T, probabilities.T, strict=True)]
+        self.flat_ranking = rank(labels.ravel(), probabilities.ravel())
+        self.per_movie = score_movies(labels, probabilities, thresholds)
+        self.gaps = gaps_of_movies(labels, probabilities)
+
+    def score(self, weights):
+        """As `evaluation.score`, with a leading axis of R.
+
+        Args:
+            weights: (R, N), how often each movie counts.
+        """
+        ranked = [score_ranking(ranking, weights) for ranking in self.rankings]
+        average_precision, roc_auc = (np.stack(each, axis=1) for each in zip(*ranked, strict=True))
+        f1 = f1_weighted(self.labels, self.predicted, weights)
+        f1[weights @ self.labels == 0] = np.nan
+        flat_weights = np.repeat(weights, self.labels.shape[1], axis=1)
+        micro_f1 = f1_weighted(self.flat_labels, self.flat_predicted, flat_weights)[:, 0]
+        counts = weights.sum(axis=1)
+        means = {name: weights @ values / counts for name, values in self.per_movie.items()}
+        gaps = weights @ self.gaps / counts[:, None]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a mean of no genre is nan
+            return means | {
+                "mAP": np.nanmean(average_precision, axis=1),
+                "macro_roc_auc": np.nanmean(roc_auc, axis=1),
+                "micro_roc_auc": score_ranking(self.flat_ranking, flat_weights)[1],
+                "macro_f1": np.nanmean(f1, axis=1),
+                "micro_f1": micro_f1,
+                "calibration_error": np.abs(gaps).sum(axis=1),
+                "average_precision": average_precision,
+            }
 
 
 def f1_weighted(labels, predicted, weights):
@@ -115,21 +129,26 @@ def f1_weighted(labels, predicted, weights):
     return 2 * (weights @ (labels * predicted)) / np.maximum(answers, 1)
 
 
-def rank_scores(labels, scores, weights):
+def rank(labels, scores):
+    """Rank scores, (N,), from the highest: their order, where ties end, the labels in order."""
+    order = np.argsort(-scores, kind="stable")
+    last_of_ties = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    return order, last_of_ties, labels[order]
+
+
+def score_ranking(ranking, weights):
     """Average precision and ROC-AUC for many weightings at once, ties as in scikit-learn.
 
     Args:
-        labels: (N,) of 0 and 1.
-        scores: (N,).
+        ranking: of `rank`.
         weights: (R, N).
 
     Returns:
         Two arrays (R,); nan where a weighting leaves no positive (or, for ROC-AUC, no negative).
     """
-    order = np.argsort(-scores, kind="stable")
-    last_of_ties = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    order, last_of_ties, labels = ranking
     weights = weights[:, order].astype(np.float64)
-    true_positives = np.cumsum(weights * labels[order], axis=1)[:, last_of_ties]
+    true_positives = np.cumsum(weights * labels, axis=1)[:, last_of_ties]
     answers = np.cumsum(weights, axis=1)[:, last_of_ties]
     false_positives = answers - true_positives
     gained = np.diff(true_positives, axis=1, prepend=0)

@@ -24,7 +24,7 @@ def test_the_vectorised_scores_agree_with_scikit_learn_on_every_resample():
     rng = np.random.default_rng(1)
     rows = rng.integers(0, len(labels), size=(5, len(labels)))
     weights = np.stack([np.bincount(row, minlength=len(labels)) for row in rows])
-    fast = bootstrap.score_weighted(labels, probabilities, thresholds, weights)
+    fast = bootstrap.WeightedScores(labels, probabilities, thresholds).score(weights)
     for i, row in enumerate(rows):
         slow = evaluation.score(labels[row], probabilities[row], thresholds)
         for name in slow:
@@ -80,6 +80,16 @@ def test_the_interval_has_the_width_that_theory_gives():
     hits = evaluation.score_movies(labels, probabilities, thresholds)["precision_at_1"]
     resampled = bootstrap.bootstrap(labels, probabilities, thresholds)["precision_at_1"]
     assert resampled.std() == pytest.approx(hits.std() / np.sqrt(len(hits)), rel=0.1)
+
+
+def test_the_resamples_are_the_same_however_many_are_scored_at_once(monkeypatch):
+    predictions = draw_predictions()
+    together = bootstrap.bootstrap(*predictions, resamples=20)
+    monkeypatch.setattr(bootstrap, "WEIGHTS", 3 * predictions[0].size)
+    apart = bootstrap.bootstrap(*predictions, resamples=20)
+    assert len(together["mAP"]) == 20
+    for name, values in together.items():
+        np.testing.assert_allclose(apart[name], values, rtol=1e-5, err_msg=name)
 
 
 def test_thresholds_maximise_f1():
