@@ -1,12 +1,18 @@
 """What the benchmarks measure, and how they put it into words."""
 
-import re
+import os
+import subprocess
+import sys
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def describe(values, digits):
@@ -15,19 +21,38 @@ def describe(values, digits):
     return f"{np.median(values):.{digits}f} ({values[0]:.{digits}f} to {values[-1]:.{digits}f})"
 
 
-@contextmanager
-def watching_memory():
-    """Yield what will have `peak`, in MB: the most memory of its own that this process had.
+# --- memory: Linux only ---------------------------------------------------------------------------
 
-    Pages of files, which the system can take back, are not counted. Linux only.
+
+def own_memory(process):
+    """The memory of a process of its own, in MB; 0 where it has ended.
+
+    Pages of files, which the system can take back, are not counted.
     """
-    memory, done = SimpleNamespace(peak=0), threading.Event()
+    with suppress(psutil.Error):
+        memory = process.memory_info()
+        return (memory.rss - memory.shared) / 1e6
+    return 0
+
+
+@contextmanager
+def watching_memory(pid=None):
+    """Watch a process, this one or another.
+
+    Yields what will have `peak`, the most memory of its own that it had, and `peak_with_workers`,
+    the most that it and the processes it started had together, in MB.
+    """
+    memory, done = SimpleNamespace(peak=0, peak_with_workers=0), threading.Event()
+    process = psutil.Process(pid)
 
     def watch():
         while not done.wait(0.05):
-            status = Path("/proc/self/status").read_text(encoding="utf-8")
-            kilobytes = int(re.search(r"RssAnon:\s+(\d+)", status)[1])
-            memory.peak = max(memory.peak, kilobytes / 1000)
+            own, workers = own_memory(process), []
+            with suppress(psutil.Error):
+                workers = process.children(recursive=True)
+            together = own + sum(map(own_memory, workers))
+            memory.peak = max(memory.peak, own)
+            memory.peak_with_workers = max(memory.peak_with_workers, together)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -36,3 +61,40 @@ def watching_memory():
     finally:
         done.set()
         watcher.join()
+
+
+# --- steps in a process of their own --------------------------------------------------------------
+
+
+def step_command(step, **arguments):
+    """The command that runs a step in a Python of its own: `step.main(**arguments)`."""
+    arguments = {name: str(x) if isinstance(x, Path) else x for name, x in arguments.items()}
+    return [sys.executable, "-c", f"import {step}; {step}.main(**{arguments!r})"]
+
+
+def step_environment():
+    """Without progress bars, and with the scripts to import."""
+    return os.environ | {"PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def run_step(step, **arguments):
+    """Run a step in a Python of its own, whose start counts.
+
+    Returns what has `seconds`, `output`, and the memory as of `watching_memory`. Exits with the end
+    of the step's output where it fails.
+    """
+    os.sync()  # or it would wait for what the step before wrote
+    begin = time.perf_counter()
+    with subprocess.Popen(
+        step_command(step, **arguments),
+        env=step_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        with watching_memory(process.pid) as memory:
+            output, _ = process.communicate()
+        seconds = time.perf_counter() - begin
+    if process.returncode:
+        sys.exit(f"{step}.py failed:\n{output[-2000:]}")
+    return SimpleNamespace(seconds=seconds, output=output, **vars(memory))
