@@ -54,6 +54,7 @@ STEPS = {  # name: the arguments of its main(), beside data_dir
     "train": {"epochs": 1},
     "predict": {},
 }
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7")  # Okabe and Ito's
 COLUMNS = "posters step seconds ms_per_poster peak_mb peak_with_workers_mb kb_per_poster".split()
 
 
@@ -220,7 +221,8 @@ def spread(rows, column):
 
 
 def draw(rows, path):
-    """Draw time and memory by the number of posters, a line for each step."""
+    """Draw time and memory by the number of posters, a line for each step; all scales are log."""
+    looks = list(zip(COLOURS, "osD^v", strict=True))
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     panels = figure.subplots(1, 2)
     for axes, column, title in zip(
@@ -230,10 +232,16 @@ def draw(rows, path):
         strict=True,
     ):
         table = spread(rows, column)
-        for (step, values), marker in zip(table.iterrows(), "osD^v", strict=False):
-            axes.plot(table.columns, values, marker=marker, label=f"{step}.py")
-        axes.set(xscale="log", ylim=(0, None), title=title, xlabel="posters")
+        for step, values in table.iterrows():
+            colour, marker = looks[list(STEPS).index(step)]
+            axes.plot(table.columns, values, color=colour, marker=marker, label=f"{step}.py")
+        axes.set(xscale="log", yscale="log", title=title, xlabel="posters")
+        low, high = table.min(axis=None) / 1.2, table.max(axis=None) * 1.2
+        ticks = [x * 10**power for power in range(-2, 6) for x in (1, 2, 5)]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        axes.set_yticks(ticks, [f"{tick:,g}" for tick in ticks])
         axes.set_xticks(table.columns, [f"{count:,}" for count in table.columns])
+        axes.set_ylim(low, high)
         axes.minorticks_off()
         axes.grid(axis="y", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
