@@ -1,16 +1,20 @@
 """Step 3 beside other ways to decode and resize the same posters, in turns, in one run.
 
     pip install -r benchmarks/requirements.txt
-    python benchmarks/bench_preprocessing.py
+    python benchmarks/bench_preprocessing.py               # posters that are drawn
+    python benchmarks/bench_preprocessing.py data/posters  # those of a folder
+    python benchmarks/bench_preprocessing.py --large 0     # without the last comparison
 
 On one core: decode_poster of decoding.py, the study's way (imageio, then skimage.transform.resize,
-one by one), tf.data with antialiasing (bicubic, as here, and its default, bilinear, which weighs a
-quarter of the pixels), and the limit: Pillow's JPEG decoder in draft mode, without any resizing.
-Then the whole of step 3 with one process and with two, beside the same work in processes that share
-nothing and write nothing; and last on LARGE posters, the same under new ids. The posters are taken
-as they are and, but for the last, enlarged to WIDE as well. Takes about half an hour on two cores.
+one by one), OpenCV with INTER_AREA, its way to make images smaller, tf.data with antialiasing
+(bicubic, as here, and its default, bilinear, which weighs a quarter of the pixels), and the limit:
+Pillow's JPEG decoder in draft mode, without any resizing. Then the whole of step 3 with one process
+and with two, beside the same work in processes that share nothing and write nothing; and last on
+LARGE posters, the same under new ids. The posters are taken as they are and, but for the last,
+enlarged to WIDE as well. Takes about half an hour on two cores, ten minutes without the last.
 """
 
+import argparse
 import multiprocessing
 import os
 import shutil
@@ -75,6 +79,7 @@ def compare(title, paths, folder, repeats):
         one_core = {
             "decode_poster": time_loop(decode_ours, paths),
             "study": time_loop(decode_study, paths[: len(paths) // 4]),
+            "OpenCV": time_loop(decode_opencv, paths),
             "decoder alone": time_loop(decode_only, paths),
             "tf.data bicubic, 1 thread": run_apart("bicubic", 1, *paths)[0],
             "tf.data bicubic, 2 threads": run_apart("bicubic", 2, *paths)[0],
@@ -89,6 +94,7 @@ def compare(title, paths, folder, repeats):
     print(pd.DataFrame(rates).T.to_string(float_format="{:,.0f}".format))
     for ours, other in (
         ("decode_poster", "study"),
+        ("decode_poster", "OpenCV"),
         ("decode_poster", "decoder alone"),
         ("decode_poster", "tf.data bicubic, 1 thread"),
         ("decode_poster", "tf.data bilinear, 1 thread"),
@@ -106,6 +112,7 @@ def compare(title, paths, folder, repeats):
 
 
 def time_loop(decode, paths):
+    decode(paths[0])  # imports what it needs
     start = time.perf_counter()
     for path in paths:
         decode(path)
@@ -121,6 +128,15 @@ def decode_study(path):
     import skimage.transform
 
     return skimage.transform.resize(imageio.v2.imread(path), (HEIGHT, WIDTH, 3))
+
+
+def decode_opencv(path):
+    import cv2
+
+    cv2.setNumThreads(1)  # one core, as for the others
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    image = cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def decode_only(path):
@@ -265,4 +281,9 @@ if __name__ == "__main__":
     elif sys.argv[1:2] == ["step"]:
         print(*run_step(int(sys.argv[2]) or None, Path(sys.argv[3]), sys.argv[4]))
     else:
-        main()
+        parser = argparse.ArgumentParser(description="How fast are posters decoded and stored?")
+        parser.add_argument("folder", nargs="?", default=POSTERS_DIR, help="of .jpg")
+        parser.add_argument("--posters", type=int, default=POSTERS, help="in each comparison")
+        parser.add_argument("--large", type=int, default=LARGE, help="posters of the last run")
+        options = parser.parse_args()
+        main(options.folder, options.posters, large=options.large)
