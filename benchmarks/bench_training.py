@@ -3,31 +3,30 @@
     python benchmarks/bench_training.py             # the ratios
     python benchmarks/bench_training.py --study     # ways to train the study's network
     python benchmarks/bench_training.py --profile   # where the time of a step goes
-    python benchmarks/bench_training.py --memory    # of a training on more and more posters
 
 Each contender is a process of its own that waits for its turn; all train on the same random posters
-in turns, and ratios are of the same turn. Ours reads batches from a memory map, augments them, and
-takes the precision that train.py would choose; the others have their posters in memory. The rate of
-a large matrix multiplication in float32 is measured in the same turns: what of it a network reaches
-says how much there is left to gain. Takes about ten minutes. PyTorch is not in requirements.txt:
-install it, or name the Python of an environment that has it in the variable TORCH_PYTHON.
+in turns, and ratios are of the same turn. Ours reads batches from a memory map and augments them;
+the others have their posters in memory. The precision is what train.py would choose; the study's
+was float32. The rate of a large matrix multiplication is measured in the same turns: what of it a
+network reaches says how much there is left to gain. Takes about ten minutes. PyTorch is not in
+requirements.txt, and left out where it is missing: install it, or name the Python of an environment
+that has it, and NumPy and psutil, in the variable TORCH_PYTHON.
 """
 
 import argparse
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from measuring import describe, watching_memory
+from measuring import ROOT, describe
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 # --- settings -------------------------------------------------------------------------------------
@@ -44,12 +43,14 @@ TORCH_PYTHON = os.environ.get("TORCH_PYTHON", PYTHON)
 # --- contenders: each returns a function that trains on a number of posters -----------------------
 
 
-def keras_as_the_study():
+def keras_as_the_study(precision):
     """Float32 posters and labels in memory, batches of 16, Adagrad, `model.fit` as it comes."""
+    from devices import computing_in
     from model import build_model, keras
 
     posters = draw_posters(POSTERS // 4).astype(np.float32)
-    network = build_model("study", IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
+    with computing_in(precision):
+        network = build_model("study", IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
     inputs = keras.Input((IMAGE_HEIGHT, IMAGE_WIDTH, 3))
     x = inputs
     for layer in network.layers[1:]:
@@ -60,21 +61,16 @@ def keras_as_the_study():
     return lambda: model.fit(posters, labels, batch_size=16, epochs=1, verbose=0), len(posters)
 
 
-def ours(architecture, count):
+def ours(architecture, count, precision):
     """What train.py does in an epoch, but for the validation."""
     from batches import Batches
-    from devices import choose_precision, computing_in
+    from devices import computing_in
     from model import build_model, keras
 
     file = Path(tempfile.mkdtemp()) / "images.npy"
     np.save(file, draw_posters(count))
-
-    def build():
-        return build_model(architecture, IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
-
-    precision = choose_precision("auto", build, 32)
     with computing_in(precision):
-        network = build()
+        network = build_model(architecture, IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
     images, labels = np.load(file, mmap_mode="r"), {"genres": draw_labels(count)}
     batches = Batches(images, labels, np.arange(count), 32, seed=0, shift=0.08)
     learner = keras.Model(network.input, {"genres": network.output})
@@ -82,21 +78,23 @@ def ours(architecture, count):
     return lambda: learner.fit(batches, epochs=1, shuffle=False, verbose=0), count
 
 
-def ours_study():
-    return ours("study", POSTERS // 4)
+def ours_study(precision):
+    return ours("study", POSTERS // 4, precision)
 
 
-def ours_improved():
-    return ours("improved", POSTERS)
+def ours_improved(precision):
+    return ours("improved", POSTERS, precision)
 
 
-def keras_improved():
+def keras_improved(precision):
     """The improved network on posters in memory, without augmentation, as PyTorch has it."""
     import tensorflow as tf
 
+    from devices import computing_in
     from model import build_model, keras
 
-    network = build_model("improved", IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
+    with computing_in(precision):
+        network = build_model("improved", IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
     network.compile(keras.optimizers.AdamW(1e-3), "binary_crossentropy")
     posters, labels = tf.constant(draw_posters(32)), tf.constant(draw_labels(32))
 
@@ -107,51 +105,69 @@ def keras_improved():
     return turn, POSTERS
 
 
-def pytorch_improved():
-    """The same network in PyTorch, channels last, float32."""
-    import torch
+def pytorch_study(precision):
+    """The study's network in PyTorch, channels last, trained as ours."""
+    from torch import nn
+
+    layers = (
+        *(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU()),
+        *(nn.MaxPool2d(2), nn.Dropout(0.25)),
+        *(nn.Conv2d(64, 128, 3), nn.ReLU(), nn.Conv2d(128, 64, 3), nn.ReLU()),
+        *(nn.MaxPool2d(2), nn.Dropout(0.25)),
+        *(nn.Flatten(), nn.LazyLinear(128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, GENRES)),
+    )
+    return train_pytorch(layers, POSTERS // 4, precision, scale=255, offset=0)
+
+
+def pytorch_improved(precision):
+    """The improved network in PyTorch, channels last, likewise."""
     from torch import nn
 
     def convolve(channels, filters, kernel, stride):
         convolution = nn.Conv2d(channels, filters, kernel, stride, kernel // 2, bias=False)
         return convolution, nn.MaxPool2d(2), nn.BatchNorm2d(filters, 1e-3), nn.ReLU()
 
-    network = nn.Sequential(
+    layers = (
         *convolve(3, 48, 5, 2),
         *convolve(48, 128, 3, 1),
         *convolve(128, 256, 3, 1),
         *convolve(256, 384, 3, 1),
-        nn.Flatten(),
-        nn.Dropout(0.25),
-        nn.Linear(384 * 4 * 3, 256, bias=False),
-        nn.BatchNorm1d(256, 1e-3),
-        nn.ReLU(),
-        nn.Dropout(0.25),
-        nn.Linear(256, GENRES),
-    ).to(memory_format=torch.channels_last)
+        *(nn.Flatten(), nn.Dropout(0.25), nn.LazyLinear(256, bias=False)),
+        *(nn.BatchNorm1d(256, 1e-3), nn.ReLU(), nn.Dropout(0.25), nn.Linear(256, GENRES)),
+    )
+    return train_pytorch(layers, POSTERS, precision, scale=127.5, offset=-1)
+
+
+def train_pytorch(layers, count, precision, scale, offset):
+    import torch
+
+    network = torch.nn.Sequential(*layers)
     posters, labels = torch.from_numpy(draw_posters(32)), torch.from_numpy(draw_labels(32))
 
-    def scale(batch):
-        return batch.permute(0, 3, 1, 2).float().div(127.5).sub(1)  # channels last in memory
+    def predict():
+        pixels = posters.permute(0, 3, 1, 2).float().div(scale).add(offset)  # channels last
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            return network(pixels).float()
 
-    network(scale(posters))
+    predict()  # tells the first dense layer its size
+    network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
-    loss = nn.BCEWithLogitsLoss()
+    loss = torch.nn.BCEWithLogitsLoss()
 
     def turn():
-        for _ in range(POSTERS // 32):
+        for _ in range(count // 32):
             optimizer.zero_grad(set_to_none=True)
-            loss(network(scale(posters)), labels).backward()
+            loss(predict(), labels).backward()
             optimizer.step()
 
-    return turn, POSTERS
+    return turn, count
 
 
-def matrix_multiplication(size=2048, repeats=10):
-    """Multiply two float32 matrices; the "posters" of a turn are its GFLOP."""
+def matrix_multiplication(precision, size=2048, repeats=10):
+    """Multiply two matrices; the "posters" of a turn are its GFLOP."""
     import tensorflow as tf
 
-    one, other = tf.random.normal((2, size, size))
+    one, other = tf.cast(tf.random.normal((2, size, size)), precision)
 
     def turn():
         for _ in range(repeats):
@@ -161,33 +177,26 @@ def matrix_multiplication(size=2048, repeats=10):
     return turn, repeats * 2 * size**3 / 1e9
 
 
-CONTENDERS = (
-    keras_as_the_study,
-    ours_study,
-    pytorch_improved,
-    keras_improved,
-    ours_improved,
-    matrix_multiplication,
-)
-
-
-# Ways to train the study's network: batch size, what `compile` is told, precision.
+# Ways to train the study's network: batch size, what `compile` is told, precision, environment.
+ONE_AT_A_TIME = {"TF_NUM_INTEROP_THREADS": "1"}
 WAYS = {
-    "batches of 8": (8, {}, "float32"),
-    "batches of 16": (16, {}, "float32"),
-    "batches of 32": (32, {}, "float32"),
-    "batches of 64": (64, {}, "float32"),
-    "XLA": (32, {"jit_compile": True}, "float32"),
-    "bfloat16": (32, {}, "bfloat16"),
-    "six steps per call": (32, {"steps_per_execution": 6}, "float32"),
+    "batches of 8": (8, {}, "float32", {}),
+    "batches of 16, posters as uint8": (16, {}, "float32", {}),
+    "batches of 32": (32, {}, "float32", {}),
+    "batches of 64": (64, {}, "float32", {}),
+    "XLA": (32, {"jit_compile": True}, "float32", {}),
+    "bfloat16": (32, {}, "bfloat16", {}),
+    "six steps per call": (32, {"steps_per_execution": 6}, "float32", {}),
+    "one operation at a time": (32, {}, "float32", ONE_AT_A_TIME),
 }
 
 
 def study_in_another_way(way):
+    batch_size, options, precision, environment = WAYS[way]
+    os.environ.update(environment)  # before TensorFlow is imported
     from devices import computing_in
     from model import build_model, keras
 
-    batch_size, options, precision = WAYS[way]
     with computing_in(precision):
         network = build_model("study", IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
     network.compile(keras.optimizers.AdamW(1e-4), "binary_crossentropy", **options)
@@ -206,7 +215,11 @@ def draw_labels(count):
 
 def serve(name):
     """Take turns as the process of a contender: a line in, images per second out."""
-    turn, count = study_in_another_way(name) if name in WAYS else globals()[name]()
+    if name in WAYS:
+        turn, count = study_in_another_way(name)
+    else:
+        contender, precision = name.split(", ")
+        turn, count = globals()[contender](precision)
     turn()  # builds what is built once
     turn()
     print("ready", flush=True)
@@ -220,32 +233,58 @@ def serve(name):
 
 
 def main():
-    rates = take_turns([contender.__name__ for contender in CONTENDERS])
-    multiplication = np.array(rates.pop("matrix_multiplication"))
-    print(f"matrix multiplication, float32: {describe(multiplication, 0)} GFLOP/s")
-    for name, values in rates.items():
+    precisions = {name: choose(name) for name in ("study", "improved")}
+    names = {f"ours_{name}": f"ours_{name}, {chosen}" for name, chosen in precisions.items()}
+    names |= {f"pytorch_{name}": f"pytorch_{name}, {chosen}" for name, chosen in precisions.items()}
+    names["keras_improved"] = f"keras_improved, {precisions['improved']}"
+    names["keras_as_the_study"] = "keras_as_the_study, float32"
+    for precision in {*precisions.values(), "float32"}:
+        names[precision] = f"matrix_multiplication, {precision}"
+    rates = take_turns(names.values())
+    for name in names.values():
+        if name not in rates:
+            continue
+        values, precision = np.array(rates[name]), name.split(", ")[1]
+        if name == names[precision]:
+            print(f"{name}: {describe(values, 0)} GFLOP/s")
+            continue
         gflop = step_gflop("study" if "study" in name else "improved")
-        share = gflop * np.array(values) / multiplication
-        print(f"{name}: {describe(values, 0)} images per second, {describe(share, 2)} of that rate")
+        share = describe(gflop * values / rates[names[precision]], 2)
+        print(f"{name}: {describe(values, 0)} images per second, {share} of a multiplication's")
     for one, other in (
         ("ours_study", "keras_as_the_study"),
+        ("ours_study", "pytorch_study"),
         ("keras_improved", "pytorch_improved"),
         ("ours_improved", "pytorch_improved"),
         ("ours_improved", "keras_improved"),
     ):
-        print(f"{one} / {other}: {describe(np.divide(rates[one], rates[other]), 2)}")
+        if names[other] in rates:
+            ratio = np.divide(rates[names[one]], rates[names[other]])
+            print(f"{one} / {other}: {describe(ratio, 2)}")
+
+
+def choose(architecture):
+    """The precision that train.py would choose here."""
+    from devices import choose_precision
+    from model import build_model
+
+    build = partial(build_model, architecture, IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
+    return choose_precision("auto", build, 32)
 
 
 def compare_ways():
-    first = keras_as_the_study.__name__
-    rates = take_turns([first, *WAYS])
+    first = "keras_as_the_study, float32"
+    rates = take_turns([first, *WAYS, "pytorch_study, float32"])
     print(f"{first}: {describe(rates[first], 0)} images per second")
-    for way in WAYS:
+    for way in list(rates)[1:]:
         print(f"{way}: {describe(np.divide(rates[way], rates[first]), 2)} times that")
 
 
 def take_turns(names, turns=TURNS):
-    """Images per second of each contender in each turn, {name: [...]}."""
+    """Images per second of each contender in each turn, {name: [...]}, PyTorch's where there is."""
+    if subprocess.run([TORCH_PYTHON, "-c", "import torch"], capture_output=True).returncode:
+        print("PyTorch is left out: install it, or name another Python in TORCH_PYTHON")
+        names = [name for name in names if "torch" not in name]
     processes = {name: start(name) for name in names}
     rates = {name: [] for name in names}
     for _ in range(turns):
@@ -302,7 +341,7 @@ def profile(steps=20):
 import sys, time
 sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]
 import bench_training as bench
-turn, count = bench.keras_improved()
+turn, count = bench.keras_improved("float32")
 turn()
 print("begin", flush=True)
 start = time.perf_counter()
@@ -327,61 +366,17 @@ print("end", 1000 * (time.perf_counter() - start), flush=True)
         print(f"  {kind:<45} {spent / total:6.1%}")
 
 
-# --- memory ---------------------------------------------------------------------------------------
-
-
-def measure_memory(counts=(4_000, 16_000, 64_000)):
-    """Print the peak memory of train.py on stores of small posters; on Linux only."""
-    for count in counts:
-        command = [PYTHON, __file__, "--train", str(count)]
-        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        print(output.splitlines()[-1], flush=True)
-
-
-def train_on(count):
-    """Train for an epoch on posters of 32 x 32, and print the peak of the memory of our own.
-
-    Pages of files, which the system can take back, are not counted.
-    """
-    import pandas as pd
-
-    import train
-    from store import write_store
-
-    data_dir = Path(tempfile.mkdtemp())
-    store = data_dir / "store"
-    store.mkdir()
-    np.save(store / "posters.npy", draw_posters(count, 32, 32))
-    split = np.resize(["train"] * 8 + ["val", "test"], count)
-    samples = pd.DataFrame({"id": [f"tt{i:07d}" for i in range(count)], "split": split})
-    samples = samples.assign(copies=1, sha256="0" * 64, error="")
-    about = {"genres": [f"genre {i}" for i in range(GENRES)], "H": 32, "W": 32}
-    labels = draw_labels(count).astype(np.uint8)
-    write_store(store, store / "posters.npy", samples, labels, about | {"samples_sha256": ""})
-    del samples, labels, split
-    with watching_memory() as memory:
-        train.main(data_dir, epochs=1)
-    shutil.rmtree(data_dir)
-    print(f"{count:,} posters: {memory.peak:.0f} MB")
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="How fast is a training step?")
     parser.add_argument("--study", action="store_true", help="ways to train the study's network")
     parser.add_argument("--profile", action="store_true", help="where the time of a step goes")
-    parser.add_argument("--memory", action="store_true", help="of more and more posters")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
-    parser.add_argument("--train", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         serve(options.serve)
-    elif options.train:
-        train_on(options.train)
     elif options.study:
         compare_ways()
     elif options.profile:
         profile()
-    elif options.memory:
-        measure_memory()
     else:
         main()
