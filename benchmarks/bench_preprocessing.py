@@ -29,6 +29,7 @@ from statistics import median
 
 import numpy as np
 import pandas as pd
+import study
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -124,10 +125,7 @@ def decode_ours(path):
 
 
 def decode_study(path):
-    import imageio.v2
-    import skimage.transform
-
-    return skimage.transform.resize(imageio.v2.imread(path), (HEIGHT, WIDTH, 3))
+    return study.decode(path, HEIGHT, WIDTH)
 
 
 def decode_opencv(path):

@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import study
 from measuring import ROOT, describe
 
 sys.path.insert(0, str(ROOT))
@@ -45,20 +46,10 @@ TORCH_PYTHON = os.environ.get("TORCH_PYTHON", PYTHON)
 
 def keras_as_the_study(precision):
     """Float32 posters and labels in memory, batches of 16, Adagrad, `model.fit` as it comes."""
-    from devices import computing_in
-    from model import build_model, keras
-
-    posters = draw_posters(POSTERS // 4).astype(np.float32)
-    with computing_in(precision):
-        network = build_model("study", IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
-    inputs = keras.Input((IMAGE_HEIGHT, IMAGE_WIDTH, 3))
-    x = inputs
-    for layer in network.layers[1:]:
-        x = layer(x)
-    model = keras.Model(inputs, x)
-    model.compile("adagrad", "binary_crossentropy")
+    posters = draw_posters(POSTERS // 4).astype(precision) / 255
+    network = study.build(IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
     labels = draw_labels(len(posters))
-    return lambda: model.fit(posters, labels, batch_size=16, epochs=1, verbose=0), len(posters)
+    return lambda: network.fit(posters, labels, batch_size=16, epochs=1, verbose=0), len(posters)
 
 
 def ours(architecture, count, precision):

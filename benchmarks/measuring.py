@@ -78,23 +78,37 @@ def step_environment():
 
 
 def run_step(step, **arguments):
-    """Run a step in a Python of its own, whose start counts.
+    """Run a step in a Python of its own, whose start counts: see `run`."""
+    return run(step_command(step, **arguments))
 
-    Returns what has `seconds`, `output`, and the memory as of `watching_memory`. Exits with the end
-    of the step's output where it fails.
+
+def run(command):
+    """Run a Python of a benchmark or of a step.
+
+    Returns what has `seconds`, `lines`, each with the seconds after which it was printed, and the
+    memory as of `watching_memory`. Exits with the last lines where the process fails.
     """
     os.sync()  # or it would wait for what the step before wrote
     begin = time.perf_counter()
     with subprocess.Popen(
-        step_command(step, **arguments),
+        command,
         env=step_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
         with watching_memory(process.pid) as memory:
-            output, _ = process.communicate()
+            lines = [(time.perf_counter() - begin, line) for line in process.stdout]
+            process.wait()
         seconds = time.perf_counter() - begin
     if process.returncode:
-        sys.exit(f"{step}.py failed:\n{output[-2000:]}")
-    return SimpleNamespace(seconds=seconds, output=output, **vars(memory))
+        said = "".join(line for _, line in lines[-20:])
+        sys.exit(f"{' '.join(map(str, command))} failed:\n{said}")
+    return SimpleNamespace(seconds=seconds, lines=lines, **vars(memory))
+
+
+def draw_demonstration(folder):
+    """Draw the demonstration set. Returns its CSV and the folder of its posters."""
+    code = "import sys; sys.path[0] = sys.argv[1]; import draw; draw.main(sys.argv[2])"
+    run([sys.executable, "-c", code, ROOT / "data" / "sample", folder])
+    return folder / "movies_metadata.csv", folder / "posters"
