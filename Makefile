@@ -36,7 +36,7 @@ test: .venv/test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/test: requirements-dev.txt requirements-transfer.txt .venv/demo
+.venv/test: requirements-dev.txt requirements-cluster.txt requirements-transfer.txt .venv/demo
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-transfer.txt
 	@touch $@

@@ -82,13 +82,10 @@ def try_decode(source, image_height, image_width):
         return None, str(error)
 
 
-def fill_rows(array, first, ids, known, data_dir, size):
-    """Decode posters into consecutive rows of a .npy file, in a process of a pool.
-
-    Written to the file, not to a memory map: there, a full disk would kill the process.
+def decode_rows(first, ids, known, data_dir, size):
+    """Decode posters into consecutive rows of an array.
 
     Args:
-        array: path of the .npy file, uint8 (N, H, W, 3).
         first: the row of the first poster.
         ids: of the movies of the rows.
         known: for each movie None, or (path of a .npy file, row, SHA-256) to take the pixels from
@@ -96,8 +93,9 @@ def fill_rows(array, first, ids, known, data_dir, size):
         size: (H, W).
 
     Returns:
-        first, the SHA-256 of each poster (empty where there is no file), the reason for each that
-        has no pixels (else empty; its row stays black), and how many were decoded.
+        first, the pixels, uint8 (ids, H, W, 3), the SHA-256 of each poster (empty where there is
+        no file), the reason for each that has no pixels (else empty; its row stays black), and how
+        many were decoded.
     """
     pixels = np.zeros((len(ids), *size, 3), dtype=np.uint8)
     checksums, errors, decoded = [], [], 0
@@ -116,10 +114,24 @@ def fill_rows(array, first, ids, known, data_dir, size):
             pixels[row] = 0 if one is None else one
         checksums.append(checksum)
         errors.append(error)
+    return first, pixels, checksums, errors, decoded
+
+
+def write_rows(array, first, pixels):
+    """Write pixels into a .npy file, uint8 (N, H, W, 3), from the row `first` on.
+
+    Written to the file, not to a memory map: there, a full disk would kill the process.
+    """
     with open(array, "r+b") as file:
         file.seek(np.load(array, mmap_mode="r").offset + first * pixels[0].nbytes)
         file.write(pixels)
-    return first, checksums, errors, decoded
+
+
+def fill_rows(array, *task):
+    """Decode posters into a .npy file, in a process of a pool: decode_rows() but for the pixels."""
+    first, pixels, *told = decode_rows(*task)
+    write_rows(array, first, pixels)
+    return first, *told
 
 
 def read_row(array, row):

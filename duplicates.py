@@ -17,6 +17,7 @@ from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from cluster import run_on_cluster
 from decoding import decode_poster
 from processes import run_in_processes
 from progress import show_progress
@@ -50,10 +51,21 @@ class Hash(NamedTuple):
     is_flat: bool = False
 
 
-def hash_posters(paths, workers=None):
-    """Hash image files, many of them in processes. Returns a list of Hash, one for each path."""
+def hash_posters(paths, workers=None, cluster=None):
+    """Hash image files, many of them in processes, or all on a cluster.
+
+    Args:
+        paths: of images in one folder; for a cluster absolute.
+        workers: processes; None takes one per core.
+        cluster: None, or the address of a Dask scheduler.
+
+    Returns:
+        A list of Hash, one for each path.
+    """
     chunks = [(paths[start : start + CHUNK],) for start in range(0, len(paths), CHUNK)]
-    if len(paths) < FEW:
+    if cluster is not None:
+        results = run_on_cluster(hash_chunk, chunks, cluster, paths[0].parent)
+    elif len(paths) < FEW:
         results = (hash_chunk(*chunk) for chunk in chunks)
     else:
         results = run_in_processes(hash_chunk, chunks, workers)

@@ -27,7 +27,8 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from decoding import DECODER, fill_rows
+from cluster import check_address, run_on_cluster
+from decoding import DECODER, decode_rows, fill_rows, write_rows
 from ledger import file_sha256, locking, poster_path, read_json
 from processes import run_in_processes
 from progress import show_progress
@@ -41,12 +42,19 @@ DATA_DIR = "data"  # the folder that sampling.py wrote
 IMAGE_HEIGHT = 150  # pixels; the CNN learns finer detail from larger posters, and trains slower
 IMAGE_WIDTH = 101  # pixels; keep about two thirds of the height, as posters are
 WORKERS = None  # processes; None takes one per core
+CLUSTER = None  # or a Dask scheduler's address, "tcp://192.168.0.1:8786", whose workers then decode
 # --------------------------------------------------------------------------------------------------
 
 CHUNK = 32  # posters that a process decodes at a time
 
 
-def main(data_dir=DATA_DIR, image_height=IMAGE_HEIGHT, image_width=IMAGE_WIDTH, workers=WORKERS):
+def main(
+    data_dir=DATA_DIR,
+    image_height=IMAGE_HEIGHT,
+    image_width=IMAGE_WIDTH,
+    workers=WORKERS,
+    cluster=CLUSTER,
+):
     """Write the store, or say that it is up to date."""
     from sampling import read_samples, read_train_counts
 
@@ -54,6 +62,7 @@ def main(data_dir=DATA_DIR, image_height=IMAGE_HEIGHT, image_width=IMAGE_WIDTH, 
         raise ValueError(f"the image size must be positive, got {image_height} x {image_width}")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be None or at least 1, got {workers!r}")
+    check_address(cluster)
     samples, store = read_samples(data_dir), Path(data_dir) / "store"
     made_from = {
         "genres": sorted({genre for cell in samples["genres"] for genre in cell.split("|")}),
@@ -71,7 +80,7 @@ def main(data_dir=DATA_DIR, image_height=IMAGE_HEIGHT, image_width=IMAGE_WIDTH, 
                 print(f"{store} is up to date\nnext: python train.py")
                 return
             store.mkdir(exist_ok=True)
-            checksums, errors = write_images(samples["id"], data_dir, made_from, workers)
+            checksums, errors = write_images(samples["id"], data_dir, made_from, workers, cluster)
             if not samples.equals(read_samples(data_dir)):
                 sys.exit("samples.csv has changed meanwhile. Run: python preprocessing.py")
             finish(samples.assign(sha256=checksums, error=errors), store, made_from)
@@ -90,8 +99,8 @@ def main(data_dir=DATA_DIR, image_height=IMAGE_HEIGHT, image_width=IMAGE_WIDTH, 
 # --- images ---------------------------------------------------------------------------------------
 
 
-def write_images(ids, data_dir, made_from, workers):
-    """Decode the posters in processes into store/unfinished.npy, in order, each in its row.
+def write_images(ids, data_dir, made_from, workers, cluster):
+    """Decode the posters into store/unfinished.npy, in order, each in its row.
 
     A journal beside it says which chunks of rows are done, so that a killed run can be continued.
 
@@ -99,7 +108,8 @@ def write_images(ids, data_dir, made_from, workers):
         The SHA-256 of each poster (empty where it is missing), and why it has no pixels (else
         empty), two lists.
     """
-    store, size = Path(data_dir) / "store", (made_from["H"], made_from["W"])
+    data_dir, size = Path(data_dir).absolute(), (made_from["H"], made_from["W"])
+    store = data_dir / "store"
     array, journal = store / "unfinished.npy", store / "unfinished.jsonl"
     key = {name: made_from[name] for name in ("H", "W", "decoder")}
     key["ids_sha256"] = hashlib.sha256("\n".join(ids).encode()).hexdigest()
@@ -117,14 +127,14 @@ def write_images(ids, data_dir, made_from, workers):
         for first in range(0, len(ids), CHUNK):
             if first not in done:
                 chunk = ids.iloc[first : first + CHUNK].tolist()
-                yield array, first, chunk, [known.get(movie) for movie in chunk], data_dir, size
+                yield first, chunk, [known.get(movie) for movie in chunk], data_dir, size
 
     decoded = 0
     with (
         show_progress(len(ids), "poster") as progress,
         open(journal, "a", encoding="utf-8") as lines,
         open(array, "r+b") as images,
-        closing(run_in_processes(fill_rows, list_tasks(), workers)) as results,
+        closing(fill_all(array, list_tasks(), workers, cluster, data_dir)) as results,
     ):
         progress.update(sum(len(checksums) for checksums, _ in done.values()))
         lines.write("\n")  # a killed run may have left half a line
@@ -141,6 +151,21 @@ def write_images(ids, data_dir, made_from, workers):
     print(f"{len(ids):,} posters, {decoded:,} of them decoded in this run")
     chunks = [done[first] for first in sorted(done)]
     return [list(chain.from_iterable(column)) for column in zip(*chunks, strict=True)]
+
+
+def fill_all(array, tasks, workers, cluster, data_dir):
+    """Yield what decode_rows() tells of each task but the pixels, once these are in the array.
+
+    A process here writes them itself. What a machine of a cluster writes to a shared folder may
+    still be in that machine's memory when it says so: its workers send them, they are written here.
+    """
+    if cluster is None:
+        yield from run_in_processes(fill_rows, ((array, *task) for task in tasks), workers)
+        return
+    with closing(run_on_cluster(decode_rows, tasks, cluster, data_dir / "posters")) as results:
+        for first, pixels, *told in results:
+            write_rows(array, first, pixels)
+            yield first, *told
 
 
 def enter(chunks, lines, images):

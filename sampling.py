@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cluster import check_address
 from imbalance import describe, save_picture
 from ledger import file_sha256, poster_path, read_json, read_posters, to_csv, write_csv, write_json
 from resampling import oversample_ml_ros, oversample_study
@@ -44,6 +45,7 @@ MAX_COPIES = 3  # times that one movie may stand in the sample; more teaches it 
 VAL_SHARE = 0.15  # of all movies; the natural mix of genres, to choose epochs and thresholds on
 TEST_SHARE = 0.15  # of all movies; the natural mix of genres, for the final scores only
 SEED = 0  # another seed gives another split and another sample
+CLUSTER = None  # or a Dask scheduler's address, "tcp://192.168.0.1:8786": compares posters there
 # --------------------------------------------------------------------------------------------------
 
 SPLITS = ("train", "val", "test")  # in the order in which stratify() numbers them
@@ -64,15 +66,17 @@ def main(
     val_share=VAL_SHARE,
     test_share=TEST_SHARE,
     seed=SEED,
+    cluster=CLUSTER,
 ):
     """Write samples.csv from posters.csv, and say what came of the genres."""
-    settings = {key: value for key, value in locals().items() if key != "data_dir"}
+    settings = {key: value for key, value in locals().items() if key not in ("data_dir", "cluster")}
     check_settings(**settings)
+    check_address(cluster)
     with suppress(AttributeError):  # where a notebook prints
         sys.stdout.reconfigure(errors="replace")  # a title that the console cannot show
     movies, genres = clean_genres(read_ok(data_dir), excluded_genres, min_genre_movies)
     labels = encode_genres(movies["genres"], genres)
-    groups = find_duplicates(movies, data_dir, near_duplicate)
+    groups = find_duplicates(movies, data_dir, near_duplicate, cluster)
     movies["split"] = split_movies(labels, groups, val_share, test_share, seed)
 
     train = np.flatnonzero(movies["split"] == "train")
@@ -230,11 +234,13 @@ def encode_genres(cells, genres):
 # --- split and sample -----------------------------------------------------------------------------
 
 
-def find_duplicates(movies, data_dir, near_duplicate):
+def find_duplicates(movies, data_dir, near_duplicate, cluster):
     """Number the movies so that those whose posters are the same, or nearly, share a number."""
     from duplicates import group_duplicates, hash_posters  # here, because step 3 does without
 
-    hashes = hash_posters([poster_path(data_dir, movie) for movie in movies["id"]])
+    folder = Path(data_dir).absolute()
+    paths = [poster_path(folder, movie) for movie in movies["id"]]
+    hashes = hash_posters(paths, cluster=cluster)
     groups = group_duplicates(hashes, near_duplicate)
     alike = list_groups(movies["title"], groups)
     print(

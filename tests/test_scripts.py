@@ -19,9 +19,9 @@ from ledger import poster_path, write_csv
 
 # In the order of the steps: a script imports only what stands before it.
 ORDER = (
-    "progress processes metadata download ledger database decoding duplicates imbalance resampling "
-    "stratification sampling store preprocessing evaluation bootstrap efficientnet model transfer "
-    "distillation targets networks batches callbacks checkpoints devices train "
+    "progress processes metadata download ledger database decoding cluster duplicates imbalance "
+    "resampling stratification sampling store preprocessing evaluation bootstrap efficientnet "
+    "model transfer distillation targets networks batches callbacks checkpoints devices train "
     "figures gradcam posters report scoring predict"
 ).split()
 
