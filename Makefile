@@ -10,7 +10,7 @@ BIN = .venv/bin
 demo: data/model/model.json
 	$(BIN)/python predict.py
 
-data/model/model.json: data/store/store.json train.py networks.py targets.py model.py transfer.py efficientnet.py batches.py callbacks.py checkpoints.py devices.py distillation.py evaluation.py
+data/model/model.json: data/store/store.json train.py networks.py targets.py model.py transfer.py efficientnet.py batches.py callbacks.py checkpoints.py devices.py distillation.py evaluation.py hosts.py
 	$(BIN)/python train.py
 
 data/store/store.json: data/samples.csv preprocessing.py decoding.py store.py

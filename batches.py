@@ -9,7 +9,8 @@ class Batches(keras.utils.PyDataset):
     """Batches of posters and targets; in training in a new order each epoch, and augmented.
 
     A batch depends on the seed, the epoch and its number alone, so that a training that was stopped
-    goes on as if it had not been. Keras makes the next batches while a step is computed.
+    goes on as if it had not been. On TensorFlow Keras makes the next batches while a step is
+    computed.
 
     Args:
         images: uint8 (N, H, W, 3), memory-mapped.
@@ -20,8 +21,11 @@ class Batches(keras.utils.PyDataset):
         shift: how far a poster may be shifted, as a share of its height and width.
         crop: how much of its height and width may be cut off: see `crop_at_random`.
         colour: how far its contrast and the brightness of each channel may change, as a share.
-        devices: that share the batches. Each needs its part of the last batch, too, so that some
-            of the rows, other ones each epoch, may be left out.
+        devices: that share the batches. Each needs its part of the last batch, too: in training
+            some of the rows, other ones each epoch, may be left out; without a seed some are
+            repeated, and a batch has weights, which leave the repeats out of the mean loss.
+        part: of each batch that is to be returned: (its number, number of parts). All of a batch is
+            drawn and augmented for any of them, so that it does not depend on their number.
     """
 
     def __init__(
@@ -35,12 +39,19 @@ class Batches(keras.utils.PyDataset):
         crop=0.0,
         colour=0.0,
         devices=1,
+        part=(0, 1),
     ):
         super().__init__()
         self.images, self.targets, self.rows = images, targets, rows
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.seed, self.part = batch_size, seed, part
         self.shift, self.crop, self.colour = shift, crop, colour
+        self.weights = None
         self.count = len(rows) - len(rows) % devices
+        if seed is None and self.count < len(rows):
+            self.count += devices
+            self.rows = np.resize(rows, self.count)  # begins again where it ends
+            self.weights = np.zeros(self.count, np.float32)
+            self.weights[: len(rows)] = self.count / len(rows)
         self.start(epoch=0)
 
     def start(self, epoch):
@@ -54,7 +65,8 @@ class Batches(keras.utils.PyDataset):
         return -(-self.count // self.batch_size)
 
     def __getitem__(self, number):
-        rows = self.order[number * self.batch_size : (number + 1) * self.batch_size]
+        batch = slice(number * self.batch_size, (number + 1) * self.batch_size)
+        rows = self.order[batch]
         images = self.images[rows]
         if self.seed is not None:
             rng = np.random.default_rng((self.seed, self.epoch, number))
@@ -63,7 +75,12 @@ class Batches(keras.utils.PyDataset):
                 images = crop_at_random(images, self.crop, rng)
             if self.colour:
                 images = change_colours(images, self.colour, rng)
-        return images, {name: values[rows] for name, values in self.targets.items()}
+        index, parts = self.part
+        part = slice(index * len(rows) // parts, (index + 1) * len(rows) // parts)
+        targets = {name: values[rows[part]] for name, values in self.targets.items()}
+        if self.weights is None:
+            return images[part], targets
+        return images[part], targets, self.weights[batch][part]
 
 
 def mirror_and_shift(images, shift, rng):

@@ -41,7 +41,7 @@ class PriorShift(keras.callbacks.Callback):
         self.shift = shift
 
     def on_test_begin(self, logs=None):
-        self.bias = self.model.get_layer("genres").bias.numpy()
+        self.bias = keras.ops.copy(self.model.get_layer("genres").bias)
         shift_priors(self.model, self.shift)
 
     def on_test_end(self, logs=None):

@@ -81,6 +81,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.epochs.append(logs)
         if not np.isfinite(list(logs.values())).all():
             self.failed = True
+            self.stopper.best_weights = None  # several hosts could not agree on what is no number
             return
         np.savez(self.latest / "best.npz", *self.stopper.best_weights)
         state = {"settings": self.settings, "precision": self.precision, "epochs": self.epochs}

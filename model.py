@@ -149,7 +149,9 @@ def save_model(model, about, data_dir):
 
 def list_versions():
     """The versions of what a model and its scores depend on, by name."""
-    packages = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn")
+    packages = ["tensorflow", "keras", "numpy", "pillow", "scikit-learn"]
+    if keras.backend.backend() == "jax":
+        packages.append("jax")
     versions = {package: importlib.metadata.version(package) for package in packages}
     return {"python": platform.python_version()} | versions
 

@@ -13,6 +13,7 @@ Takes   about a minute for the demonstration set, some 15 minutes for 8,500 post
 import os
 import shutil
 import sys
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ from scipy.special import logit
 from batches import Batches
 from callbacks import EpochStart, PriorShift, Progress, shift_priors
 from checkpoints import Checkpoints, discard
-from devices import choose_precision, computing_in, distribute
+from devices import ALONE, choose_precision, computing_in, distribute, share_statistics
 from distillation import open_teacher
 from efficientnet import find_weights
 from evaluation import (
@@ -40,6 +41,7 @@ from evaluation import (
     score,
     score_prior,
 )
+from hosts import following, joining
 from ledger import locking, replacing, write_csv
 from model import discard_model, list_versions, predict_probabilities, save_model
 from networks import (
@@ -67,6 +69,7 @@ COLOUR = None  # how far their contrast and their brightness are changed, each a
 SOFT_TARGETS = 0.0  # share of the teacher's probabilities in the targets; run distillation.py first
 HINTS = 0.0  # weight of the loss of the teacher's features; likewise, for "improved" and "study"
 PRECISION = "auto"  # "float32" or "bfloat16"; "auto" measures, where the hardware has bfloat16
+HOSTS = None  # several machines, a process on each: ("10.0.0.1:9999", "10.0.0.2"), see the README
 SEED = 0  # another seed gives other weights at the start and another order of the posters
 # --------------------------------------------------------------------------------------------------
 
@@ -85,6 +88,7 @@ def main(
     soft_targets=SOFT_TARGETS,
     hints=HINTS,
     precision=PRECISION,
+    hosts=HOSTS,
 ):
     """Train, keep the best epoch, write the model; returns what it wrote to model.json."""
     if architecture not in RECIPES:
@@ -106,18 +110,34 @@ def main(
     for name, usual in RECIPES[architecture].items():
         settings[name] = usual if settings[name] is None else settings[name]
     check_settings(settings)
-    if architecture in TRANSFER:
-        find_weights(TRANSFER[architecture])  # before there is anything to lose
-    store = open_store(data_dir)
-    teacher = open_teacher(data_dir, store) if soft_targets or hints else None
+    if hosts and precision == "auto":
+        settings["precision"] = "float32"  # what one of them measures is not true of the others
+    with joining(hosts) as process:
+        try:
+            if architecture in TRANSFER:
+                find_weights(TRANSFER[architecture])  # before there is anything to lose
+            store = open_store(data_dir)
+            teacher = open_teacher(data_dir, store) if soft_targets or hints else None
+            process.agree({"HOSTS": hosts} | settings | identify(store, teacher))
+            with claim_folder(data_dir, process) as claimed:
+                return train_model(store, teacher, settings, claimed, process)
+        except KeyboardInterrupt:
+            print("Stopped. To go on after the last epoch, run: python train.py", file=sys.stderr)
+            sys.exit(130)
+
+
+@contextmanager
+def claim_folder(data_dir, process):
+    """Yield the folder to write in: DATA_DIR, but where another process writes there."""
+    if process.index:
+        with following(process) as folder:
+            yield folder
+        return
     folder = Path(data_dir) / "model"
     folder.mkdir(exist_ok=True)
-    try:
-        with locking(folder / "train.lock", f"Another train.py is at work on {folder}."):
-            return train_model(store, teacher, settings, data_dir)
-    except KeyboardInterrupt:
-        print("Stopped. To go on after the last epoch, run: python train.py", file=sys.stderr)
-        sys.exit(130)
+    with locking(folder / "train.lock", f"Another train.py is at work on {folder}."):
+        process.share_folder(folder / "unfinished")
+        yield data_dir
 
 
 def check_settings(settings):
@@ -140,7 +160,7 @@ def check_settings(settings):
         raise ValueError(f"crop must be 0 but for a backbone, got {settings['crop']!r}")
 
 
-def train_model(store, teacher, settings, data_dir):
+def train_model(store, teacher, settings, data_dir, process):
     """Train a network on the store, write it, and return what was written to model.json."""
     folder = Path(data_dir) / "model"
     build = partial(build_network, settings["architecture"], genre_count=len(store.genres))
@@ -161,10 +181,9 @@ def train_model(store, teacher, settings, data_dir):
     prior = prior_of_counts(store.train_counts, store.train_movies)
     floor = score_prior(prior, store.labels[val])
     keras.utils.set_random_seed(settings["seed"])
-    strategy = distribute()
-    devices = strategy.num_replicas_in_sync
-    if settings["batch_size"] % devices:
-        sys.exit(f"Make BATCH_SIZE in train.py a multiple of {devices}, the number of devices.")
+    team = distribute((process.index, process.count))
+    if settings["batch_size"] % team.size:
+        sys.exit(f"Make BATCH_SIZE in train.py a multiple of {team.size}, the number of devices.")
     model = build(*size)  # in float32, on one device, without what is there for training only
     print(
         f"{settings['architecture']} network, {model.count_params():,} parameters, "
@@ -173,16 +192,17 @@ def train_model(store, teacher, settings, data_dir):
     )
     if not checkpoints[0].epochs:
         start_network(model, store.images, store.labels, sample)
+        model.set_weights(process.share(model.get_weights()))
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
     history, lowest = pd.DataFrame(), float("inf")
-    with computing_in(precision), strategy.scope():
+    with computing_in(precision), team.scope():
         network = build(*(None, None) if settings["crop"] else size)  # None: of any size
         network.set_weights(model.get_weights())
+        if team.size > 1:
+            share_statistics(network)
         for stage, sealed in zip(stages, checkpoints, strict=True):
             sealed.precision = precision
-            done = fit(
-                network, store, teacher, sample, val, settings, stage, sealed, floor, devices
-            )
+            done = fit(network, store, teacher, sample, val, settings, stage, sealed, floor, team)
             if done["val_loss"].min() < lowest:
                 lowest = done["val_loss"].min()
                 model.set_weights(network.get_weights())
@@ -216,7 +236,7 @@ def identify(store, teacher):
 # --- training -------------------------------------------------------------------------------------
 
 
-def fit(network, store, teacher, sample, val, settings, stage, checkpoints, floor, devices=1):
+def fit(network, store, teacher, sample, val, settings, stage, checkpoints, floor, team=ALONE):
     """Train the network in a stage, and leave it with the weights of the epoch of lowest loss.
 
     That is the loss on the validation movies, for which the priors are shifted; the weights are
@@ -234,9 +254,8 @@ def fit(network, store, teacher, sample, val, settings, stage, checkpoints, floo
     sample_prior = estimate_prior(store.labels[sample])
     lessons, exams = make_targets(store, teacher, sample_prior, settings)
     augmentation = {name: settings[name] for name in ("shift", "crop", "colour")}
-    batches = Batches(
-        store.images, lessons, sample, batch_size, seed, **augmentation, devices=devices
-    )
+    shared = {"devices": team.size, "part": team.part}
+    batches = Batches(store.images, lessons, sample, batch_size, seed, **augmentation, **shared)
     learner = add_hints(network, lessons)
     choose_stage(network, stage)
     schedule = schedule_rate(stage, len(batches))
@@ -256,7 +275,7 @@ def fit(network, store, teacher, sample, val, settings, stage, checkpoints, floo
         print(f"going on after epoch {before}")
     learner.fit(
         batches,
-        validation_data=Batches(store.images, exams, val, batch_size),
+        validation_data=Batches(store.images, exams, val, batch_size, **shared),
         initial_epoch=before,
         epochs=before if checkpoints.finished else stage.end,
         shuffle=False,  # the batches draw their own order
