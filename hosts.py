@@ -7,10 +7,13 @@ host has the data and the same train.py, and each process is started with its nu
     KERAS_BACKEND=jax PROCESS_ID=0 python train.py
 """
 
-import importlib.util
+import ctypes
 import io
 import json
 import os
+import re
+import shutil
+import signal
 import sys
 import tarfile
 import tempfile
@@ -25,6 +28,10 @@ import numpy as np
 JOIN_SECONDS = 300  # for all processes to be started
 SILENT_SECONDS = 60  # after which a process that says nothing has ended
 WRITE_SECONDS = 3600  # at the end, for the first process to score and write the model
+LOST = (
+    "Another process of HOSTS has ended or cannot be reached. To go on after the last epoch, start "
+    "all again: python train.py"
+)
 
 
 @dataclass(frozen=True)
@@ -34,10 +41,12 @@ class Process:
     Attributes:
         index: 0 for the one that writes.
         count: of the processes; 1 where a training is on one host.
+        folder: of its own, empty, and gone at the end; None for the one that writes.
     """
 
     index: int = 0
     count: int = 1
+    folder: str | None = None
 
     def agree(self, facts):
         """End all processes with one line, but where each has the same facts.
@@ -78,6 +87,10 @@ class Process:
             with tarfile.open(fileobj=io.BytesIO(buffer.tobytes())) as archive:
                 archive.extractall(folder, filter="data")
 
+    def discard_folder(self):
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
 
 def find_differences(told):
     """The names of the facts that are not the same in all of a list of {name: fact}, sorted."""
@@ -112,88 +125,96 @@ def joining(hosts):
 
     Raises:
         ValueError: these are no such addresses.
-        SystemExit: the backend, JAX or the number of this process is missing.
+        SystemExit: the backend is not JAX, or the number of this process is missing.
     """
     if hosts is None:
         yield Process()
         return
     index = find_index(hosts)
-    join(hosts, index)
-    with ending_together():
-        yield Process(index, len(hosts))
+    folder = tempfile.mkdtemp(prefix="train-") if index else None
+    process = Process(index, len(hosts), folder)
+    with catching_abort(process):
+        connect(process, hosts)
+        try:
+            yield process
+            disconnect()
+        except SystemExit as end:
+            is_line = isinstance(end.code, str)
+            leave(process, end.code if is_line else "", 1 if is_line else end.code or 0)
+        except BaseException as error:
+            # What JAX raises, as a JaxRuntimeError or a ValueError, starts with a status.
+            is_lost = re.match(r"[A-Z_]+: ", str(error))
+            leave(process, f"{LOST} ({first_line(error)})" if is_lost else traceback.format_exc())
+    process.discard_folder()
 
 
 def find_index(hosts):
     """The number of this process, which the environment says, once all that is needed is there."""
     is_list = isinstance(hosts, (tuple, list)) and all(isinstance(host, str) for host in hosts)
-    if not is_list or not hosts or not hosts[0].rpartition(":")[2].isdecimal():
+    if not is_list or not hosts or not re.fullmatch(r".+:\d+", hosts[0]):
         raise ValueError(
             f'hosts must be addresses such as ("10.0.0.1:9999", "10.0.0.2"), got {hosts!r}'
         )
-    if importlib.util.find_spec("jax") is None:
-        sys.exit("HOSTS needs JAX. Run: pip install -r requirements-hosts.txt")
     index, last = os.environ.get("PROCESS_ID", ""), len(hosts) - 1
     if keras.backend.backend() != "jax" or not index.isdecimal() or int(index) > last:
         sys.exit(
-            f"HOSTS needs JAX and the number of each process, 0 to {last}. "
-            "Run: KERAS_BACKEND=jax PROCESS_ID=0 python train.py"
+            f"HOSTS needs JAX (requirements-hosts.txt) and a number for each process, 0 to {last}."
+            " Run: KERAS_BACKEND=jax PROCESS_ID=0 python train.py"
         )
     return int(index)
 
 
-def join(hosts, index):
-    """Connect to the first process, or, in that one, wait for the others."""
+def connect(process, hosts):
+    """Find the first process, or, in that one, wait for the others."""
     import jax
 
     jax.config.update("jax_cpu_collectives_implementation", "gloo")  # where there is no GPU
-    if index == 0:
+    if process.index == 0:
         print(f"waiting for the other processes of HOSTS, {JOIN_SECONDS} s at most", flush=True)
     try:
         jax.distributed.initialize(
             hosts[0],
-            len(hosts),
-            index,
+            process.count,
+            process.index,
             initialization_timeout=JOIN_SECONDS,
             heartbeat_timeout_seconds=SILENT_SECONDS,
             shutdown_timeout_seconds=WRITE_SECONDS,
         )
     except RuntimeError as error:
-        say(
-            f"The processes of HOSTS, {', '.join(hosts)}, have not found each other within "
-            f"{JOIN_SECONDS} s ({first_line(error)})."
-        )
-        os._exit(1)
+        late = f"Not all processes of {', '.join(hosts)} have come together in {JOIN_SECONDS} s"
+        leave(process, f"{late} ({first_line(error)}).")
+
+
+def disconnect():
+    """Wait for the others to end, too."""
+    import jax
+
+    jax.distributed.shutdown()
 
 
 @contextmanager
-def ending_together():
-    """Wait for the others at the end; at any other, end without waiting for them."""
-    import jax
+def catching_abort(process):
+    """Meanwhile an abort() says in a line that another process is lost.
 
-    try:
+    JAX ends so, with a stack trace and no exception, where it is the first that notices. Python's
+    own handlers come too late: they wait for the function in C to return.
+    """
+    if os.name == "posix":
+        handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: leave(process, LOST))
+        library = ctypes.CDLL(None)
+        library.signal(signal.SIGABRT, handler)
         yield
-        jax.distributed.shutdown()
-        return
-    except SystemExit as end:
-        is_line = isinstance(end.code, str)
-        code = 1 if is_line else end.code or 0
-        if is_line:
-            say(end.code)
-    except jax.errors.JaxRuntimeError as error:
-        say(
-            "Another process of HOSTS has ended or cannot be reached. To go on after the last "
-            f"epoch, start all again: python train.py ({first_line(error)})"
-        )
-        code = 1
-    except BaseException:
-        traceback.print_exc()
-        code = 1
+        library.signal(signal.SIGABRT, None)  # the default
+    else:
+        yield
+
+
+def leave(process, line, code=1):
+    """End this process without waiting for the others, which may never come."""
     sys.stdout.flush()
-    os._exit(code)  # a usual end would wait for processes that are not there
-
-
-def say(line):
-    print(line, file=sys.stderr, flush=True)
+    os.write(2, f"{line}\n".encode() if line else b"")
+    process.discard_folder()
+    os._exit(code)
 
 
 def first_line(error):
@@ -202,15 +223,10 @@ def first_line(error):
 
 @contextmanager
 def following(process):
-    """Yield a folder of its own, for as long as it trains, to a process that is to write nothing.
+    """Yield its own folder to a process that is to write nothing elsewhere, and to print nothing.
 
-    It holds the unfinished training of the first process, and nothing is printed meanwhile.
+    The folder holds the unfinished training of the first process.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="train-") as folder,
-        open(os.devnull, "w") as nowhere,
-        redirect_stdout(nowhere),
-        redirect_stderr(nowhere),
-    ):
-        process.share_folder(Path(folder) / "model" / "unfinished")
-        yield folder
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        process.share_folder(Path(process.folder) / "model" / "unfinished")
+        yield process.folder

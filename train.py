@@ -20,7 +20,12 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as in model.py, before Keras is imported
 
-import keras
+try:
+    import keras
+except ModuleNotFoundError as error:
+    if error.name != "jax":
+        raise
+    sys.exit("JAX is missing. Run: pip install -r requirements-hosts.txt")
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure

@@ -48,6 +48,34 @@ def test_several_devices_share_every_batch():
     assert left_out[0] != left_out[1]
 
 
+@pytest.mark.parametrize("seed", [None, 0])
+def test_the_parts_of_several_processes_are_the_batch_of_one(seed):
+    def open_batches(devices, part):
+        settings = {"shift": 0.2, "crop": 0.2, "colour": 0.2, "devices": devices, "part": part}
+        return batches.Batches(IMAGES, {"genres": LABELS}, np.arange(48), 12, seed, **settings)
+
+    whole = open_batches(1, (0, 1))
+    parts = [open_batches(6, (index, 3)) for index in range(3)]
+    for number in range(len(whole)):
+        images, targets = whole[number]
+        pieces, genres = zip(*(part[number] for part in parts), strict=True)
+        assert [len(piece) for piece in pieces] == [4, 4, 4]
+        np.testing.assert_array_equal(np.concatenate(pieces), images)
+        genres = np.concatenate([piece["genres"] for piece in genres])
+        np.testing.assert_array_equal(genres, targets["genres"])
+
+
+def test_repeats_that_make_whole_shares_do_not_count_in_validation():
+    """The mean of a loss with these weights, over all batches, is that over the 50 posters."""
+    source = batches.Batches(IMAGES, {"genres": LABELS}, np.arange(50), 16, devices=8)
+    images, targets, weights = zip(*(source[i] for i in range(len(source))), strict=True)
+    assert [len(batch) for batch in images] == [16, 16, 16, 8]
+    weights, labels = np.concatenate(weights), np.concatenate([x["genres"] for x in targets])
+    assert (weights[50:] == 0).all() and len(set(weights[:50])) == 1
+    np.testing.assert_array_equal(labels[:50], LABELS)
+    assert (labels[:, 0] * weights).mean() == pytest.approx(LABELS[:, 0].mean())
+
+
 def test_an_epoch_depends_on_its_number_and_the_seed_alone():
     before = draw(shift=0.2, epoch=3)
     for one, other in zip(before, draw(shift=0.2, epoch=3), strict=True):

@@ -49,5 +49,16 @@ def test_weights_and_outputs_stay_in_float32():
     )
 
 
-def test_one_device_needs_no_strategy():
-    assert devices.distribute() is tf.distribute.get_strategy()
+def test_one_device_is_alone():
+    assert devices.distribute() is devices.ALONE
+    with devices.ALONE.scope():
+        assert not tf.distribute.has_strategy()
+    assert (devices.ALONE.size, devices.ALONE.part) == (1, (0, 1))
+
+
+def test_statistics_are_shared_in_training_only():
+    """The model that is written is another one, and normalises alone wherever it is opened."""
+    network = BUILD()
+    devices.share_statistics(network)
+    layers = [x for x in network.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert len(layers) == 5 and all(layer.synchronized for layer in layers)

@@ -288,24 +288,56 @@ def test_two_devices_share_the_batches(pipeline, tmp_path, architecture):
     """Two logical CPU devices, which must be there before TensorFlow is used: a process."""
     copy_store(pipeline, tmp_path)
     script = """
-import sys
-import tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-import devices, efficientnet, networks, train
 efficientnet.STAGES = ((1, 3, 1, 1, 16), (1, 3, 2, 6, 24))
 networks.LAST_BLOCKS, networks.load_imagenet = 1, lambda network: None
-strategies = []
-train.distribute = lambda: strategies.append(devices.distribute("CPU")) or strategies[-1]
-about = train.main(sys.argv[1], sys.argv[2], epochs=8, batch_size=16)
-assert strategies[0].num_replicas_in_sync == 2, strategies
+about = train.main(sys.argv[1], sys.argv[3], epochs=8, batch_size=16)
 print("macro ROC-AUC:", about["scores"]["macro_roc_auc"]["score"])
 """
-    command = [sys.executable, "-c", script, tmp_path, architecture]
+    output = run_on_devices(2, script, tmp_path, architecture)
+    assert float(output.rsplit("macro ROC-AUC:", 1)[1]) > 0.85
+    assert weights_of(tmp_path)
+
+
+def run_on_devices(count, script, data, *arguments):
+    """Run lines of Python in a process with so many logical CPU devices; returns what it printed.
+
+    In the script sys.argv[1] is `data`, and sys.argv[3] the first of the arguments.
+    """
+    start = """
+import sys
+import tensorflow as tf
+cpu, one = tf.config.list_physical_devices("CPU")[0], tf.config.LogicalDeviceConfiguration()
+tf.config.set_logical_device_configuration(cpu, [one] * int(sys.argv[2]))
+import devices, efficientnet, keras, networks, train
+teams, distribute = [], devices.distribute
+train.distribute = lambda part: teams.append(distribute(part, "CPU")) or teams[-1]
+"""
+    end = "assert teams[0].size == int(sys.argv[2]), teams"
+    command = [sys.executable, "-c", start + script + end, data, str(count), *arguments]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-3000:]
-    assert float(result.stdout.rsplit("macro ROC-AUC:", 1)[1]) > 0.85
-    assert weights_of(tmp_path)
+    return result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["study", "improved"])
+def test_two_devices_have_the_loss_of_one(pipeline, tmp_path, architecture):
+    """Of the same batches, without dropout: two devices draw other masks than one.
+
+    48 posters to train on and 25 to validate on make whole batches for both numbers.
+    """
+    script = """
+keras.layers.Dropout.call = lambda self, inputs, training=False: inputs
+rows = train.Store.rows
+train.Store.rows = lambda self, split: rows(self, split)[:48]
+train.main(sys.argv[1], sys.argv[3], epochs=2, batch_size=16, precision="float32")
+"""
+    folders = [tmp_path / str(count) for count in (1, 2)]
+    for count, folder in enumerate(folders, 1):
+        shutil.copytree(pipeline.data / "store", folder / "store")
+        run_on_devices(count, script, folder, architecture)
+    one, two = (pd.read_csv(folder / "model" / "history.csv") for folder in folders)
+    np.testing.assert_allclose(one[["loss", "val_loss"]], two[["loss", "val_loss"]], atol=1e-4)
 
 
 @pytest.fixture
