@@ -69,7 +69,7 @@ def watching_memory(pid=None):
 def step_command(step, **arguments):
     """The command that runs a step in a Python of its own: `step.main(**arguments)`."""
     arguments = {name: str(x) if isinstance(x, Path) else x for name, x in arguments.items()}
-    return [sys.executable, "-c", f"import {step}; {step}.main(**{arguments!r})"]
+    return [sys.executable, "-c", f"import {step}\n{step}.main(**{arguments!r})"]
 
 
 def step_environment():
