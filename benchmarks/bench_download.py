@@ -21,14 +21,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import median
 from urllib.parse import urlsplit
 from urllib.request import urlretrieve
 
 import numpy as np
+from measuring import ROOT, describe
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import database  # noqa: E402
@@ -88,14 +87,11 @@ def main(
 
 def compare(rates, bound):
     """Print ratios of rates: their median, and their range over the repeats."""
-    ours = [row["database.py"] for row in rates]
-    ratios = {
-        f"times {name}": [row["database.py"] / row[name] for row in rates] for name in rates[0]
-    }
-    del ratios["times database.py"]
-    ratios[f"of the bound of {bound:,.0f}/s"] = [rate / bound for rate in ours]
-    for name, values in ratios.items():
-        print(f"database.py: {median(values):.2f} {name} ({min(values):.2f} to {max(values):.2f})")
+    ours = np.array([row["database.py"] for row in rates])
+    others = {name: [row[name] for row in rates] for name in rates[0] if name != "database.py"}
+    others[f"the bound of {bound:,.0f}/s"] = bound
+    for name, values in others.items():
+        print(f"database.py / {name}: {describe(ours / values, 2)}")
 
 
 # --- the contestants: each returns seconds --------------------------------------------------------

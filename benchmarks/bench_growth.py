@@ -64,6 +64,8 @@ def main(folder=None, work=None, sizes=SIZES, steps=tuple(STEPS), again=False):
     if again:
         table.unlink(missing_ok=True)
     missing = list_missing(table, sorted(sizes), steps)
+    if table.is_file():
+        print(f"{table} has some of it from an earlier run; all anew with: --again")
     if missing:
         with tempfile.TemporaryDirectory() as temporary:
             work = Path(work or temporary).resolve()

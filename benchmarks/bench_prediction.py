@@ -18,10 +18,9 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
-from measuring import describe, watching_memory
+from measuring import ROOT, describe, watching_memory
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 # --- settings -------------------------------------------------------------------------------------

@@ -3,15 +3,13 @@
     pip install -r benchmarks/requirements.txt
     python benchmarks/bench_preprocessing.py               # posters that are drawn
     python benchmarks/bench_preprocessing.py data/posters  # those of a folder
-    python benchmarks/bench_preprocessing.py --large 0     # without the last comparison
 
 On one core: decode_poster of decoding.py, the study's way (imageio, then skimage.transform.resize,
 one by one), OpenCV with INTER_AREA, its way to make images smaller, tf.data with antialiasing
 (bicubic, as here, and its default, bilinear, which weighs a quarter of the pixels), and the limit:
 Pillow's JPEG decoder in draft mode, without any resizing. Then the whole of step 3 with one process
-and with two, beside the same work in processes that share nothing and write nothing; and last on
-LARGE posters, the same under new ids. The posters are taken as they are and, but for the last,
-enlarged to WIDE as well. Takes about half an hour on two cores, ten minutes without the last.
+and with two, beside the same work in processes that share nothing and write nothing. The posters
+are taken as they are and enlarged to WIDE as well. Takes about ten minutes on two cores.
 """
 
 import argparse
@@ -21,18 +19,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from contextlib import suppress
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import pandas as pd
 import study
+from measuring import ROOT, describe
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench_download import draw_posters  # noqa: E402
@@ -45,15 +40,11 @@ POSTERS_DIR = None  # a folder of .jpg; None draws some, 182 x 268 as those of I
 POSTERS = 4000  # of the folder, in each comparison
 WIDE = 500  # pixels, as TMDb's w500
 HEIGHT, WIDTH = 150, 101  # pixels
-LARGE = 100_000  # posters of the last run; 4.5 GB of disk
-SMALL = 15_000  # posters of the run that it is compared with
 REPEATS = 3
 # --------------------------------------------------------------------------------------------------
 
 
-def main(
-    posters_dir=POSTERS_DIR, posters=POSTERS, wide=WIDE, large=LARGE, small=SMALL, repeats=REPEATS
-):
+def main(posters_dir=POSTERS_DIR, posters=POSTERS, wide=WIDE, repeats=REPEATS):
     """Print the rates, and their ratios with the median and the range."""
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -67,8 +58,6 @@ def main(
         enlarged = [enlarge(path, folder / "wide", wide) for path in sorted(set(taken))]
         taken = [enlarged[i % len(enlarged)] for i in range(posters)]
         compare(f"posters {wide} pixels wide", taken, folder / "wide posters", repeats)
-        if large:
-            compare_sizes(sources, small, large, folder, repeats)
 
 
 def compare(title, paths, folder, repeats):
@@ -89,7 +78,7 @@ def compare(title, paths, folder, repeats):
             "apart, 1 process": time_apart(paths, 1),
             "apart, 2 processes": time_apart(paths, 2),
         }
-        steps = {f"step 3, {n} workers": time_step(data, n, len(paths))[0] for n in (1, 2)}
+        steps = {f"step 3, {n} workers": time_step(data, n, len(paths)) for n in (1, 2)}
         rates.append(one_core | steps)
     print(f"\n{title}: {len(paths):,}, posters per second")
     print(pd.DataFrame(rates).T.to_string(float_format="{:,.0f}".format))
@@ -105,8 +94,7 @@ def compare(title, paths, folder, repeats):
         ("apart, 2 processes", "apart, 1 process"),
     ):
         ratios = [row[ours] / row[other] for row in rates]
-        span = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        print(f"{ours}: {median(ratios):.2f} times {other} ({span})")
+        print(f"{ours} / {other}: {describe(ratios, 2)}")
 
 
 # --- the contestants: each returns posters per second ---------------------------------------------
@@ -180,37 +168,18 @@ def decode_all(paths):
 
 
 def time_step(data, workers, count):
-    """Step 3 from the start of main() to its end: the rate, and the peak memory in MB of the main
-    process and of the largest worker (on Linux, whose VmHWM that is)."""
+    """The whole of step 3, from the start of main() to its end."""
     shutil.rmtree(data / "store", ignore_errors=True)
-    return run_apart("step", workers or 0, data, count)
+    return count / run_apart("step", workers, data)[0]
 
 
-def run_step(workers, data, count):
+def run_step(workers, data):
+    """Step 3 in this process: its seconds."""
     import preprocessing
 
-    peaks, is_over = {}, threading.Event()
-
-    def watch():
-        while not is_over.wait(0.05):
-            for child in multiprocessing.active_children():
-                with suppress(OSError, IndexError):  # it has just ended
-                    peaks[child.pid] = peak_memory(child.pid)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
     start = time.perf_counter()
     preprocessing.main(data, HEIGHT, WIDTH, workers)
-    seconds = time.perf_counter() - start
-    is_over.set()
-    watcher.join()
-    return int(count) / seconds, peak_memory("self"), max(peaks.values())
-
-
-def peak_memory(process):
-    """VmHWM in MB. Not getrusage, whose peak starts at that of the process that started it."""
-    status = Path(f"/proc/{process}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    return time.perf_counter() - start
 
 
 def run_apart(what, number, *arguments):
@@ -251,37 +220,14 @@ def make_data(folder, paths, count):
     return folder
 
 
-def compare_sizes(sources, small, large, folder, repeats):
-    """Print what many posters cost beside few."""
-    sizes = {count: make_data(folder / str(count), sources, count) for count in (small, large)}
-    rows = []
-    for _ in range(repeats):
-        for count, data in sizes.items():
-            rate, main_memory, worker_memory = time_step(data, None, count)
-            files = (data / "store").iterdir()
-            disk = sum(path.stat().st_size for path in files) / count
-            rows.append([count, rate, main_memory, worker_memory, disk])
-    columns = ["posters", "per second", "main, MB", "worker, MB", "bytes of disk each"]
-    table = pd.DataFrame(rows, columns=columns)
-    print(f"\n{small:,} posters and {large:,}")
-    print(table.to_string(index=False, float_format="{:,.0f}".format))
-    few, many = (table.loc[table["posters"] == count, "per second"] for count in (small, large))
-    ratios = few.to_numpy() / many.to_numpy()
-    print(
-        f"a poster of {large:,} costs {median(ratios):.2f} times one of {small:,} "
-        f"({ratios.min():.2f} to {ratios.max():.2f})"
-    )
-
-
 if __name__ == "__main__":
     if sys.argv[1:2] in (["bicubic"], ["bilinear"]):
         print(time_tf_data(sys.argv[3:], sys.argv[1], int(sys.argv[2])))
     elif sys.argv[1:2] == ["step"]:
-        print(*run_step(int(sys.argv[2]) or None, Path(sys.argv[3]), sys.argv[4]))
+        print(run_step(int(sys.argv[2]), Path(sys.argv[3])))
     else:
         parser = argparse.ArgumentParser(description="How fast are posters decoded and stored?")
         parser.add_argument("folder", nargs="?", default=POSTERS_DIR, help="of .jpg")
         parser.add_argument("--posters", type=int, default=POSTERS, help="in each comparison")
-        parser.add_argument("--large", type=int, default=LARGE, help="posters of the last run")
         options = parser.parse_args()
-        main(options.folder, options.posters, large=options.large)
+        main(options.folder, options.posters)

@@ -1,11 +1,13 @@
 """Does oversampling help? The same small network, trained as long, on each strategy's sample.
 
-    python benchmarks/bench_sampling.py
+    python benchmarks/bench_sampling.py            # of the posters in DATA_DIR
+    python benchmarks/bench_sampling.py DATA_DIR   # of those in another
 
 Each seed has a split of its own, which the strategies share. They differ in the movies that the
 network sees; the number of gradient steps is the same. Scores are of the natural test split, F1 at
 thresholds of the validation split. As in step 4 the output biases are shifted to the natural shares
-of the genres; `unshifted` is the cross-entropy without. Takes about an hour on two cores.
+of the genres; `unshifted` is the cross-entropy without. Where there is no DATA_DIR/posters.csv it
+is the demonstration set that is sampled. Takes about an hour on two cores.
 """
 
 import os
@@ -16,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from measuring import ROOT, draw_demonstration, run_step
 from scipy.special import expit, logit
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import preprocessing  # noqa: E402
@@ -66,6 +68,11 @@ def main(
     """Print a row per run as it ends, then mean and deviation over the seeds."""
     rows = []
     with tempfile.TemporaryDirectory() as work:
+        if not (Path(data_dir) / "posters.csv").is_file():
+            print(f"{data_dir} has no posters.csv: this is the demonstration set")
+            movies, posters = draw_demonstration(Path(work) / "drawn")
+            data_dir = Path(work) / "drawn"
+            run_step("database", data_dir=data_dir, metadata_csv=movies, poster_base=posters)
         shutil.copy(Path(data_dir) / "posters.csv", work)
         os.symlink(Path(data_dir).resolve() / "posters", Path(work) / "posters")
         for seed in seeds:
@@ -136,4 +143,4 @@ def train_on(store, seen, val, batch_size, learning_rate, seed):
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:2])

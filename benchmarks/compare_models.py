@@ -16,11 +16,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-from measuring import describe
+from measuring import ROOT, describe
 from PIL import Image
 from sklearn.metrics import log_loss
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bootstrap import compare_with_prior  # noqa: E402
