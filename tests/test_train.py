@@ -322,22 +322,26 @@ train.distribute = lambda part: teams.append(distribute(part, "CPU")) or teams[-
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["study", "improved"])
 def test_two_devices_have_the_loss_of_one(pipeline, tmp_path, architecture):
-    """Of the same batches, without dropout: two devices draw other masks than one.
+    """Of the same batches, whose shares have other means and variances than the whole.
 
-    48 posters to train on and 25 to validate on make whole batches for both numbers.
+    Without dropout, of which two devices draw other masks than one. The sample is even, and whole
+    for both; the posters to validate on are odd.
     """
     script = """
 keras.layers.Dropout.call = lambda self, inputs, training=False: inputs
-rows = train.Store.rows
-train.Store.rows = lambda self, split: rows(self, split)[:48]
 train.main(sys.argv[1], sys.argv[3], epochs=2, batch_size=16, precision="float32")
 """
     folders = [tmp_path / str(count) for count in (1, 2)]
     for count, folder in enumerate(folders, 1):
         shutil.copytree(pipeline.data / "store", folder / "store")
         run_on_devices(count, script, folder, architecture)
+    store = preprocessing.open_store(pipeline.data)
+    assert store.index["copies"].iloc[store.rows("train")].sum() % 2 == 0
+    assert len(store.rows("val")) % 2 == 1
     one, two = (pd.read_csv(folder / "model" / "history.csv") for folder in folders)
-    np.testing.assert_allclose(one[["loss", "val_loss"]], two[["loss", "val_loss"]], atol=1e-4)
+    names = ["loss", "val_loss"]
+    np.testing.assert_allclose(one[names][:1], two[names][:1], atol=1e-4)
+    np.testing.assert_allclose(one[names], two[names], atol=2e-3)  # what was rounded away grows
 
 
 @pytest.fixture
