@@ -73,7 +73,7 @@ CROP = None  # how much of their height and width is cut off at most, for a back
 COLOUR = None  # how far their contrast and their brightness are changed, each as a share
 SOFT_TARGETS = 0.0  # share of the teacher's probabilities in the targets; run distillation.py first
 HINTS = 0.0  # weight of the loss of the teacher's features; likewise, for "improved" and "study"
-PRECISION = "auto"  # "float32" or "bfloat16"; "auto" measures, where the hardware has bfloat16
+PRECISION = "auto"  # "float32" or "bfloat16"; "auto" measures, but with HOSTS it is "float32"
 HOSTS = None  # several machines, a process on each: ("10.0.0.1:9999", "10.0.0.2"), see the README
 SEED = 0  # another seed gives other weights at the start and another order of the posters
 # --------------------------------------------------------------------------------------------------
@@ -197,8 +197,8 @@ def train_model(store, teacher, settings, data_dir, process):
     )
     if not checkpoints[0].epochs:
         start_network(model, store.images, store.labels, sample)
-        model.set_weights(process.share(model.get_weights()))
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+    model.set_weights(process.share(model.get_weights()))  # other hardware rounds in another way
     history, lowest = pd.DataFrame(), float("inf")
     with computing_in(precision), team.scope():
         network = build(*(None, None) if settings["crop"] else size)  # None: of any size
