@@ -41,19 +41,19 @@ def run_on_cluster(function, tasks, address, folder):
         folder: which each worker must see.
     """
     with connecting(address) as client:
-        check_machines(client, address, folder)
-        # joblib hands out tasks as fast as they are done, however slowly the results are taken. So
-        # it gets few at a time, and the next few before the last ones are done.
+        check_machines(client, function, address, folder)
+        # joblib goes on as fast as tasks are done, however slowly their results are taken. So it
+        # is given few at a time, and the next few before the last ones are done.
         tasks, running = iter(tasks), deque()
         try:
             while True:
                 few = list(islice(tasks, 2 * count_cores(client)))
                 if few:
                     running.append(start(client, function, few, folder))
+                elif not running:
+                    return
                 if len(running) > 1 or not few:
-                    if not running:
-                        return
-                    yield from running.popleft()
+                    yield from list(running.popleft())
         except UnfitWorkerError as error:
             sys.exit(f"A worker {error}")
         finally:
@@ -64,7 +64,7 @@ def run_on_cluster(function, tasks, address, folder):
 
 
 def start(client, function, tasks, folder):
-    """Have joblib run tasks: an iterator over the results."""
+    """An iterator over the results of tasks; of a cluster of one core joblib makes no use."""
     import joblib
 
     calls = [joblib.delayed(run_checked)(function, DECODER, folder, task) for task in tasks]
@@ -124,27 +124,31 @@ def timeouts():
 # --- the machines ---------------------------------------------------------------------------------
 
 
-def check_machines(client, address, folder):
+def check_machines(client, function, address, folder):
     """Exit with a line where there is no worker, or a machine that would not do what this does."""
     commands = f"python -m dask scheduler; python -m dask worker {address}"
+    what = (function, DECODER, folder)
     where = f"In the folder of these scripts, on each machine, run: {commands}"
     try:
-        client.run_on_scheduler(find_fault, DECODER, folder)  # it unpacks the tasks, too
+        client.run_on_scheduler(find_fault, *what)  # it unpacks the tasks, too
     except Exception as error:
         sys.exit(f"The scheduler at {address} cannot use these scripts: {error}. {where}")
     try:
         client.wait_for_workers(1, timeout=CONNECT_TIMEOUT)
     except timeouts():
         sys.exit(f"The scheduler at {address} has no worker. {where}")
-    for worker, fault in client.run(find_fault, DECODER, folder, on_error="return").items():
+    for worker, fault in client.run(find_fault, *what, on_error="return").items():
         if isinstance(fault, Exception):
             sys.exit(f"The worker {worker} cannot use these scripts: {fault}. {where}")
         if fault:
             sys.exit(f"The worker {worker} {fault}")
 
 
-def find_fault(decoder, folder):
-    """Why this process must not do the tasks of another, or nothing."""
+def find_fault(function, decoder, folder):
+    """Why this process must not do the tasks of another, or nothing.
+
+    To be called with the function it must have been imported here.
+    """
     if decoder != DECODER:
         return f"decodes with {DECODER}, not with {decoder}. Install requirements.txt there"
     if not Path(folder).is_dir():
@@ -154,6 +158,6 @@ def find_fault(decoder, folder):
 
 def run_checked(function, decoder, folder, task):
     """Run a task; also in a worker that came after the others were checked."""
-    if fault := find_fault(decoder, folder):
+    if fault := find_fault(function, decoder, folder):
         raise UnfitWorkerError(fault)
     return function(*task)

@@ -1,0 +1,265 @@
+"""Steps 2 and 3 on a Dask cluster: a scheduler and two workers, which are started as users do."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing, contextmanager
+from functools import partial
+
+import pandas as pd
+import pytest
+import test_preprocessing
+from conftest import ROOT, contents, draw_colours, image_bytes
+from distributed import Client
+from test_preprocessing import decoded, interrupt
+
+import cluster
+import database
+import preprocessing
+import sampling
+from decoding import decode_poster
+from ledger import poster_path, write_csv
+
+hundred = test_preprocessing.hundred  # a fixture
+
+
+@contextmanager
+def started(folder, scratch, workers=2):
+    """A scheduler and workers in this folder; yields the scheduler's process and address."""
+    about = scratch / "scheduler.json"
+    about.unlink(missing_ok=True)
+    common = ["--no-dashboard", "--scheduler-file", str(about)]
+    commands = [["scheduler", "--host", "127.0.0.1", "--port", "0"]]
+    if workers:
+        commands.append(["worker", "--nworkers", str(workers), "--nthreads", "1"])
+        commands[-1] += ["--local-directory", str(scratch)]
+    with open(scratch / "dask.log", "a") as log:
+        start = partial(subprocess.Popen, cwd=folder, stdout=log, stderr=log)
+        dask = [sys.executable, "-m", "dask"]
+        processes = [start([*dask, *command, *common]) for command in commands]
+    try:
+        deadline = time.monotonic() + 60
+        while not about.is_file() or not about.stat().st_size:
+            assert time.monotonic() < deadline and processes[0].poll() is None
+            time.sleep(0.05)
+        address = json.loads(about.read_text())["address"]
+        with Client(address, set_as_default=False) as client:
+            while len(client.ncores()) < workers:
+                time.sleep(0.05)
+        yield processes[0], address
+    finally:
+        for process in reversed(processes):  # a worker without a scheduler is slow to end
+            process.terminate()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with started(ROOT, tmp_path_factory.mktemp("dask")) as (_, address):
+        yield address
+
+
+def count_tasks(address):
+    """How many tasks each worker has done."""
+    with Client(address, set_as_default=False) as client:
+        return list(client.run(lambda dask_worker: dask_worker.state.executed_count).values())
+
+
+@pytest.fixture
+def wait():
+    def wait(number, seconds=0.05):  # of a module of the tests the workers could not import it
+        time.sleep(seconds)
+        return number, os.getpid()
+
+    return wait
+
+
+def numbers(results):
+    return [number for number, _ in results]
+
+
+# --- the same results -----------------------------------------------------------------------------
+
+
+def test_the_steps_write_the_same_byte_for_byte(address, tmp_path, monkeypatch):
+    draw_colours(tmp_path / "source", movies=200)
+    database.main(tmp_path / "here", tmp_path / "source" / "movies.csv", tmp_path / "source/images")
+    poster_path(tmp_path / "here", "m007").write_bytes(b"no image")
+    poster_path(tmp_path / "here", "m011").unlink()
+    shutil.copyfile(poster_path(tmp_path / "here", "m020"), poster_path(tmp_path / "here", "m021"))
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    monkeypatch.chdir(tmp_path)  # which is not where the workers are
+    sampling.main("here", sample_fraction=1, oversampling="none")
+    preprocessing.main("here", 48, 32, workers=2)
+
+    before = count_tasks(address)
+    sampling.main("there", sample_fraction=1, oversampling="none", cluster=address)
+    between = count_tasks(address)
+    preprocessing.main("there", 48, 32, cluster=address)
+    after = count_tasks(address)
+    assert len(before) == 2 and sum(between) - sum(before) == 7  # chunks of 32
+    assert sum(after) - sum(between) == 7 and min(after) > min(before)
+    assert "m007" in (tmp_path / "there/store/errors.csv").read_text()
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+def test_a_run_that_was_stopped_here_is_continued_there(address, hundred, capsys):
+    whole = contents(hundred / "store")
+    interrupt(hundred, 1)
+    before = sum(count_tasks(address))
+    preprocessing.main(hundred, 15, 10, cluster=address)
+    assert decoded(capsys) == 100 - preprocessing.CHUNK
+    assert sum(count_tasks(address)) == before + 3
+    assert contents(hundred / "store") == whole
+
+
+def test_ctrl_c_stops_a_run_which_is_continued_here(address, tmp_path):
+    body = image_bytes(size=(1400, 2100), form="PNG")  # takes some 25 ms to decode
+    splits = ["train", "val", "test", "train"] * 32
+    samples = pd.DataFrame({"id": range(128), "title": "x", "genres": "Drama", "split": splits})
+    write_csv(samples.assign(copies=1), tmp_path / "samples.csv")
+    (tmp_path / "posters").mkdir()
+    for movie in samples["id"]:
+        poster_path(tmp_path, movie).write_bytes(body)
+    call = f"preprocessing.main({str(tmp_path)!r}, 15, 10, cluster={address!r})"
+    before = sum(count_tasks(address))
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"import preprocessing; {call}"],
+        cwd=ROOT,
+        env=os.environ | {"TQDM_DISABLE": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None and sum(count_tasks(address)) == before:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    errors = process.communicate()[1]
+    assert process.returncode == 130
+    assert errors == "Stopped. To go on from here, run: python preprocessing.py\n"
+    preprocessing.main(tmp_path, 15, 10, workers=2)
+    images = preprocessing.open_store(tmp_path).images
+    assert (images == decode_poster(poster_path(tmp_path, 0), 15, 10)).all()
+
+
+def test_results_come_in_order_and_few_at_a_time(address, wait, tmp_path):
+    taken = []
+
+    def tasks():
+        for number in range(60):
+            taken.append(number)
+            yield number, 0.02 * (number % 3)
+
+    with closing(cluster.run_on_cluster(wait, tasks(), address, tmp_path)) as results:
+        first, process = next(results)
+        time.sleep(0.5)
+        assert first == 0 and len(taken) <= 8
+        rest = list(results)
+    assert numbers(rest) == list(range(1, 60))
+    processes = {process, *(process for _, process in rest)}
+    assert len(processes) == 2 and os.getpid() not in processes
+
+
+def test_an_error_of_a_task_is_raised_here(address, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        list(cluster.run_on_cluster(os.stat, [(tmp_path / "none",)] * 9, address, tmp_path))
+    assert list(cluster.run_on_cluster(abs, [(-1,)] * 9, address, tmp_path)) == [1] * 9
+
+
+# --- what goes wrong ------------------------------------------------------------------------------
+
+
+def test_a_killed_worker_costs_nothing_but_time(address, wait, tmp_path):
+    tasks = [(number,) for number in range(60)]
+    with closing(cluster.run_on_cluster(wait, tasks, address, tmp_path)) as results:
+        first, process = next(results)
+        os.kill(process, signal.SIGKILL)
+        assert [first, *numbers(results)] == list(range(60))
+
+
+def test_a_task_that_kills_its_workers_ends_in_a_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "TASK_TIMEOUT", 3)
+    with (
+        started(ROOT, tmp_path) as (_, address),
+        pytest.raises(SystemExit, match="workers of tcp://.* do not answer.*run this step again"),
+    ):
+        list(cluster.run_on_cluster(os._exit, [(1,)] * 4, address, tmp_path))
+
+
+def test_a_scheduler_that_dies_ends_in_a_line(wait, tmp_path):
+    with started(ROOT, tmp_path) as (scheduler, address):
+        results = cluster.run_on_cluster(wait, [(number,) for number in range(400)], address, ROOT)
+        next(results)
+        scheduler.kill()
+        with pytest.raises(SystemExit, match="scheduler at tcp://.* has gone. Start it anew"):
+            list(results)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """What step 1 leaves, for a few posters."""
+    folder = tmp_path_factory.mktemp("cluster")
+    draw_colours(folder / "source", movies=60)
+    database.main(folder / "data", folder / "source" / "movies.csv", folder / "source" / "images")
+    return folder / "data"
+
+
+@pytest.mark.parametrize("address", ["nonsense", "no-such-scheme://127.0.0.1:8786", None])
+def test_where_no_scheduler_is_a_line_says_so(data, monkeypatch, address):
+    monkeypatch.setattr(cluster, "CONNECT_TIMEOUT", 0.5)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and not listening
+        address = address or f"tcp://127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(SystemExit, match="No Dask scheduler answers at .*dask scheduler"):
+            sampling.main(data, cluster=address)
+
+
+def test_a_scheduler_without_workers_or_elsewhere_is_told_of(tmp_path, wait, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_TIMEOUT", 0.5)
+    for folder, message in ((ROOT, "has no worker"), (tmp_path, "cannot use these scripts")):
+        with (
+            started(folder, tmp_path, workers=0) as (_, address),
+            pytest.raises(SystemExit, match=f"{message}.*run: python -m dask scheduler; python -m"),
+        ):
+            next(cluster.run_on_cluster(wait, [(1,)], address, ROOT))
+
+
+def test_workers_that_would_give_other_results_are_refused(address, wait, tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match="worker tcp://.* does not see .*none"):
+        next(cluster.run_on_cluster(wait, [(1,)], address, tmp_path / "none"))
+    late = cluster.run_on_cluster(wait, [(number,) for number in range(40)], address, tmp_path)
+    next(late)
+    tmp_path.rmdir()
+    with pytest.raises(SystemExit, match="A worker does not see"):
+        list(late)
+    monkeypatch.setattr(cluster, "DECODER", "Pillow 1")
+    with pytest.raises(SystemExit, match="worker .* decodes with Pillow .*, not with Pillow 1"):
+        next(cluster.run_on_cluster(wait, [(1,)], address, ROOT))
+
+
+def test_without_dask_a_line_says_what_to_install(data, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(SystemExit, match="pip install -r requirements-cluster.txt"):
+        sampling.main(data, cluster="tcp://127.0.0.1:8786")
+
+
+def test_without_a_cluster_no_dask_is_needed(data):
+    code = (
+        "import sys\nsys.modules.update(dask=None, distributed=None)\n"
+        "import preprocessing, sampling\nassert 'joblib' not in sys.modules\n"
+        f"if __name__ == '__main__':\n    sampling.main({str(data)!r})\n"
+        f"    preprocessing.main({str(data)!r}, workers=1)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+@pytest.mark.parametrize("step", [sampling, preprocessing])
+@pytest.mark.parametrize("setting", ["", 8786])
+def test_bad_settings(tmp_path, step, setting):
+    with pytest.raises(ValueError, match=f"cluster must be .*{setting!r}"):
+        step.main(tmp_path, cluster=setting)
