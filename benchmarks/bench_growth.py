@@ -102,6 +102,8 @@ def join_posters(folder, work, count):
     """Write what is missing of work/posters/: tt0000001.jpg and so on, of so many."""
     target, quarters = work / "posters", work / "quarters.npy"
     target.mkdir(parents=True, exist_ok=True)
+    if all((target / f"{name(number)}.jpg").exists() for number in range(1, count + 1)):
+        return
     if folder is None:
         folder = work / "drawn"
         shutil.rmtree(folder, ignore_errors=True)
