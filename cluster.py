@@ -145,9 +145,10 @@ def check_machines(client, function, address, folder):
 
 
 def find_fault(function, decoder, folder):
-    """Why this process must not do the tasks of another, or nothing.
+    """Why this process would give other results than the main one; empty where it would not.
 
-    To be called with the function it must have been imported here.
+    Args:
+        function: of the tasks; a process that cannot import it does not get as far as this.
     """
     if decoder != DECODER:
         return f"decodes with {DECODER}, not with {decoder}. Install requirements.txt there"
