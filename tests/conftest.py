@@ -237,6 +237,6 @@ def pipeline(tmp_path_factory):
     database.main(data, source / "movies.csv", source / "images")
     sampling.main(data, sample_fraction=0.6)
     preprocessing.main(data, image_height=48, image_width=32, workers=1)
-    about = train.main(data, epochs=8, batch_size=16)
+    about = train.main(data, epochs=8, batch_size=16, precision="float32")  # "auto" is a race
     scores = predict.main(data_dir=data)
     return SimpleNamespace(data=data, images=source / "images", about=about, scores=scores)
