@@ -8,9 +8,9 @@ Each contender is a process of its own that waits for its turn; all train on the
 in turns, and ratios are of the same turn. Ours reads batches from a memory map and augments them;
 the others have their posters in memory. The precision is what train.py would choose; the study's
 was float32. The rate of a large matrix multiplication is measured in the same turns: what of it a
-network reaches says how much there is left to gain. Takes about ten minutes. PyTorch is not in
-requirements.txt, and left out where it is missing: install it, or name the Python of an environment
-that has it, and NumPy and psutil, in the variable TORCH_PYTHON.
+network reaches says how much there is left to gain. Takes about ten minutes, twenty with --study.
+PyTorch is not in requirements.txt, and left out where it is missing: install it, or name the Python
+of an environment that has it, and NumPy and psutil, in the variable TORCH_PYTHON.
 """
 
 import argparse
@@ -339,7 +339,7 @@ start = time.perf_counter()
 turn()
 print("end", 1000 * (time.perf_counter() - start), flush=True)
 """
-    environment = os.environ | {"ONEDNN_VERBOSE": "1"}
+    environment = os.environ | {"ONEDNN_VERBOSE": "1"} | ONE_AT_A_TIME  # none overlap
     command = [PYTHON, "-c", script]
     output = subprocess.run(command, env=environment, capture_output=True, text=True).stdout
     spent, end = re.search(r"^begin\n(.*)^end (\S+)", output, re.DOTALL | re.MULTILINE).groups()
