@@ -39,9 +39,9 @@ class Hash(NamedTuple):
 
     Attributes:
         digest: SHA-256 of the bytes, None where there is no file.
-        bits: the perceptual hash, bool of shape (BITS,), all False for a flat poster; None where
+        bits: the perceptual hash, uint8 of shape (BITS / 8,), all 0 for a flat poster; None where
             the file is no image.
-        thumbnail: int16 of shape (pixels x 3,); None where `bits` is.
+        thumbnail: uint8 of shape (pixels x 3,); None where `bits` is.
         is_flat: whether the poster is hardly more than one colour.
     """
 
@@ -91,11 +91,11 @@ def hash_poster(path):
         image = Image.fromarray(decode_poster(io.BytesIO(body), SIDE, SIDE))
     except ValueError:
         return Hash(digest)
-    thumbnail = np.asarray(image.resize(THUMBNAIL, Image.Resampling.BOX), dtype=np.int16).ravel()
+    thumbnail = np.asarray(image.resize(THUMBNAIL, Image.Resampling.BOX)).ravel()
     low, high = image.convert("L").getextrema()
     if high - low < FLAT:
-        return Hash(digest, np.zeros(BITS, dtype=bool), thumbnail, True)
-    return Hash(digest, imagehash.phash(image, hash_size=HASH_SIZE).hash.ravel(), thumbnail)
+        return Hash(digest, np.zeros(BITS // 8, dtype=np.uint8), thumbnail, True)
+    return Hash(digest, np.packbits(imagehash.phash(image, HASH_SIZE).hash), thumbnail)
 
 
 def group_duplicates(hashes, max_distance):
@@ -132,8 +132,8 @@ def find_near(bits, thumbnails, max_distance, max_colour, tile=TILE):
     `max_colour`, so do the thumbnails, and the tile is left out, about two thirds of them.
 
     Args:
-        bits: bool (N, BITS).
-        thumbnails: int16 (N, pixels x 3).
+        bits: uint8 (N, BITS / 8).
+        thumbnails: uint8 (N, pixels x 3).
         max_distance: of BITS.
         max_colour: the mean difference of thumbnails.
         tile: rows that are compared with as many others at a time.
@@ -143,7 +143,7 @@ def find_near(bits, thumbnails, max_distance, max_colour, tile=TILE):
     """
     sums = thumbnails.sum(axis=1, dtype=int)
     order = np.argsort(sums, kind="stable")
-    words = np.packbits(bits[order], axis=1).view(np.uint64).T.copy()
+    words = bits[order].view(np.uint64).T.copy()
     ends = np.searchsorted(sums[order], sums[order] + max_colour * thumbnails.shape[1], "right")
     pairs = [np.empty((0, 2), dtype=int)]
     for top in range(0, len(order), tile):
@@ -154,7 +154,8 @@ def find_near(bits, thumbnails, max_distance, max_colour, tile=TILE):
             a, b = order[near[near[:, 0] < near[:, 1]]].T
             for part in range(0, len(a), tile):
                 one, other = a[part : part + tile], b[part : part + tile]
-                alike = abs(thumbnails[one] - thumbnails[other]).mean(axis=1) <= max_colour
+                differences = np.subtract(thumbnails[one], thumbnails[other], dtype=np.int16)
+                alike = abs(differences).mean(axis=1) <= max_colour
                 pairs.append(np.sort(np.column_stack([one, other])[alike], axis=1))
     return np.unique(np.concatenate(pairs), axis=0)
 

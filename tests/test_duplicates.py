@@ -109,7 +109,8 @@ def test_a_chain_is_one_group(tmp_path):
     bits = np.zeros((4, 256), dtype=bool)
     bits[1, :60] = bits[2, :120] = True  # 0 and 2 differ in 120 bits, 1 stands between
     bits[3] = True
-    thumbnails = np.zeros((4, 192), dtype=np.int16)
+    bits = np.packbits(bits, axis=1)
+    thumbnails = np.zeros((4, 192), dtype=np.uint8)
     assert find_near(bits, thumbnails, 60, 32).tolist() == [[0, 1], [1, 2]]
     assert find_near(bits, thumbnails, 59, 32).tolist() == []
     assert find_near(bits, thumbnails, 60, 32, tile=1).tolist() == [[0, 1], [1, 2]]
@@ -121,8 +122,8 @@ def test_a_chain_is_one_group(tmp_path):
 def test_the_pairs_are_those_of_comparing_each_with_each(tile):
     rng = np.random.default_rng(0)
     bits = np.repeat(rng.random((10, 256)) < 0.5, 6, axis=0) ^ (rng.random((60, 256)) < 0.15)
-    thumbnails = np.repeat(rng.integers(0, 255, (20, 1)), 3, axis=0) + rng.integers(-9, 9, (60, 12))
-    thumbnails = thumbnails.astype(np.int16)
+    thumbnails = np.repeat(rng.integers(9, 247, (20, 1)), 3, axis=0)
+    thumbnails = thumbnails + rng.integers(-9, 9, (60, 12))
     rows = rng.permutation(60)
     bits, thumbnails = bits[rows], thumbnails[rows]
     pairs = [
@@ -132,4 +133,5 @@ def test_the_pairs_are_those_of_comparing_each_with_each(tile):
         if (bits[a] ^ bits[b]).sum() <= DISTANCE and abs(thumbnails[a] - thumbnails[b]).mean() <= 12
     ]
     assert 10 < len(pairs) < 100
-    assert find_near(bits, thumbnails, DISTANCE, 12, tile).tolist() == pairs
+    packed = np.packbits(bits, axis=1), thumbnails.astype(np.uint8)
+    assert find_near(*packed, DISTANCE, 12, tile).tolist() == pairs
