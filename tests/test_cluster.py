@@ -118,16 +118,16 @@ def test_a_run_that_was_stopped_here_is_continued_there(address, hundred, capsys
     assert contents(hundred / "store") == whole
 
 
-def test_ctrl_c_stops_a_run_which_is_continued_here(address, tmp_path):
+def test_ctrl_c_stops_a_run_which_is_continued_here(address, tmp_path, capsys):
     body = image_bytes(size=(1400, 2100), form="PNG")  # takes some 25 ms to decode
-    splits = ["train", "val", "test", "train"] * 32
-    samples = pd.DataFrame({"id": range(128), "title": "x", "genres": "Drama", "split": splits})
+    splits = ["train", "val", "test", "train"] * 64
+    samples = pd.DataFrame({"id": range(256), "title": "x", "genres": "Drama", "split": splits})
     write_csv(samples.assign(copies=1), tmp_path / "samples.csv")
     (tmp_path / "posters").mkdir()
     for movie in samples["id"]:
         poster_path(tmp_path, movie).write_bytes(body)
     call = f"preprocessing.main({str(tmp_path)!r}, 15, 10, cluster={address!r})"
-    before = sum(count_tasks(address))
+    journal = tmp_path / "store" / "unfinished.jsonl"  # of what is done, once a second
     process = subprocess.Popen(
         [sys.executable, "-c", f"import preprocessing; {call}"],
         cwd=ROOT,
@@ -135,13 +135,17 @@ def test_ctrl_c_stops_a_run_which_is_continued_here(address, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    while process.poll() is None and sum(count_tasks(address)) == before:
-        time.sleep(0.01)
+    while process.poll() is None and not (
+        journal.is_file() and '"first"' in journal.read_text(encoding="utf-8")
+    ):
+        time.sleep(0.002)
     process.send_signal(signal.SIGINT)
     errors = process.communicate()[1]
     assert process.returncode == 130
     assert errors == "Stopped. To go on from here, run: python preprocessing.py\n"
+    capsys.readouterr()
     preprocessing.main(tmp_path, 15, 10, workers=2)
+    assert 0 < decoded(capsys) < 256
     images = preprocessing.open_store(tmp_path).images
     assert (images == decode_poster(poster_path(tmp_path, 0), 15, 10)).all()
 

@@ -21,8 +21,8 @@ from ledger import poster_path, write_csv
 ORDER = (
     "progress processes metadata download ledger database decoding cluster duplicates imbalance "
     "resampling stratification sampling store preprocessing evaluation bootstrap efficientnet "
-    "model transfer distillation targets networks batches callbacks checkpoints devices train "
-    "figures gradcam posters report scoring predict"
+    "model transfer distillation targets networks batches callbacks checkpoints devices hosts "
+    "train figures gradcam posters report scoring predict"
 ).split()
 
 
@@ -47,7 +47,7 @@ def test_every_module_has_its_place():
 def test_imports_point_upstream(script):
     assert imports_of(script) <= set(ORDER[: ORDER.index(script)]) - {"train"}
     alone = "model evaluation metadata download progress processes stratification efficientnet "
-    if script in (alone + "batches callbacks devices gradcam").split():
+    if script in (alone + "batches callbacks devices hosts gradcam").split():
         assert not imports_of(script)
 
 
