@@ -118,10 +118,11 @@ def test_a_run_that_was_stopped_here_is_continued_there(address, hundred, capsys
     assert contents(hundred / "store") == whole
 
 
+@pytest.mark.slow  # a second of work, so that there is something to stop
 def test_ctrl_c_stops_a_run_which_is_continued_here(address, tmp_path, capsys):
-    body = image_bytes(size=(1400, 2100), form="PNG")  # takes some 25 ms to decode
-    splits = ["train", "val", "test", "train"] * 64
-    samples = pd.DataFrame({"id": range(256), "title": "x", "genres": "Drama", "split": splits})
+    body = image_bytes(size=(1400, 2100), form="PNG")  # takes some 10 to 25 ms to decode
+    splits = ["train", "val", "test", "train"] * 160
+    samples = pd.DataFrame({"id": range(640), "title": "x", "genres": "Drama", "split": splits})
     write_csv(samples.assign(copies=1), tmp_path / "samples.csv")
     (tmp_path / "posters").mkdir()
     for movie in samples["id"]:
@@ -145,7 +146,7 @@ def test_ctrl_c_stops_a_run_which_is_continued_here(address, tmp_path, capsys):
     assert errors == "Stopped. To go on from here, run: python preprocessing.py\n"
     capsys.readouterr()
     preprocessing.main(tmp_path, 15, 10, workers=2)
-    assert 0 < decoded(capsys) < 256
+    assert 0 < decoded(capsys) < 640
     images = preprocessing.open_store(tmp_path).images
     assert (images == decode_poster(poster_path(tmp_path, 0), 15, 10)).all()
 

@@ -17,6 +17,7 @@ from filelock import FileLock
 from PIL import Image
 
 import checkpoints
+import devices
 import efficientnet
 import model
 import networks
@@ -24,6 +25,12 @@ import preprocessing
 import train
 from evaluation import SCORES, choose_thresholds, score
 from targets import add_hints, make_targets
+
+
+@pytest.fixture(autouse=True)
+def float32(monkeypatch):
+    """Where a CPU has bfloat16, "auto" is a race, and each training would be another."""
+    monkeypatch.setattr(devices, "has_bfloat16", lambda: False)
 
 
 def test_it_learns_what_the_posters_show(pipeline):
