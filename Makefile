@@ -22,7 +22,7 @@ data/store/store.json: data/samples.csv preprocessing.py decoding.py store.py
 data/samples.csv: data/posters.csv sampling.py duplicates.py stratification.py resampling.py imbalance.py
 	$(BIN)/python sampling.py
 
-data/posters.csv: data/sample/movies_metadata.csv database.py metadata.py download.py ledger.py
+data/posters.csv: data/sample/movies_metadata.csv database.py metadata.py download.py manifest.py files.py
 	$(BIN)/python database.py || { touch -c -t 197001010000 $@; exit 1; }
 
 data/sample/movies_metadata.csv: data/sample/draw.py | .venv/demo

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from ledger import read_json, write_json
+from files import read_json, write_json
 
 
 class Checkpoints(keras.callbacks.Callback):

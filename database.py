@@ -18,7 +18,8 @@ from functools import partial
 from pathlib import Path
 
 from download import Downloader, Limits
-from ledger import Known, locking, open_ledger, poster_path, replacing
+from files import locking, replacing
+from manifest import Known, open_manifest, poster_path
 from metadata import MetadataError, Movies, is_url
 from progress import show_progress
 
@@ -208,15 +209,15 @@ def download(movies, source, data_dir, workers, limits):
     known = Known(data_dir)
     rows = (known.settle(locate(movie, source)) for movie in movies)
     with (
-        open_ledger(data_dir, known) as ledger,
+        open_manifest(data_dir, known) as manifest,
         show_progress(source.movies, "poster") as progress,
     ):
-        asyncio.run(fetch_all(rows, data_dir, workers, limits, ledger, progress))
-    return ledger.counts, ledger.reasons
+        asyncio.run(fetch_all(rows, data_dir, workers, limits, manifest, progress))
+    return manifest.counts, manifest.reasons
 
 
-async def fetch_all(rows, data_dir, workers, limits, ledger, progress):
-    """Fetch the posters of the rows that have no status yet, and enter all rows in the ledger."""
+async def fetch_all(rows, data_dir, workers, limits, manifest, progress):
+    """Fetch the posters of the rows that have no status yet, and enter all rows in the manifest."""
     numbered = enumerate(rows)
 
     async def work(downloader):
@@ -228,12 +229,12 @@ async def fetch_all(rows, data_dir, workers, limits, ledger, progress):
                 row["status"], row["error"] = await get(row["url"], save)
             else:
                 await asyncio.sleep(0)  # lets the downloads go on
-            ledger.enter(number, row, is_new)
+            manifest.enter(number, row, is_new)
             progress.n += 1
 
     async def show():
         while True:
-            progress.set_postfix(ledger.counts, refresh=False)
+            progress.set_postfix(manifest.counts, refresh=False)
             progress.update(0)
             await asyncio.sleep(0.5)
 
@@ -247,7 +248,7 @@ async def fetch_all(rows, data_dir, workers, limits, ledger, progress):
             for task in (*tasks, shower):
                 task.cancel()
             await asyncio.gather(*tasks, shower, return_exceptions=True)
-    progress.set_postfix(ledger.counts, refresh=False)
+    progress.set_postfix(manifest.counts, refresh=False)
 
 
 def save_poster(path, body):

@@ -8,7 +8,7 @@ import numpy as np
 import PIL
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
-from ledger import poster_path
+from manifest import poster_path
 
 # What the pixels depend on beside the file and the size; another decoder may be a grey level off.
 DECODER = f"Pillow {PIL.__version__}, libjpeg {features.version('jpg')}, bicubic"

@@ -36,7 +36,8 @@ from evaluation import (
     score,
     score_prior,
 )
-from ledger import file_sha256, poster_path, read_json, replacing, write_json
+from files import file_sha256, read_json, replacing, write_json
+from manifest import poster_path
 from model import check_sample, open_model, predict_batch
 from progress import show_progress
 from store import open_store, read_checksums

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve
 
-from ledger import replacing
+from files import replacing
 
 BLUE, SKY = "#0072B2", "#56B4E9"
 COLUMNS = 6  # of posters, or of small diagrams, in a row

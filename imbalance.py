@@ -10,7 +10,7 @@ Random Resampling Algorithms.
 import numpy as np
 import pandas as pd
 
-from ledger import replacing
+from files import replacing
 
 
 def count_genres(labels, copies):

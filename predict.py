@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ledger import write_csv
+from files import write_csv
 from model import find_model, open_model, predict_batch
 from posters import decode_batches, find_posters
 from report import write_sheet

@@ -29,7 +29,8 @@ from numpy.lib.format import open_memmap
 
 from cluster import check_address, run_on_cluster
 from decoding import DECODER, decode_rows, fill_rows, write_rows
-from ledger import file_sha256, locking, poster_path, read_json
+from files import file_sha256, locking, read_json
+from manifest import poster_path
 from processes import run_in_processes
 from progress import show_progress
 from store import open_store, read_checksums, read_index, write_store

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from evaluation import SCORES, STUDY
-from ledger import replacing
+from files import replacing
 from model import list_versions
 
 HERE = Path(__file__).resolve().parent

@@ -25,8 +25,9 @@ import numpy as np
 import pandas as pd
 
 from cluster import check_address
+from files import file_sha256, read_json, to_csv, write_csv, write_json
 from imbalance import describe, save_picture
-from ledger import file_sha256, poster_path, read_json, read_posters, to_csv, write_csv, write_json
+from manifest import poster_path, read_posters
 from resampling import oversample_ml_ros, oversample_study
 
 # --- settings -------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from evaluation import (
     measure_reliability,
     prior_of_counts,
 )
-from ledger import file_sha256, write_csv, write_json
+from files import file_sha256, write_csv, write_json
 from model import check_sample, open_model, predict_probabilities
 from report import write_report
 from store import open_store

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from ledger import file_sha256, read_json, replacing, write_csv, write_json
+from files import file_sha256, read_json, replacing, write_csv, write_json
 
 ROWS_ARE = ("store.json", "index.csv", "checksums.csv")  # the files that say what the rows are
 

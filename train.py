@@ -46,8 +46,8 @@ from evaluation import (
     score,
     score_prior,
 )
+from files import locking, replacing, write_csv
 from hosts import following, joining
-from ledger import locking, replacing, write_csv
 from model import discard_model, list_versions, predict_probabilities, save_model
 from networks import (
     RECIPES,

@@ -28,7 +28,7 @@ import sampling  # noqa: E402
 import train  # noqa: E402
 from batches import Batches  # noqa: E402
 from evaluation import choose_thresholds, prior_of_counts, score, score_prior  # noqa: E402
-from ledger import write_csv  # noqa: E402
+from files import write_csv  # noqa: E402
 from model import build_model, open_model, predict_probabilities  # noqa: E402
 from store import open_store  # noqa: E402
 

@@ -25,7 +25,7 @@ from measuring import ROOT, describe, draw_demonstration, run, run_step
 
 sys.path.insert(0, str(ROOT))
 
-from ledger import poster_path  # noqa: E402
+from manifest import poster_path  # noqa: E402
 from store import open_store  # noqa: E402
 
 # --- settings -------------------------------------------------------------------------------------

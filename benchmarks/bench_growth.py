@@ -35,7 +35,7 @@ sys.path.insert(0, str(ROOT))
 
 from bench_download import draw_posters  # noqa: E402
 
-from ledger import replacing  # noqa: E402
+from files import replacing  # noqa: E402
 from processes import run_in_processes  # noqa: E402
 
 # --- settings -------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from bootstrap import compare_with_prior  # noqa: E402
 from distillation import ask_head, open_teacher  # noqa: E402
 from efficientnet import FEATURES, build_efficientnet  # noqa: E402
 from evaluation import choose_thresholds, prior_of_counts  # noqa: E402
-from ledger import read_json  # noqa: E402
+from files import read_json  # noqa: E402
 from model import check_sample, open_model, predict_batch, predict_probabilities  # noqa: E402
 from store import open_store  # noqa: E402
 from transfer import find_backbone, regress  # noqa: E402

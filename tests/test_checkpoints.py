@@ -1,7 +1,7 @@
 import numpy as np
 
 from checkpoints import Checkpoints, discard
-from ledger import write_json
+from files import write_json
 
 SETTINGS = {"epochs": 9, "store": "abc"}
 EPOCHS = [{"loss": 0.5, "val_loss": 0.4}, {"loss": 0.4, "val_loss": 0.45}]

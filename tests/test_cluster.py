@@ -23,7 +23,8 @@ import database
 import preprocessing
 import sampling
 from decoding import decode_poster
-from ledger import poster_path, write_csv
+from files import write_csv
+from manifest import poster_path
 
 hundred = test_preprocessing.hundred  # a fixture
 

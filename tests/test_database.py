@@ -21,7 +21,7 @@ from filelock import FileLock
 
 import database
 import download
-import ledger
+import manifest
 import progress
 
 
@@ -42,7 +42,7 @@ def run(tmp_path, posters, **settings):
         database.main(tmp_path / "data", csv, **settings)
     except SystemExit as exit:
         status = exit.code
-    return ledger.read_posters(tmp_path / "data"), status
+    return manifest.read_posters(tmp_path / "data"), status
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, host):
     ]
     torn = '{"id": "tt0000005", "url": "ht'
     lines = [json.dumps(row) for row in settled]
-    ledger.journal_path(data).write_text("\n".join([*lines, torn]), encoding="utf-8")
+    manifest.journal_path(data).write_text("\n".join([*lines, torn]), encoding="utf-8")
     (data / "posters" / "tt0000002.jpg").unlink()
     (data / "posters" / "tt0000002.part.jpg").write_bytes(b"half")
 
@@ -133,7 +133,7 @@ def test_a_file_is_never_taken_for_that_of_another_url(tmp_path, host):
     run(tmp_path, [f"{host.url}/a/x.jpg"])
     data = tmp_path / "data"
     poster = {"id": "tt0000001", "url": f"{host.url}/b/x.jpg", "status": "ok", "error": ""}
-    ledger.journal_path(data).write_text(json.dumps(poster) + "\n", encoding="utf-8")
+    manifest.journal_path(data).write_text(json.dumps(poster) + "\n", encoding="utf-8")
     (data / "posters" / "tt0000001.jpg").write_bytes(host.bodies["b"])
     run(tmp_path, [f"{host.url}/a/x.jpg"])
     assert (data / "posters" / "tt0000001.jpg").read_bytes() == host.bodies["a"]
@@ -178,7 +178,7 @@ def test_damage_to_what_is_known_is_survived(tmp_path, host, damage):
     run(tmp_path, urls)
     data = tmp_path / "data"
     before = contents(data)
-    damage(data / "posters.csv", ledger.journal_path(data))
+    damage(data / "posters.csv", manifest.journal_path(data))
     host.asked.clear()
     run(tmp_path, urls)
     assert contents(data) == before and not host.asked

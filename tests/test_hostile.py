@@ -8,7 +8,7 @@ import pytest
 from conftest import image_bytes, progressive
 
 import database
-import ledger
+import manifest
 
 
 def cells(id="m1", genre="Drama", poster="HOST/ok/a.jpg"):
@@ -244,7 +244,7 @@ def test_hostile(tmp_path, host, capsys, case, expected):
         database.main(data, tmp_path / "movies.csv", base, **settings)
     except SystemExit as end:
         assert status != "ok" and "python database.py" in str(end.code)
-    posters = ledger.read_posters(data)
+    posters = manifest.read_posters(data)
     assert len(posters) == 1
     assert posters["status"][0] == status
     assert error in posters["error"][0] and (status == "ok") == (posters["error"][0] == "")

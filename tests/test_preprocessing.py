@@ -11,7 +11,8 @@ from conftest import contents, image_bytes
 from filelock import FileLock
 
 import preprocessing
-from ledger import poster_path, write_csv
+from files import write_csv
+from manifest import poster_path
 
 SAMPLES = [
     ("a", "Drama", "train", 3, (250, 10, 10)),

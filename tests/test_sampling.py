@@ -13,7 +13,8 @@ from test_duplicates import draw, encode
 
 import preprocessing
 import sampling
-from ledger import poster_path, write_csv
+from files import write_csv
+from manifest import poster_path
 
 
 def write_posters(data_dir, genres, status="ok"):

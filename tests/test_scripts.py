@@ -15,14 +15,15 @@ import pytest
 from conftest import ROOT, contents, draw_colours, image_bytes, load_draw
 from PIL import Image
 
-from ledger import poster_path, write_csv
+from files import write_csv
+from manifest import poster_path
 
 # In the order of the steps: a script imports only what stands before it.
 ORDER = (
-    "progress processes metadata download ledger database decoding cluster duplicates imbalance "
-    "resampling stratification sampling store preprocessing evaluation bootstrap efficientnet "
-    "model transfer distillation targets networks batches callbacks checkpoints devices hosts "
-    "train figures gradcam posters report scoring predict"
+    "progress processes files metadata download manifest database decoding cluster duplicates "
+    "imbalance resampling stratification sampling store preprocessing evaluation bootstrap "
+    "efficientnet model transfer distillation targets networks batches callbacks checkpoints "
+    "devices hosts train figures gradcam posters report scoring predict"
 ).split()
 
 

@@ -21,7 +21,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from ledger import replacing, write_json  # noqa: E402
+from files import replacing, write_json  # noqa: E402
 from model import PRETRAINED_FOLDERS, check_sample, open_model, predict_probabilities  # noqa: E402
 from store import open_store  # noqa: E402
 

@@ -1,14 +1,13 @@
 """What is known of each poster: posters.csv, and the journal of a run that has not ended."""
 
 import csv
-import hashlib
 import json
-import os
 import sys
 from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from files import replacing
 from metadata import is_url
 
 COLUMNS = ["id", "title", "genres", "url", "status", "error"]
@@ -115,7 +114,7 @@ def is_up_to_date(copy, original):
     return ours.st_size == theirs.st_size and ours.st_mtime_ns >= theirs.st_mtime_ns
 
 
-class Ledger:
+class ManifestWriter:
     """Writes posters.csv in the order of the movies, though their posters come in any order.
 
     Each is in the journal at once. A row waits in memory only for those before it, which the time
@@ -149,14 +148,14 @@ def to_line(row):
 
 
 @contextmanager
-def open_ledger(data_dir, known):
-    """A `Ledger`; where all went well posters.csv is replaced in the end, and the journal too."""
+def open_manifest(data_dir, known):
+    """Yield a `ManifestWriter`; if all goes well, posters.csv and the journal are replaced."""
     with (
         replacing(data_dir / "posters.csv") as part,
         open(part, "w", encoding="utf-8", newline="") as table,
         open(journal_path(data_dir), "a", encoding="utf-8") as journal,
     ):
-        yield Ledger(table, journal, known)
+        yield ManifestWriter(table, journal, known)
         journal.flush()
         remembered = "".join(map(to_line, known.remembered()))
     if remembered:
@@ -164,62 +163,3 @@ def open_ledger(data_dir, known):
             part.write_text(remembered, encoding="utf-8")
     else:
         journal_path(data_dir).unlink()
-
-
-# --- files that are whole or absent ---------------------------------------------------------------
-
-
-@contextmanager
-def replacing(path):
-    """Yield a path beside `path`; rename it to `path` once the block has ended without an error."""
-    part = Path(path).with_suffix(f".part{Path(path).suffix}")
-    try:
-        yield part
-        os.replace(part, path)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise
-
-
-def write_csv(table, path):
-    """Write a DataFrame as CSV, whole or not at all."""
-    with replacing(path) as part:
-        part.write_bytes(to_csv(table))
-
-
-def to_csv(table):
-    """A DataFrame as the bytes of a CSV file."""
-    return table.to_csv(index=False, lineterminator="\n").encode()
-
-
-def file_sha256(path):
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-def read_json(path):
-    return json.loads(Path(path).read_text(encoding="utf-8"))
-
-
-def write_json(content, path):
-    """Write an object as readable JSON, whole or not at all."""
-    with replacing(path) as part:
-        # NumPy's numbers have the item() that JSON can hold.
-        text = json.dumps(content, indent=2, ensure_ascii=False, default=lambda x: x.item())
-        part.write_text(text + "\n", encoding="utf-8")
-
-
-@contextmanager
-def locking(path, busy):
-    """Keep a second run out, with the line `busy`; the system lifts the lock of a killed run."""
-    from filelock import FileLock, Timeout  # here, because the processes of step 3 do without
-
-    try:
-        with FileLock(path, blocking=False):
-            try:
-                yield
-            finally:
-                with suppress(OSError):  # Windows keeps a file that is open
-                    path.unlink()
-    except Timeout:
-        sys.exit(busy)
