@@ -12,17 +12,17 @@ BIN = .venv/bin
 demo: data/model/model.json
 	$(BIN)/python predict.py
 
-data/model/model.json: data/store/store.json train.py networks.py targets.py model.py transfer.py efficientnet.py batches.py callbacks.py checkpoints.py devices.py distillation.py evaluation.py hosts.py
+data/model/model.json: data/store/store.json train.py model.py $(wildcard postergenres/models/*.py postergenres/training/*.py)
 	$(BIN)/python train.py
 
-data/store/store.json: data/samples.csv preprocessing.py decoding.py store.py
+data/store/store.json: data/samples.csv preprocessing.py $(wildcard postergenres/dataset/*.py)
 	$(BIN)/python preprocessing.py
 	@touch $@
 
-data/samples.csv: data/posters.csv sampling.py duplicates.py stratification.py resampling.py imbalance.py
+data/samples.csv: data/posters.csv sampling.py $(wildcard postergenres/dataset/*.py)
 	$(BIN)/python sampling.py
 
-data/posters.csv: data/sample/movies_metadata.csv database.py metadata.py download.py manifest.py files.py
+data/posters.csv: data/sample/movies_metadata.csv database.py $(wildcard postergenres/download/*.py)
 	$(BIN)/python database.py || { touch -c -t 197001010000 $@; exit 1; }
 
 data/sample/movies_metadata.csv: data/sample/draw.py | .venv/demo

@@ -26,11 +26,13 @@ sys.path.insert(0, str(ROOT))
 
 import sampling  # noqa: E402
 import train  # noqa: E402
-from batches import Batches  # noqa: E402
-from evaluation import choose_thresholds, prior_of_counts, score, score_prior  # noqa: E402
-from files import write_csv  # noqa: E402
-from model import build_model, open_model, predict_probabilities  # noqa: E402
-from store import open_store  # noqa: E402
+from model import build_model  # noqa: E402
+from postergenres.dataset.store import open_store  # noqa: E402
+from postergenres.evaluation.inference import predict_probabilities  # noqa: E402
+from postergenres.evaluation.metrics import choose_thresholds, prior_of_counts, score, score_prior  # noqa: E402
+from postergenres.files import write_csv  # noqa: E402
+from postergenres.models.saved import open_model  # noqa: E402
+from postergenres.training.input import Batches  # noqa: E402
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # where the steps were run

@@ -31,7 +31,7 @@ from PIL import Image
 sys.path.insert(0, str(ROOT))
 
 import database  # noqa: E402
-from metadata import Movies  # noqa: E402
+from postergenres.download.metadata import Movies  # noqa: E402
 
 # --- settings -------------------------------------------------------------------------------------
 METADATA_CSV = None  # a CSV of URLs on a host of yours that has LATENCY; None draws and serves some

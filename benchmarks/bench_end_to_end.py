@@ -25,8 +25,8 @@ from measuring import ROOT, describe, draw_demonstration, run, run_step
 
 sys.path.insert(0, str(ROOT))
 
-from manifest import poster_path  # noqa: E402
-from store import open_store  # noqa: E402
+from postergenres.dataset.store import open_store  # noqa: E402
+from postergenres.download.manifest import poster_path  # noqa: E402
 
 # --- settings -------------------------------------------------------------------------------------
 SAMPLE = {"sample_fraction": 1.0, "oversampling": "none"}  # all posters, once: see the README

@@ -35,8 +35,8 @@ sys.path.insert(0, str(ROOT))
 
 from bench_download import draw_posters  # noqa: E402
 
-from files import replacing  # noqa: E402
-from processes import run_in_processes  # noqa: E402
+from postergenres.files import replacing  # noqa: E402
+from postergenres.parallel.pool import run_in_processes  # noqa: E402
 
 # --- settings -------------------------------------------------------------------------------------
 SIZES = (1000, 4000, 16_000, 64_000, 256_000)  # posters

@@ -61,8 +61,9 @@ def draw_posters(folder):
 
 def compare(paths, data_dir):
     import predict
-    from model import find_model, open_model, predict_batch
-    from posters import decode_batches
+    from postergenres.evaluation.inference import predict_batch
+    from postergenres.evaluation.named_posters import decode_batches
+    from postergenres.models.saved import find_model, open_model
 
     model, about = open_model(find_model(data_dir, MODEL))
     batches = decode_batches(paths, about["H"], about["W"], 64)

@@ -32,9 +32,9 @@ sys.path.insert(0, str(ROOT))
 
 from bench_download import draw_posters  # noqa: E402
 
-from decoding import decode_poster  # noqa: E402
-from files import write_csv  # noqa: E402
-from manifest import poster_path  # noqa: E402
+from postergenres.dataset.decoding import decode_poster  # noqa: E402
+from postergenres.download.manifest import poster_path  # noqa: E402
+from postergenres.files import write_csv  # noqa: E402
 
 # --- settings -------------------------------------------------------------------------------------
 POSTERS_DIR = None  # a folder of .jpg; None draws some, 182 x 268 as those of IMDb

@@ -26,15 +26,12 @@ sys.path.insert(0, str(ROOT))
 import preprocessing  # noqa: E402
 import sampling  # noqa: E402
 import train  # noqa: E402
-from evaluation import (  # noqa: E402
-    choose_thresholds,
-    prior_of_counts,
-    score,
-    score_prior,
-)
-from model import build_model, predict_probabilities  # noqa: E402
-from networks import Stage, start_network  # noqa: E402
-from store import open_store  # noqa: E402
+from model import build_model  # noqa: E402
+from postergenres.dataset.store import open_store  # noqa: E402
+from postergenres.evaluation.inference import predict_probabilities  # noqa: E402
+from postergenres.evaluation.metrics import choose_thresholds, prior_of_counts, score, score_prior
+from postergenres.training import loop  # noqa: E402
+from postergenres.training.schedule import Stage, start_network  # noqa: E402
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # a folder with the posters.csv and the posters/ of step 1; nothing is written
@@ -95,7 +92,7 @@ def run(name, store, seed, steps, batch_size, learning_rate):
     seen = np.concatenate(passes)[: steps * batch_size]  # one epoch of so many steps
     network = train_on(store, seen, val, batch_size, learning_rate, seed)
 
-    shift = train.find_shift(store, seen, val)
+    shift = loop.find_shift(store, seen, val)
     on_val, on_test = (predict_probabilities(network, store.images, part) for part in (val, test))
     scores = score(
         store.labels[test], on_test, choose_thresholds(store.labels[val], on_val, min_support=1)
@@ -137,8 +134,8 @@ def train_on(store, seen, val, batch_size, learning_rate, seed):
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = train.Checkpoints(Path(folder) / "unfinished" / "all", settings)
         stage = Stage("all", 0, 1, learning_rate)
-        train.fit(network, store, None, seen, val, settings, stage, checkpoints, floor)
-    train.shift_priors(network, train.find_shift(store, seen, val))
+        loop.fit(network, store, None, seen, val, settings, stage, checkpoints, floor)
+    train.shift_priors(network, loop.find_shift(store, seen, val))
     return network
 
 

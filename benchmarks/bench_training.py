@@ -54,9 +54,9 @@ def keras_as_the_study(precision):
 
 def ours(architecture, count, precision):
     """What train.py does in an epoch, but for the validation."""
-    from batches import Batches
-    from devices import computing_in
     from model import build_model, keras
+    from postergenres.training.input import Batches
+    from postergenres.training.precision import computing_in
 
     file = Path(tempfile.mkdtemp()) / "images.npy"
     np.save(file, draw_posters(count))
@@ -81,8 +81,8 @@ def keras_improved(precision):
     """The improved network on posters in memory, without augmentation, as PyTorch has it."""
     import tensorflow as tf
 
-    from devices import computing_in
     from model import build_model, keras
+    from postergenres.training.precision import computing_in
 
     with computing_in(precision):
         network = build_model("improved", IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
@@ -185,8 +185,8 @@ WAYS = {
 def study_in_another_way(way):
     batch_size, options, precision, environment = WAYS[way]
     os.environ.update(environment)  # before TensorFlow is imported
-    from devices import computing_in
     from model import build_model, keras
+    from postergenres.training.precision import computing_in
 
     with computing_in(precision):
         network = build_model("study", IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
@@ -256,8 +256,8 @@ def main():
 
 def choose(architecture):
     """The precision that train.py would choose here."""
-    from devices import choose_precision
     from model import build_model
+    from postergenres.training.precision import choose_precision
 
     build = partial(build_model, architecture, IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
     return choose_precision("auto", build, 32)

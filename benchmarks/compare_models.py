@@ -22,14 +22,15 @@ from sklearn.metrics import log_loss
 
 sys.path.insert(0, str(ROOT))
 
-from bootstrap import compare_with_prior  # noqa: E402
-from distillation import ask_head, open_teacher  # noqa: E402
-from efficientnet import FEATURES, build_efficientnet  # noqa: E402
-from evaluation import choose_thresholds, prior_of_counts  # noqa: E402
-from files import read_json  # noqa: E402
-from model import check_sample, open_model, predict_batch, predict_probabilities  # noqa: E402
-from store import open_store  # noqa: E402
-from transfer import find_backbone, regress  # noqa: E402
+from postergenres.dataset.store import open_store  # noqa: E402
+from postergenres.evaluation.bootstrap import compare_with_prior  # noqa: E402
+from postergenres.evaluation.inference import predict_batch, predict_probabilities  # noqa: E402
+from postergenres.evaluation.metrics import choose_thresholds, prior_of_counts  # noqa: E402
+from postergenres.files import read_json  # noqa: E402
+from postergenres.models.efficientnet import FEATURES, build_efficientnet  # noqa: E402
+from postergenres.models.saved import check_sample, open_model  # noqa: E402
+from postergenres.models.transfer import find_backbone, regress  # noqa: E402
+from postergenres.training.distillation import ask_head, open_teacher  # noqa: E402
 
 # --- settings -------------------------------------------------------------------------------------
 THUMBNAIL = (8, 12)  # pixels, width and height

@@ -1,7 +1,7 @@
 import numpy as np
 
-from checkpoints import Checkpoints, discard
-from files import write_json
+from postergenres.files import write_json
+from postergenres.training.checkpoints import Checkpoints, discard
 
 SETTINGS = {"epochs": 9, "store": "abc"}
 EPOCHS = [{"loss": 0.5, "val_loss": 0.4}, {"loss": 0.4, "val_loss": 0.45}]

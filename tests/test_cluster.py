@@ -18,13 +18,15 @@ from conftest import ROOT, contents, draw_colours, image_bytes
 from distributed import Client
 from test_preprocessing import decoded, interrupt
 
-import cluster
 import database
 import preprocessing
 import sampling
-from decoding import decode_poster
-from files import write_csv
-from manifest import poster_path
+from postergenres.dataset import builder
+from postergenres.dataset.decoding import decode_poster
+from postergenres.dataset.store import open_store
+from postergenres.download.manifest import poster_path
+from postergenres.files import write_csv
+from postergenres.parallel import dask
 
 hundred = test_preprocessing.hundred  # a fixture
 
@@ -114,7 +116,7 @@ def test_a_run_that_was_stopped_here_is_continued_there(address, hundred, capsys
     interrupt(hundred, 1)
     before = sum(count_tasks(address))
     preprocessing.main(hundred, 15, 10, cluster=address)
-    assert decoded(capsys) == 100 - preprocessing.CHUNK
+    assert decoded(capsys) == 100 - builder.CHUNK
     assert sum(count_tasks(address)) == before + 3
     assert contents(hundred / "store") == whole
 
@@ -148,7 +150,7 @@ def test_ctrl_c_stops_a_run_which_is_continued_here(address, tmp_path, capsys):
     capsys.readouterr()
     preprocessing.main(tmp_path, 15, 10, workers=2)
     assert 0 < decoded(capsys) < 640
-    images = preprocessing.open_store(tmp_path).images
+    images = open_store(tmp_path).images
     assert (images == decode_poster(poster_path(tmp_path, 0), 15, 10)).all()
 
 
@@ -160,7 +162,7 @@ def test_results_come_in_order_and_few_at_a_time(address, wait, tmp_path):
             taken.append(number)
             yield number, 0.02 * (number % 3)
 
-    with closing(cluster.run_on_cluster(wait, tasks(), address, tmp_path)) as results:
+    with closing(dask.run_on_cluster(wait, tasks(), address, tmp_path)) as results:
         first, process = next(results)
         time.sleep(0.5)
         assert first == 0 and len(taken) <= 8
@@ -172,8 +174,8 @@ def test_results_come_in_order_and_few_at_a_time(address, wait, tmp_path):
 
 def test_an_error_of_a_task_is_raised_here(address, tmp_path):
     with pytest.raises(FileNotFoundError):
-        list(cluster.run_on_cluster(os.stat, [(tmp_path / "none",)] * 9, address, tmp_path))
-    assert list(cluster.run_on_cluster(abs, [(-1,)] * 9, address, tmp_path)) == [1] * 9
+        list(dask.run_on_cluster(os.stat, [(tmp_path / "none",)] * 9, address, tmp_path))
+    assert list(dask.run_on_cluster(abs, [(-1,)] * 9, address, tmp_path)) == [1] * 9
 
 
 # --- what goes wrong ------------------------------------------------------------------------------
@@ -181,24 +183,24 @@ def test_an_error_of_a_task_is_raised_here(address, tmp_path):
 
 def test_a_killed_worker_costs_nothing_but_time(address, wait, tmp_path):
     tasks = [(number,) for number in range(60)]
-    with closing(cluster.run_on_cluster(wait, tasks, address, tmp_path)) as results:
+    with closing(dask.run_on_cluster(wait, tasks, address, tmp_path)) as results:
         first, process = next(results)
         os.kill(process, signal.SIGKILL)
         assert [first, *numbers(results)] == list(range(60))
 
 
 def test_a_task_that_kills_its_workers_ends_in_a_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "TASK_TIMEOUT", 3)
+    monkeypatch.setattr(dask, "TASK_TIMEOUT", 3)
     with (
         started(ROOT, tmp_path) as (_, address),
         pytest.raises(SystemExit, match="workers of tcp://.* do not answer.*run this step again"),
     ):
-        list(cluster.run_on_cluster(os._exit, [(1,)] * 4, address, tmp_path))
+        list(dask.run_on_cluster(os._exit, [(1,)] * 4, address, tmp_path))
 
 
 def test_a_scheduler_that_dies_ends_in_a_line(wait, tmp_path):
     with started(ROOT, tmp_path) as (scheduler, address):
-        results = cluster.run_on_cluster(wait, [(number,) for number in range(400)], address, ROOT)
+        results = dask.run_on_cluster(wait, [(number,) for number in range(400)], address, ROOT)
         next(results)
         scheduler.kill()
         with pytest.raises(SystemExit, match="scheduler at tcp://.* has gone. Start it anew"):
@@ -216,7 +218,7 @@ def data(tmp_path_factory):
 
 @pytest.mark.parametrize("address", ["nonsense", "no-such-scheme://127.0.0.1:8786", None])
 def test_where_no_scheduler_is_a_line_says_so(data, monkeypatch, address):
-    monkeypatch.setattr(cluster, "CONNECT_TIMEOUT", 0.5)
+    monkeypatch.setattr(dask, "CONNECT_TIMEOUT", 0.5)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # and not listening
         address = address or f"tcp://127.0.0.1:{closed.getsockname()[1]}"
@@ -225,26 +227,26 @@ def test_where_no_scheduler_is_a_line_says_so(data, monkeypatch, address):
 
 
 def test_a_scheduler_without_workers_or_elsewhere_is_told_of(tmp_path, wait, monkeypatch):
-    monkeypatch.setattr(cluster, "CONNECT_TIMEOUT", 0.5)
+    monkeypatch.setattr(dask, "CONNECT_TIMEOUT", 0.5)
     for folder, message in ((ROOT, "has no worker"), (tmp_path, "cannot use these scripts")):
         with (
             started(folder, tmp_path, workers=0) as (_, address),
             pytest.raises(SystemExit, match=f"{message}.*run: python -m dask scheduler; python -m"),
         ):
-            next(cluster.run_on_cluster(wait, [(1,)], address, ROOT))
+            next(dask.run_on_cluster(wait, [(1,)], address, ROOT))
 
 
 def test_workers_that_would_give_other_results_are_refused(address, wait, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="worker tcp://.* does not see .*none"):
-        next(cluster.run_on_cluster(wait, [(1,)], address, tmp_path / "none"))
-    late = cluster.run_on_cluster(wait, [(number,) for number in range(40)], address, tmp_path)
+        next(dask.run_on_cluster(wait, [(1,)], address, tmp_path / "none"))
+    late = dask.run_on_cluster(wait, [(number,) for number in range(40)], address, tmp_path)
     next(late)
     tmp_path.rmdir()
     with pytest.raises(SystemExit, match="A worker does not see"):
         list(late)
-    monkeypatch.setattr(cluster, "DECODER", "Pillow 1")
+    monkeypatch.setattr(dask, "DECODER", "Pillow 1")
     with pytest.raises(SystemExit, match="worker .* decodes with Pillow .*, not with Pillow 1"):
-        next(cluster.run_on_cluster(wait, [(1,)], address, ROOT))
+        next(dask.run_on_cluster(wait, [(1,)], address, ROOT))
 
 
 def test_without_dask_a_line_says_what_to_install(data, monkeypatch):
@@ -256,7 +258,7 @@ def test_without_dask_a_line_says_what_to_install(data, monkeypatch):
 def test_without_a_cluster_no_dask_is_needed(data):
     code = (
         "import sys\nsys.modules.update(dask=None, distributed=None)\n"
-        "import preprocessing, sampling\nassert 'joblib' not in sys.modules\n"
+        "import preprocessing\nassert 'joblib' not in sys.modules\nimport sampling\n"
         f"if __name__ == '__main__':\n    sampling.main({str(data)!r})\n"
         f"    preprocessing.main({str(data)!r}, workers=1)\n"
     )

@@ -20,9 +20,8 @@ from conftest import ROOT, Server, contents, image_bytes, progressive
 from filelock import FileLock
 
 import database
-import download
-import manifest
-import progress
+from postergenres import progress
+from postergenres.download import client, manifest
 
 
 def write_movies(tmp_path, posters):
@@ -318,14 +317,14 @@ def test_retry_after_is_honoured(tmp_path, host):
     ("value", "seconds"), [("", 0), ("7", 7), ("-7", 0), ("7.5", 0), ("soon", 0), ("٧", 7)]
 )
 def test_retry_after(value, seconds):
-    assert download.retry_after(value) == seconds
+    assert client.retry_after(value) == seconds
 
 
 def test_retry_after_a_date():
     now = datetime.now(timezone.utc)
-    assert 28 < download.retry_after(format_datetime(now + timedelta(seconds=30), True)) <= 30
-    assert 28 < download.retry_after(format_datetime(now + timedelta(seconds=30))) <= 30
-    assert download.retry_after(format_datetime(now - timedelta(days=1))) == 0
+    assert 28 < client.retry_after(format_datetime(now + timedelta(seconds=30), True)) <= 30
+    assert 28 < client.retry_after(format_datetime(now + timedelta(seconds=30))) <= 30
+    assert client.retry_after(format_datetime(now - timedelta(days=1))) == 0
 
 
 def test_the_rate_limit_holds_for_remote_hosts_only():
@@ -334,7 +333,7 @@ def test_the_rate_limit_holds_for_remote_hosts_only():
         await asyncio.gather(*(downloader.wait_for_turn(host) for _ in range(turns)))
         return time.monotonic() - start
 
-    downloader = download.Downloader(1, download.Limits(1, 1, 1, 20, 1, 1))
+    downloader = client.Downloader(1, client.Limits(1, 1, 1, 20, 1, 1))
     assert asyncio.run(time_turns("192.168.0.1")) >= 4 / 20
     assert asyncio.run(time_turns("localhost")) < 0.1
 
@@ -363,7 +362,7 @@ def test_a_host_is_asked_at_its_rate_also_by_redirects(tmp_path, host):
     ],
 )
 def test_is_loopback(name, is_local):
-    assert download.is_loopback(name) == is_local
+    assert client.is_loopback(name) == is_local
 
 
 def test_names_are_looked_up(tmp_path, host):

@@ -7,7 +7,7 @@ import pytest
 from conftest import image_bytes, progressive
 from PIL import Image
 
-from decoding import decode_poster, try_decode
+from postergenres.dataset.decoding import decode_poster, try_decode
 
 
 def save(tmp_path, image, name="x.png", **options):

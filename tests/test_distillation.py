@@ -5,12 +5,13 @@ import keras
 import numpy as np
 import pytest
 
-import distillation
-import preprocessing
-import transfer
-from decoding import decode_poster
-from efficientnet import FEATURES
-from model import open_model, predict_batch, save_model
+from postergenres.dataset.decoding import decode_poster
+from postergenres.dataset.store import open_store
+from postergenres.evaluation.inference import predict_batch
+from postergenres.models import transfer
+from postergenres.models.efficientnet import FEATURES
+from postergenres.models.saved import open_model, save_model
+from postergenres.training import distillation
 
 SETTINGS = {"teacher_height": 30, "teacher_width": 20, "components": 20, "regularisation": 1.0}
 
@@ -35,7 +36,7 @@ def test_the_teacher_learns_and_what_it_says_is_written(data, capsys):
     assert about["scores"]["macro_roc_auc"]["score"] > 0.9
     assert about["scores"]["macro_roc_auc"]["floor"] == 0.5
     assert about == json.loads((data / "distillation" / "distillation.json").read_text())
-    store = preprocessing.open_store(data)
+    store = open_store(data)
     teacher = distillation.open_teacher(data, store)
     assert teacher.targets.shape == store.labels.shape and teacher.targets.dtype == np.float32
     assert teacher.targets.min() > 0 and teacher.targets.max() < 1
@@ -97,7 +98,7 @@ def test_a_run_that_was_stopped_goes_on(data, monkeypatch):
 
 
 def test_a_poster_that_is_gone_names_the_commands(data):
-    movie = preprocessing.open_store(data).index["id"][5]
+    movie = open_store(data).index["id"][5]
     (data / "posters" / f"{movie}.jpg").unlink()
     with pytest.raises(SystemExit, match=f"{movie}.jpg: .*Run: python database.py"):
         distillation.main(data, **SETTINGS)
@@ -125,7 +126,7 @@ def fine_tuned(pipeline, tmp_path):
 def test_a_fine_tuned_network_teaches_what_it_predicts(data, fine_tuned):
     about = distillation.main(data, components=20, fine_tuned=fine_tuned)
     assert about["settings"]["fine_tuned"] == str(fine_tuned)
-    store = preprocessing.open_store(data)
+    store = open_store(data)
     teacher = distillation.open_teacher(data, store)
     network, _ = open_model(fine_tuned)
     posters = [

@@ -5,7 +5,7 @@ import pytest
 from conftest import image_bytes
 from PIL import Image
 
-from duplicates import find_near, group_duplicates, hash_posters
+from postergenres.dataset.duplicates import find_near, group_duplicates, hash_posters
 
 DISTANCE = 68
 

@@ -2,7 +2,7 @@ import io
 import pickle
 import struct
 import sys
-from collections import Counter
+from collections import Counter, OrderedDict
 from types import ModuleType
 
 import numpy as np
@@ -11,7 +11,7 @@ from PIL import Image
 from skimage import data
 from sklearn.datasets import load_sample_image
 
-import efficientnet
+from postergenres.models import efficientnet, torch_weights
 
 MAGIC = 0x1950A86A20F9469CFC6C
 
@@ -49,7 +49,7 @@ class Tensor:
 
     def __reduce__(self):
         rebuild = sys.modules["torch._utils"]._rebuild_tensor_v2
-        return rebuild, (*self.parts, False, efficientnet.OrderedDict())
+        return rebuild, (*self.parts, False, OrderedDict())
 
 
 def write_pth(path, tensors, torch, magic=MAGIC):
@@ -65,7 +65,7 @@ def write_pth(path, tensors, torch, magic=MAGIC):
             return "storage", kind, value.key, "cpu", len(value.values), None
 
     body = io.BytesIO()
-    Pickler(body, protocol=2).dump(efficientnet.OrderedDict(tensors))
+    Pickler(body, protocol=2).dump(OrderedDict(tensors))
     with open(path, "wb") as file:
         for header in (magic, 1001, {"little_endian": True}):
             pickle.dump(header, file, protocol=2)
@@ -86,7 +86,7 @@ def test_tensors_are_read_by_offset_and_stride(tmp_path, torch):
         "part": Tensor(floats, 5, (2,), (3,)),
         "scalar": Tensor(count, 0, (), ()),
     }
-    read = efficientnet.read_pth(write_pth(tmp_path / "a.pth", tensors, torch))
+    read = torch_weights.read_pth(write_pth(tmp_path / "a.pth", tensors, torch))
     assert list(read) == list(tensors)
     whole = np.arange(12, dtype=np.float32).reshape(3, 4)
     np.testing.assert_array_equal(read["rows"], whole)
@@ -101,7 +101,7 @@ def test_a_tensor_beyond_its_storage_is_refused(tmp_path, torch, size, stride):
     storage = Storage("FloatStorage", "1", np.arange(12, dtype="<f4"))
     path = write_pth(tmp_path / "a.pth", {"a": Tensor(storage, 0, size, stride)}, torch)
     with pytest.raises(pickle.UnpicklingError, match="beyond its storage"):
-        efficientnet.read_pth(path)
+        torch_weights.read_pth(path)
 
 
 class Attack:
@@ -117,32 +117,32 @@ def test_everything_but_tensors_is_refused(tmp_path, torch, function):
     """In the place of the tensors, and already in that of the magic number."""
     attack = Attack(function, str(tmp_path / "pwned"))
     with pytest.raises(pickle.UnpicklingError, match="has no place in a file of weights"):
-        efficientnet.read_pth(write_pth(tmp_path / "a.pth", {"a": attack}, torch))
+        torch_weights.read_pth(write_pth(tmp_path / "a.pth", {"a": attack}, torch))
     with pytest.raises(pickle.UnpicklingError, match="has no place in a file of weights"):
-        efficientnet.read_pth(write_pth(tmp_path / "b.pth", {}, torch, magic=attack))
+        torch_weights.read_pth(write_pth(tmp_path / "b.pth", {}, torch, magic=attack))
 
 
 def test_other_storages_and_other_files_are_refused(tmp_path, torch):
     storage = Storage("ByteStorage", "1", np.arange(12, dtype="u1"))
     path = write_pth(tmp_path / "a.pth", {"a": Tensor(storage, 0, (12,), (1,))}, torch)
     with pytest.raises(pickle.UnpicklingError, match="torch.ByteStorage has no place"):
-        efficientnet.read_pth(path)
+        torch_weights.read_pth(path)
     with pytest.raises(pickle.UnpicklingError, match="not a .pth file"):
-        efficientnet.read_pth(write_pth(tmp_path / "b.pth", {}, torch, magic=1))
+        torch_weights.read_pth(write_pth(tmp_path / "b.pth", {}, torch, magic=1))
     for tensors in ({"epoch": 5}, {"a": ("1", 0, (9,), (1,))}, {"a": ("9", 0, (1,), (1,))}):
         with pytest.raises(pickle.UnpicklingError, match="is damaged"):
-            efficientnet.read_pth(write_pth(tmp_path / "d.pth", tensors, torch))
+            torch_weights.read_pth(write_pth(tmp_path / "d.pth", tensors, torch))
     floats = Storage("FloatStorage", "1", np.arange(12, dtype="<f4"))
     path = write_pth(tmp_path / "e.pth", {"a": Tensor(floats, 0, (12,), (1,))}, torch)
     whole = path.read_bytes()
     for length in range(1, len(whole)):
         path.write_bytes(whole[:length])
         with pytest.raises(pickle.UnpicklingError):
-            efficientnet.read_pth(path)
+            torch_weights.read_pth(path)
     for content in (b"", b"PK\x03\x04 as PyTorch writes today"):
         (tmp_path / "c.pth").write_bytes(content)
         with pytest.raises(pickle.UnpicklingError, match="not a .pth file"):
-            efficientnet.read_pth(tmp_path / "c.pth")
+            torch_weights.read_pth(tmp_path / "c.pth")
 
 
 PHOTOGRAPHS = {  # and some of the ImageNet classes that a person would name

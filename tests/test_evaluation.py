@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-from sklearn import metrics
+from sklearn import metrics as sklearn_metrics
 
-import bootstrap
-import evaluation
+from postergenres.evaluation import bootstrap, metrics
 
 
 def draw_predictions(movies=400, genres=7, seed=0):
@@ -14,7 +13,7 @@ def draw_predictions(movies=400, genres=7, seed=0):
     labels[labels.sum(axis=1) == 0, -1] = 1
     noisy = np.clip(shares + 0.15 * labels + rng.normal(0, 0.1, labels.shape), 0.01, 0.99)
     probabilities = noisy.round(2)
-    return labels, probabilities, evaluation.choose_thresholds(labels, probabilities, 1)
+    return labels, probabilities, metrics.choose_thresholds(labels, probabilities, 1)
 
 
 def test_the_vectorised_scores_agree_with_scikit_learn_on_every_resample():
@@ -26,7 +25,7 @@ def test_the_vectorised_scores_agree_with_scikit_learn_on_every_resample():
     weights = np.stack([np.bincount(row, minlength=len(labels)) for row in rows])
     fast = bootstrap.WeightedScores(labels, probabilities, thresholds).score(weights)
     for i, row in enumerate(rows):
-        slow = evaluation.score(labels[row], probabilities[row], thresholds)
+        slow = metrics.score(labels[row], probabilities[row], thresholds)
         for name in slow:
             np.testing.assert_allclose(fast[name][i], slow[name], atol=1e-9, err_msg=name)
 
@@ -34,8 +33,8 @@ def test_the_vectorised_scores_agree_with_scikit_learn_on_every_resample():
 def test_scores_by_hand():
     labels = np.array([[1, 0, 1, 0], [0, 1, 0, 0]], dtype=np.uint8)
     probabilities = np.array([[0.9, 0.2, 0.4, 0.3], [0.6, 0.5, 0.1, 0.2]])
-    thresholds = evaluation.Thresholds(np.full(4, 0.5), micro=0.4, samples=0.5)
-    scores = evaluation.score(labels, probabilities, thresholds)
+    thresholds = metrics.Thresholds(np.full(4, 0.5), micro=0.4, samples=0.5)
+    scores = metrics.score(labels, probabilities, thresholds)
     assert scores["precision_at_1"] == 0.5
     assert scores["top3_success"] == 1.5  # 2 of the first movie's genres, 1 of the second's
     assert scores["hamming_loss"] == pytest.approx(2 / 8)
@@ -49,9 +48,9 @@ def test_scores_by_hand():
 
 def test_a_model_that_says_the_prior_scores_exactly_the_floor():
     labels, _, _ = draw_predictions()
-    prior = evaluation.estimate_prior(labels)
+    prior = metrics.estimate_prior(labels)
     constant = np.broadcast_to(prior, labels.shape)
-    thresholds = evaluation.choose_thresholds(labels, constant)
+    thresholds = metrics.choose_thresholds(labels, constant)
     overall, per_genre = bootstrap.compare_with_prior(labels, constant, thresholds, prior, labels)
     assert (overall["score"] == overall["floor"]).all()
     assert (per_genre["score"] == per_genre["floor"]).all()
@@ -64,20 +63,20 @@ def test_a_model_that_says_the_prior_scores_exactly_the_floor():
 def test_a_model_that_knows_scores_one_and_the_interval_holds_the_score():
     labels, probabilities, thresholds = draw_predictions()
     known = np.clip(labels.astype(float), 1e-7, 1 - 1e-7)
-    scores = evaluation.score(labels, known, evaluation.choose_thresholds(labels, known))
+    scores = metrics.score(labels, known, metrics.choose_thresholds(labels, known))
     for name in ("mAP", "macro_roc_auc", "micro_roc_auc", "macro_f1", "micro_f1", "samples_f1"):
         assert scores[name] == pytest.approx(1)
     assert scores["hamming_loss"] == 0 and scores["binary_cross_entropy"] < 1e-6
     assert scores["brier_score"] < 1e-9 and scores["calibration_error"] < 1e-6
 
-    prior = evaluation.estimate_prior(labels)
+    prior = metrics.estimate_prior(labels)
     overall, _ = bootstrap.compare_with_prior(labels, probabilities, thresholds, prior, labels)
     assert (overall["low"] < overall["score"]).all() and (overall["score"] < overall["high"]).all()
 
 
 def test_the_interval_has_the_width_that_theory_gives():
     labels, probabilities, thresholds = draw_predictions()
-    hits = evaluation.score_movies(labels, probabilities, thresholds)["precision_at_1"]
+    hits = metrics.score_movies(labels, probabilities, thresholds)["precision_at_1"]
     resampled = bootstrap.bootstrap(labels, probabilities, thresholds)["precision_at_1"]
     assert resampled.std() == pytest.approx(hits.std() / np.sqrt(len(hits)), rel=0.1)
 
@@ -96,12 +95,12 @@ def test_thresholds_maximise_f1():
     labels, probabilities, thresholds = draw_predictions()
     for genre, threshold in enumerate(thresholds.genres):
         truth, scores = labels[:, genre], probabilities[:, genre]
-        best = max(metrics.f1_score(truth, scores >= t) for t in np.unique(scores))
-        assert metrics.f1_score(truth, scores >= threshold) == pytest.approx(best)
+        best = max(sklearn_metrics.f1_score(truth, scores >= t) for t in np.unique(scores))
+        assert sklearn_metrics.f1_score(truth, scores >= threshold) == pytest.approx(best)
     candidates = np.unique(probabilities)
     for average in ("micro", "samples"):
         reached, *all_f1 = [
-            metrics.f1_score(labels, probabilities >= t, average=average, zero_division=0)
+            sklearn_metrics.f1_score(labels, probabilities >= t, average=average, zero_division=0)
             for t in (getattr(thresholds, average), *candidates)
         ]
         assert reached == pytest.approx(max(all_f1))
@@ -111,7 +110,7 @@ def test_a_genre_of_few_movies_takes_the_threshold_of_all():
     labels, probabilities, thresholds = draw_predictions()
     counts = labels.sum(axis=0)
     labels[:, 2] = 0
-    some = evaluation.choose_thresholds(labels, probabilities, min_support=int(counts[4]))
+    some = metrics.choose_thresholds(labels, probabilities, min_support=int(counts[4]))
     assert (some.genres[:4] == some.micro).all() and (
         some.genres[4:] == thresholds.genres[4:]
     ).all()
@@ -119,16 +118,16 @@ def test_a_genre_of_few_movies_takes_the_threshold_of_all():
 
 def test_the_floors_of_f1_are_the_best_that_one_answer_for_all_reaches():
     labels, _, _ = draw_predictions()
-    prior = evaluation.estimate_prior(labels)
+    prior = metrics.estimate_prior(labels)
     constant = np.broadcast_to(prior, labels.shape)
-    floor = evaluation.score(labels, constant, evaluation.choose_thresholds(labels, constant))
+    floor = metrics.score(labels, constant, metrics.choose_thresholds(labels, constant))
     commonest = np.argsort(-prior)
     for average in ("micro", "samples"):
         best = 0
         for count in range(1, len(prior) + 1):
             answer = np.zeros_like(labels)
             answer[:, commonest[:count]] = 1
-            best = max(best, metrics.f1_score(labels, answer, average=average))
+            best = max(best, sklearn_metrics.f1_score(labels, answer, average=average))
         assert floor[f"{average}_f1"] == pytest.approx(best)
 
 
@@ -136,28 +135,28 @@ def test_the_floors_of_f1_are_the_best_that_one_answer_for_all_reaches():
 def test_one_genre_and_absent_genres_are_scored():
     ones = np.ones((20, 1), dtype=np.uint8)
     probabilities = np.linspace(0.1, 0.9, 20)[:, None]
-    thresholds = evaluation.choose_thresholds(ones, probabilities)
+    thresholds = metrics.choose_thresholds(ones, probabilities)
     overall, _ = bootstrap.compare_with_prior(
         ones, probabilities, thresholds, np.array([0.9]), ones
     )
     assert overall.loc["mAP", "score"] == pytest.approx(1)
     assert np.isnan(overall.loc["macro_roc_auc", "score"])
     labels = np.column_stack([ones, np.zeros_like(ones)])
-    scores = evaluation.score(labels, np.full((20, 2), 0.5), thresholds._replace(genres=[0.9, 0.9]))
+    scores = metrics.score(labels, np.full((20, 2), 0.5), thresholds._replace(genres=[0.9, 0.9]))
     assert scores["macro_f1"] == 0 and np.isnan(scores["average_precision"][1])
 
 
 def test_the_prior_is_never_zero_or_one():
-    prior = evaluation.estimate_prior(np.array([[0, 1, 1], [0, 1, 0]]))
+    prior = metrics.estimate_prior(np.array([[0, 1, 1], [0, 1, 0]]))
     assert prior == pytest.approx([0.5 / 3, 2.5 / 3, 0.5])
 
 
 def test_calibration_agrees_with_scikit_learn_and_with_a_count_by_hand():
     labels, probabilities, thresholds = draw_predictions()
     probabilities[0] = 1  # belongs to the last bin
-    scores = evaluation.score(labels, probabilities, thresholds)
+    scores = metrics.score(labels, probabilities, thresholds)
     truth, said = labels.ravel(), probabilities.ravel()
-    assert scores["brier_score"] == pytest.approx(metrics.brier_score_loss(truth, said))
+    assert scores["brier_score"] == pytest.approx(sklearn_metrics.brier_score_loss(truth, said))
     error, table = 0, []
     for number in range(15):
         low, high = number / 15, (number + 1) / 15
@@ -166,14 +165,14 @@ def test_calibration_agrees_with_scikit_learn_and_with_a_count_by_hand():
             table.append((said[inside].mean(), truth[inside].mean(), inside.sum()))
             error += inside.mean() * abs(truth[inside].mean() - said[inside].mean())
     assert scores["calibration_error"] == pytest.approx(error)
-    reliability = evaluation.measure_reliability(labels, probabilities)
+    reliability = metrics.measure_reliability(labels, probabilities)
     np.testing.assert_allclose(reliability, table)
 
 
 def test_mistakes_by_hand():
     labels = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0]])
     predicted = np.array([[1, 1, 0], [0, 1, 1], [1, 1, 0]])
-    shares, anyway = evaluation.count_mistakes(labels, predicted)
+    shares, anyway = metrics.count_mistakes(labels, predicted)
     assert shares[0, 1] == 1  # the one movie of the first genre without the second
     assert shares[1, 0] == 1 and shares[0, 2] == 0.5
     assert np.isnan(shares[0, 0]) and np.isnan(shares[2]).all()  # of no movie, no share
@@ -183,8 +182,8 @@ def test_mistakes_by_hand():
 def test_labels_that_are_shuffled_give_the_floors():
     labels, probabilities, _ = draw_predictions(movies=1000)
     shuffled = np.random.default_rng(1).permutation(labels)
-    prior = evaluation.estimate_prior(shuffled)
-    thresholds = evaluation.choose_thresholds(shuffled, probabilities)
+    prior = metrics.estimate_prior(shuffled)
+    thresholds = metrics.choose_thresholds(shuffled, probabilities)
     overall, _ = bootstrap.compare_with_prior(shuffled, probabilities, thresholds, prior, shuffled)
     for name in ("mAP", "macro_roc_auc"):
         row = overall.loc[name]

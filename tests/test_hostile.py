@@ -8,7 +8,7 @@ import pytest
 from conftest import image_bytes, progressive
 
 import database
-import manifest
+from postergenres.download import manifest
 
 
 def cells(id="m1", genre="Drama", poster="HOST/ok/a.jpg"):

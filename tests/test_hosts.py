@@ -13,10 +13,11 @@ import pytest
 from conftest import ROOT, contents
 from filelock import FileLock
 
-import hosts
-import model
 import train
-from store import open_store
+from postergenres.dataset.store import open_store
+from postergenres.evaluation import inference
+from postergenres.models import saved
+from postergenres.training import multihost
 
 ADDRESSES = ("10.0.0.1:9999", "10.0.0.2")
 SETTINGS = {"epochs": 4, "batch_size": 16, "seed": 3}
@@ -35,18 +36,18 @@ def test_another_backend_names_the_command(tmp_path):
 
 @pytest.mark.parametrize("number", [None, "", "2", "-1", "one"])
 def test_a_missing_or_wrong_number_names_the_command(monkeypatch, number):
-    monkeypatch.setattr(hosts.keras.backend, "backend", lambda: "jax")
+    monkeypatch.setattr(multihost.keras.backend, "backend", lambda: "jax")
     monkeypatch.delenv("PROCESS_ID", raising=False)
     if number is not None:
         monkeypatch.setenv("PROCESS_ID", number)
     with pytest.raises(SystemExit, match="Run: KERAS_BACKEND=jax PROCESS_ID=0 python train.py"):
-        hosts.find_index(ADDRESSES)
+        multihost.find_index(ADDRESSES)
     monkeypatch.setenv("PROCESS_ID", "1")
-    assert hosts.find_index(ADDRESSES) == 1
+    assert multihost.find_index(ADDRESSES) == 1
 
 
 def test_the_only_process_has_nobody_to_ask():
-    with hosts.joining(None) as process:
+    with multihost.joining(None) as process:
         process.agree({"seed": 0})
         assert process.share([1, 2]) == [1, 2] and process.share_folder("nowhere") is None
     assert (process.index, process.count, process.folder) == (0, 1, None)
@@ -54,9 +55,9 @@ def test_the_only_process_has_nobody_to_ask():
 
 def test_facts_that_differ_are_named():
     same = {"seed": 0, "store": "abc"}
-    assert hosts.find_differences([same, dict(same)]) == []
-    assert hosts.find_differences([same, same | {"seed": 1}, {"store": "abc"}]) == ["seed"]
-    assert hosts.find_differences([{}, same]) == ["seed", "store"]
+    assert multihost.find_differences([same, dict(same)]) == []
+    assert multihost.find_differences([same, same | {"seed": 1}, {"store": "abc"}]) == ["seed"]
+    assert multihost.find_differences([{}, same]) == ["seed", "store"]
 
 
 def test_without_jax_its_backend_names_the_command(tmp_path):
@@ -138,7 +139,7 @@ def last_line(process, seconds):
 
 
 def weights_of(data):
-    return model.open_model(data / "model")[0].get_weights()
+    return saved.open_model(data / "model")[0].get_weights()
 
 
 def losses_of(data):
@@ -162,10 +163,10 @@ def test_two_processes_train_as_one(pipeline, tmp_path, start, architecture):
     np.testing.assert_allclose(losses_of(one)[0], losses_of(two)[0], atol=2e-5)
     about = json.loads((two / "model" / "model.json").read_text())
     assert about["settings"]["precision"] == "float32" and about["versions"]["jax"]
-    network, _ = model.open_model(two / "model")
+    network, _ = saved.open_model(two / "model")
     store = open_store(pipeline.data)
     val = store.rows("val")
-    probabilities = model.predict_probabilities(network, store.images, val)
+    probabilities = inference.predict_probabilities(network, store.images, val)
     labels = store.labels[val]
     loss = -np.where(labels, np.log(probabilities), np.log1p(-probabilities)).mean()
     assert loss == pytest.approx(about["scores"]["binary_cross_entropy"]["score"], abs=1e-5)
@@ -207,7 +208,7 @@ def test_one_that_says_nothing_is_given_up(pipeline, tmp_path, start):
         assert first.poll() is None
         time.sleep(0.02)
     second.send_signal(signal.SIGSTOP)
-    assert last_line(first, hosts.SILENT_SECONDS + 30).startswith("Another process of HOSTS")
+    assert last_line(first, multihost.SILENT_SECONDS + 30).startswith("Another process of HOSTS")
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from imbalance import count_genres, imbalance_ratios, measure
+from postergenres.dataset.imbalance import count_genres, imbalance_ratios, measure
 
 #                   A  B  C
 LABELS = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=np.uint8)

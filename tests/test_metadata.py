@@ -2,8 +2,8 @@ import csv
 
 import pytest
 
-import metadata
-from metadata import Movies
+from postergenres.download import metadata
+from postergenres.download.metadata import Movies
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@ import numpy as np
 import pytest
 
 import model
+from postergenres.evaluation import inference
+from postergenres.models import saved
 
 
 def layers_of(network, kind):
@@ -33,7 +35,7 @@ def test_the_study_network_is_the_study_s():
 
 def test_the_improved_network_fits_into_ten_megabytes(tmp_path):
     network = model.build_model("improved", 150, 101, 28)
-    model.save_model(network, {}, tmp_path)
+    saved.save_model(network, {}, tmp_path)
     assert (tmp_path / "model" / "model.keras").stat().st_size <= 10_000_000
 
 
@@ -43,9 +45,9 @@ def test_a_poster_and_its_mirror_image_are_predicted_alike():
     mirrored = posters[:, :, ::-1]
     alone = [network.predict_on_batch(np.ascontiguousarray(x)) for x in (posters, mirrored)]
     assert np.abs(alone[0] - alone[1]).max() > 1e-4
-    predicted = model.predict_batch(network, posters)
+    predicted = inference.predict_batch(network, posters)
     np.testing.assert_allclose(predicted, (alone[0] + alone[1]) / 2, atol=1e-6)
-    np.testing.assert_allclose(model.predict_batch(network, mirrored), predicted, atol=1e-6)
+    np.testing.assert_allclose(inference.predict_batch(network, mirrored), predicted, atol=1e-6)
 
 
 @pytest.mark.parametrize("architecture", ["study", "improved"])
@@ -69,12 +71,12 @@ def test_a_saved_model_predicts_the_same(tmp_path):
     network = model.build_model("improved", 40, 32, 3)
     images = np.random.default_rng(0).integers(0, 256, (10, 40, 32, 3), dtype=np.uint8)
     rows = np.array([7, 2, 2, 5])
-    before = model.predict_probabilities(network, images, rows, batch_size=3)
+    before = inference.predict_probabilities(network, images, rows, batch_size=3)
     assert before.shape == (4, 3) and (before[1] == before[2]).all()
-    model.save_model(network, {"genres": ["a", "b", "c"]}, tmp_path)
-    again, about = model.open_model(model.find_model(tmp_path, "improved"))
+    saved.save_model(network, {"genres": ["a", "b", "c"]}, tmp_path)
+    again, about = saved.open_model(saved.find_model(tmp_path, "improved"))
     assert about == {"genres": ["a", "b", "c"]}
-    after = model.predict_probabilities(again, images, rows, batch_size=64)
+    after = inference.predict_probabilities(again, images, rows, batch_size=64)
     np.testing.assert_allclose(after, before, atol=1e-6)
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
         "model.json",
@@ -84,7 +86,7 @@ def test_a_saved_model_predicts_the_same(tmp_path):
 
 def test_a_missing_model_names_the_command(tmp_path):
     with pytest.raises(SystemExit, match="model.json is missing. Run: python train.py"):
-        model.open_model(tmp_path / "model")
+        saved.open_model(tmp_path / "model")
 
 
 def test_main_prints_both_layer_tables(capsys):

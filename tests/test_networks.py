@@ -2,15 +2,16 @@ import keras
 import numpy as np
 import pytest
 
-import networks
+import model
+from postergenres.training import schedule
 
 
 def test_the_last_blocks_are_trained_first_but_not_their_depthwise_filters():
-    network = networks.build_network("efficientnet_lite0", 64, 48, 3)
-    first, rest = networks.plan_stages("efficientnet_lite0", 8, 1e-3)
+    network = model.build_network("efficientnet_lite0", 64, 48, 3)
+    first, rest = schedule.plan_stages("efficientnet_lite0", 8, 1e-3)
     trained = {}
     for stage in (first, rest):
-        networks.choose_stage(network, stage)
+        schedule.choose_stage(network, stage)
         layers = [layer for layer in network.layers if layer.weights]
         trained[stage.name] = {layer.name for layer in layers if layer.trainable}
         frozen = [layer for layer in layers if isinstance(layer, keras.layers.DepthwiseConv2D)]
@@ -25,21 +26,21 @@ def test_the_last_blocks_are_trained_first_but_not_their_depthwise_filters():
 
 
 def test_the_stages_of_a_backbone_share_its_epochs():
-    assert [(s.start, s.end) for s in networks.plan_stages("efficientnet_lite2", 8, 1)] == [
+    assert [(s.start, s.end) for s in schedule.plan_stages("efficientnet_lite2", 8, 1)] == [
         (0, 1),
         (1, 8),
     ]
-    (only,) = networks.plan_stages("efficientnet_lite2", 1, 1)
-    assert only.last_blocks == networks.LAST_BLOCKS
-    (only,) = networks.plan_stages("improved", 8, 1)
+    (only,) = schedule.plan_stages("efficientnet_lite2", 1, 1)
+    assert only.last_blocks == schedule.LAST_BLOCKS
+    (only,) = schedule.plan_stages("improved", 8, 1)
     assert (only.start, only.end, only.last_blocks) == (0, 8, None)
 
 
 @pytest.mark.parametrize("warm_up, highest", [(0.0, 0), (0.1, 10)])
 def test_the_learning_rate_rises_in_a_line_and_falls_to_nothing(warm_up, highest):
-    stage = networks.Stage("", start=1, end=3, learning_rate=2.0, warm_up=warm_up)
-    schedule = networks.schedule_rate(stage, steps=50)
-    rates = np.array([float(schedule(step)) for step in range(101)])
+    stage = schedule.Stage("", start=1, end=3, learning_rate=2.0, warm_up=warm_up)
+    rate = schedule.schedule_rate(stage, steps=50)
+    rates = np.array([float(rate(step)) for step in range(101)])
     assert rates.argmax() == highest and rates.max() == pytest.approx(2)
     np.testing.assert_allclose(np.diff(rates[: highest + 1]), 0.2, atol=1e-5)
     assert (np.diff(rates[highest:]) < 0).all() and rates[-1] == pytest.approx(0, abs=1e-6)

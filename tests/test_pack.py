@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from conftest import ROOT, load_script
 
-from model import open_model, predict_batch
-from store import open_store
+from postergenres.dataset.store import open_store
+from postergenres.evaluation.inference import predict_batch
+from postergenres.models.saved import open_model
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from PIL import Image
 
 import predict
 import preprocessing
-from evaluation import SCORES
-from gradcam import explain, overlay
-from model import PRETRAINED_FOLDERS, open_model
-from posters import decode_batches
+from postergenres.dataset.store import open_store
+from postergenres.evaluation.gradcam import explain, overlay
+from postergenres.evaluation.metrics import SCORES
+from postergenres.evaluation.named_posters import decode_batches
+from postergenres.models.saved import PRETRAINED_FOLDERS, open_model
 
 
 def test_the_test_split_is_scored_beside_its_floor(pipeline, capsys):
@@ -184,7 +185,7 @@ def test_grad_cam_lights_up_what_speaks_for_the_genre(pipeline):
 
 
 def test_the_floor_is_of_all_training_movies_unless_samples_csv_is_made_by_hand(pipeline, tmp_path):
-    store = preprocessing.open_store(pipeline.data)
+    store = open_store(pipeline.data)
     posters = pd.read_csv(pipeline.data / "posters.csv")
     samples = pd.read_csv(pipeline.data / "samples.csv")
     held_out = set(samples["id"][samples["split"] != "train"])
@@ -198,6 +199,6 @@ def test_the_floor_is_of_all_training_movies_unless_samples_csv_is_made_by_hand(
         tmp_path / "data" / "samples.csv", index=False
     )
     preprocessing.main(tmp_path / "data", image_height=48, image_width=32, workers=1)
-    store = preprocessing.open_store(tmp_path / "data")
+    store = open_store(tmp_path / "data")
     assert store.train_movies == (samples["split"] == "train").sum() - 20
     assert list(store.train_counts) == list(store.labels[store.rows("train")].sum(axis=0))

@@ -11,8 +11,10 @@ from conftest import contents, image_bytes
 from filelock import FileLock
 
 import preprocessing
-from files import write_csv
-from manifest import poster_path
+from postergenres.dataset import builder
+from postergenres.dataset.store import open_store, read_checksums
+from postergenres.download.manifest import poster_path
+from postergenres.files import write_csv
 
 SAMPLES = [
     ("a", "Drama", "train", 3, (250, 10, 10)),
@@ -42,7 +44,7 @@ def data(tmp_path):
 
 
 def test_store_holds_each_poster_once_and_leaves_out_what_does_not_decode(data):
-    store = preprocessing.open_store(data)
+    store = open_store(data)
     assert store.images.shape == (4, 15, 10, 3) and store.images.dtype == np.uint8
     assert isinstance(store.images, np.memmap) and not store.images.flags.writeable
     assert store.genres == ["Comedy", "Drama", "War"]
@@ -70,16 +72,16 @@ def test_a_finished_store_is_kept_and_a_changed_poster_or_size_rebuilds_it(data,
     assert "is up to date" in capsys.readouterr().out and images.stat().st_mtime_ns == before
     poster_path(data, "c").write_bytes(image_bytes())
     preprocessing.main(data, image_height=15, image_width=10, workers=1)
-    assert preprocessing.open_store(data).images.shape == (5, 15, 10, 3)
+    assert open_store(data).images.shape == (5, 15, 10, 3)
     preprocessing.main(data, image_height=30, image_width=20, workers=1)
-    assert preprocessing.open_store(data).images.shape == (5, 30, 20, 3)
+    assert open_store(data).images.shape == (5, 30, 20, 3)
 
 
 @pytest.mark.parametrize("name", ["images.npy", "labels.npy", "index.csv"])
 def test_a_damaged_store_is_built_anew(data, name):
     (data / "store" / name).unlink()
     preprocessing.main(data, image_height=15, image_width=10, workers=1)
-    assert len(preprocessing.open_store(data).images) == 4
+    assert len(open_store(data).images) == 4
 
 
 def test_without_posters_no_store_looks_finished(data):
@@ -88,7 +90,7 @@ def test_without_posters_no_store_looks_finished(data):
     with pytest.raises(SystemExit, match="Too few posters.* run: python database.py"):
         preprocessing.main(data, image_height=15, image_width=10, workers=1)
     with pytest.raises(SystemExit, match="unfinished"):
-        preprocessing.open_store(data)
+        open_store(data)
 
 
 # --- resuming -------------------------------------------------------------------------------------
@@ -122,15 +124,15 @@ def interrupt(data, chunks):
     store = data / "store"
     ids = [str(i) for i in range(100)]
     about = json.loads((store / "store.json").read_text())
-    checksums = preprocessing.read_checksums(store)
+    checksums = read_checksums(store)
     images = np.insert(np.load(store / "images.npy"), 40, 0, axis=0)  # the broken one
-    images[chunks * preprocessing.CHUNK :] = 99
+    images[chunks * builder.CHUNK :] = 99
     np.save(store / "unfinished.npy", images)
     key = {name: about[name] for name in ("H", "W", "decoder")}
     key["ids_sha256"] = hashlib.sha256("\n".join(ids).encode()).hexdigest()
     lines = [key]
-    for first in range(0, chunks * preprocessing.CHUNK, preprocessing.CHUNK):
-        chunk = ids[first : first + preprocessing.CHUNK]
+    for first in range(0, chunks * builder.CHUNK, builder.CHUNK):
+        chunk = ids[first : first + builder.CHUNK]
         errors = ["" if movie != "40" else BROKEN for movie in chunk]
         lines.append({"first": first, "checksums": checksums[chunk].tolist(), "errors": errors})
     journal = "\n".join(map(json.dumps, lines)) + '\n{"first": 64, "checks'
@@ -143,7 +145,7 @@ def test_a_killed_run_is_continued(hundred, capsys, chunks):
     whole = contents(hundred / "store")
     interrupt(hundred, chunks)
     with pytest.raises(SystemExit, match="unfinished.*Run: python preprocessing.py"):
-        preprocessing.open_store(hundred)
+        open_store(hundred)
     preprocessing.main(hundred, 15, 10, workers=1)
     assert decoded(capsys) == 100 - 32 * chunks
     assert contents(hundred / "store") == whole
@@ -155,10 +157,10 @@ def test_killed_between_the_last_renames_nothing_is_done_again(hundred, capsys):
     whole = contents(hundred / "store")
     interrupt(hundred, 0)
     store = hundred / "store"
-    checksums = preprocessing.read_checksums(store).tolist()
+    checksums = read_checksums(store).tolist()
     with open(store / "unfinished.jsonl", "a") as journal:
-        for first in range(0, 100, preprocessing.CHUNK):
-            part = checksums[first : first + preprocessing.CHUNK]
+        for first in range(0, 100, builder.CHUNK):
+            part = checksums[first : first + builder.CHUNK]
             chunk = {"first": first, "checksums": part, "errors": [""] * len(part)}
             journal.write("\n" + json.dumps(chunk) + "\n")
     (store / "unfinished.npy").unlink()
@@ -199,7 +201,7 @@ def test_a_store_that_tells_nothing_is_built_anew(hundred, content):
     whole = contents(hundred / "store")
     (hundred / "store" / "store.json").write_text(content)
     with pytest.raises(SystemExit, match="do not belong together"):
-        preprocessing.open_store(hundred)
+        open_store(hundred)
     preprocessing.main(hundred, 15, 10, workers=1)
     assert contents(hundred / "store") == whole
 
@@ -210,7 +212,7 @@ def test_a_continued_run_takes_posters_as_they_are_now(hundred, capsys):
     poster_path(hundred, 40).write_bytes(image_bytes((4, 5, 6)))
     preprocessing.main(hundred, 15, 10, workers=1)
     assert decoded(capsys) == 100 - 32  # the chunks of 5 and 40, and the last four
-    images = preprocessing.open_store(hundred).images
+    images = open_store(hundred).images
     assert abs(images[5].astype(int) - (1, 2, 3)).max() <= 4
     assert abs(images[40].astype(int) - (4, 5, 6)).max() <= 4 and len(images) == 100
 
@@ -219,7 +221,7 @@ def test_what_a_killed_run_made_in_another_size_is_dropped(hundred, capsys):
     interrupt(hundred, 3)
     preprocessing.main(hundred, 30, 20, workers=1)
     assert decoded(capsys) == 100
-    assert preprocessing.open_store(hundred).images.shape == (99, 30, 20, 3)
+    assert open_store(hundred).images.shape == (99, 30, 20, 3)
 
 
 def test_changed_samples_cost_only_what_is_new(hundred, capsys):
@@ -230,7 +232,7 @@ def test_changed_samples_cost_only_what_is_new(hundred, capsys):
     write_csv(samples.drop(index=[7, 8]), hundred / "samples.csv")
     preprocessing.main(hundred, 15, 10, workers=2)
     assert decoded(capsys) == 1  # the broken one is tried again
-    store = preprocessing.open_store(hundred)
+    store = open_store(hundred)
     np.testing.assert_array_equal(store.images, np.delete(before, [7, 8], axis=0))
     assert store.genres == ["Comedy", "Drama"] and store.labels[0].tolist() == [1, 0]
 
@@ -258,13 +260,13 @@ def test_a_store_that_does_not_match_the_samples_is_refused(data):
     samples = data / "samples.csv"
     samples.write_text(samples.read_text().replace("Comedy", "Romance"))
     with pytest.raises(SystemExit, match="another .*Run: python preprocessing.py"):
-        preprocessing.open_store(data)
+        open_store(data)
 
 
 def test_an_unfinished_store_is_refused(data):
     (data / "store" / "store.json").unlink()
     with pytest.raises(SystemExit, match="is missing. Run: python preprocessing.py"):
-        preprocessing.open_store(data)
+        open_store(data)
 
 
 def test_missing_samples_name_the_command(tmp_path):

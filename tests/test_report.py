@@ -9,7 +9,7 @@ from conftest import ROOT
 from PIL import Image
 
 import predict
-from evaluation import SCORES
+from postergenres.evaluation.metrics import SCORES
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 

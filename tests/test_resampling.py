@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imbalance import count_genres, imbalance_ratios
-from resampling import oversample_ml_ros, oversample_study
+from postergenres.dataset.imbalance import count_genres, imbalance_ratios
+from postergenres.dataset.oversampling import oversample_ml_ros, oversample_study
 
 FILL = ((1000, 0.9),)
 

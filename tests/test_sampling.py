@@ -13,8 +13,10 @@ from test_duplicates import draw, encode
 
 import preprocessing
 import sampling
-from files import write_csv
-from manifest import poster_path
+from postergenres.dataset import oversampling
+from postergenres.dataset.samples import read_samples
+from postergenres.download.manifest import poster_path
+from postergenres.files import write_csv
 
 
 def write_posters(data_dir, genres, status="ok"):
@@ -55,7 +57,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def samples(data):
-    return sampling.read_samples(data)
+    return read_samples(data)
 
 
 def test_splits_are_disjoint_and_have_their_sizes(samples):
@@ -101,7 +103,7 @@ def test_what_is_dropped_and_said(tmp_path, capsys):
     cells += ["Foreign|Comedy"] + ["News"] * 4 + ["Comedy|News"] * 2
     write_posters(tmp_path, cells)
     sampling.main(tmp_path, sample_fraction=1, oversampling="none")
-    samples = sampling.read_samples(tmp_path)
+    samples = read_samples(tmp_path)
     assert len(samples) == 52 and (samples["copies"] == 1).all()
     assert set("|".join(samples["genres"]).split("|")) == {"Comedy", "Drama"}
     out = capsys.readouterr().out
@@ -134,7 +136,7 @@ def test_missing_posters_csv_names_the_command(tmp_path):
 def test_one_or_two_genres_are_enough(tmp_path, genres):
     write_posters(tmp_path, genres)
     sampling.main(tmp_path)
-    assert set(sampling.read_samples(tmp_path)["split"]) == {"train", "val", "test"}
+    assert set(read_samples(tmp_path)["split"]) == {"train", "val", "test"}
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,7 @@ def test_posters_that_are_alike_share_a_split(tmp_path, capsys):
         poster_path(tmp_path, f"tt{i:07d}").write_bytes(body)
     for seed in (0, 1):
         sampling.main(tmp_path, min_genre_movies=1, sample_fraction=1, seed=seed)
-        split = sampling.read_samples(tmp_path)["split"]
+        split = read_samples(tmp_path)["split"]
         assert split[:20].tolist() == split[100:].tolist() and split[:20].nunique() > 1
     out = capsys.readouterr().out
     assert "40 posters are the same as another or nearly so, in 20 groups" in out
@@ -186,14 +188,14 @@ def test_posters_that_are_alike_share_a_split(tmp_path, capsys):
     assert ["tt0000003", "tt0000103"] in duplicates and len(duplicates) == 20
 
 
-@pytest.mark.parametrize("oversampling", sampling.STRATEGIES)
+@pytest.mark.parametrize("oversampling", oversampling.STRATEGIES)
 def test_where_all_posters_are_one_nothing_is_tested_on_it(tmp_path, capsys, oversampling):
     write_posters(tmp_path, draw_genres(30))
     (tmp_path / "posters").mkdir()
     for i in range(30):
         poster_path(tmp_path, f"tt{i:07d}").write_bytes(encode(draw(0)))
     sampling.main(tmp_path, oversampling=oversampling)
-    assert set(sampling.read_samples(tmp_path)["split"]) == {"train"}
+    assert set(read_samples(tmp_path)["split"]) == {"train"}
     assert "no movie for val and test" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="Too few posters to fill train, val and test"):
         preprocessing.main(tmp_path, 15, 10, workers=1)
@@ -227,7 +229,7 @@ def test_any_title_and_genre_can_be_printed_and_drawn(tmp_path):
     code = f"import sampling; sampling.main({str(tmp_path)!r})"
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "TQDM_DISABLE": "1"}
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
-    assert sampling.read_samples(tmp_path)["title"].eq("千と千尋の神隠し").all()
+    assert read_samples(tmp_path)["title"].eq("千と千尋の神隠し").all()
 
 
 DEGENERATE = {
@@ -238,13 +240,13 @@ DEGENERATE = {
 }
 
 
-@pytest.mark.parametrize("oversampling", sampling.STRATEGIES)
+@pytest.mark.parametrize("oversampling", oversampling.STRATEGIES)
 @pytest.mark.parametrize("name", DEGENERATE)
 def test_degenerate_movies(tmp_path, name, oversampling):
     cells = DEGENERATE[name]
     write_posters(tmp_path, cells)
     sampling.main(tmp_path, min_genre_movies=1, oversampling=oversampling)
-    samples = sampling.read_samples(tmp_path)
+    samples = read_samples(tmp_path)
     assert samples["id"].is_unique and (samples["copies"] >= 1).all()
     held_out = samples[samples["split"] != "train"]
     assert (held_out["copies"] == 1).all()
@@ -259,9 +261,9 @@ def test_degenerate_movies(tmp_path, name, oversampling):
 def test_strategies_share_the_split_and_the_draw(tmp_path, oversampling):
     write_posters(tmp_path, draw_genres(400))
     sampling.main(tmp_path, oversampling="none")
-    drawn = sampling.read_samples(tmp_path).set_index("id")
+    drawn = read_samples(tmp_path).set_index("id")
     sampling.main(tmp_path, oversampling=oversampling)
-    samples = sampling.read_samples(tmp_path).set_index("id")
+    samples = read_samples(tmp_path).set_index("id")
     assert samples.loc[drawn.index, "split"].equals(drawn["split"])
     assert (samples["copies"].sum() > drawn["copies"].sum()) and (drawn["copies"] == 1).all()
     assert (len(samples) > len(drawn)) == (oversampling == "study")

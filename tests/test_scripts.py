@@ -15,41 +15,67 @@ import pytest
 from conftest import ROOT, contents, draw_colours, image_bytes, load_draw
 from PIL import Image
 
-from files import write_csv
-from manifest import poster_path
-
-# In the order of the steps: a script imports only what stands before it.
-ORDER = (
-    "progress processes files metadata download manifest database decoding cluster duplicates "
-    "imbalance resampling stratification sampling store preprocessing evaluation bootstrap "
-    "efficientnet model transfer distillation targets networks batches callbacks checkpoints "
-    "devices hosts train figures gradcam posters report scoring predict"
-).split()
-
+from postergenres.download.manifest import poster_path
+from postergenres.files import write_csv
 
 # What draw.py wrote where the set was made; a machine that draws other movies shows other scores.
 DRAWN_CSV_SHA256 = "58e358ffc2a85a958ce9784aae65555565ffb817f222dc45efb2722da25b06ad"
 
 
-def imports_of(script):
-    tree = ast.parse((ROOT / f"{script}.py").read_text(encoding="utf-8"))
-    names = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-    return {name.split(".")[0] for name in names} & set(ORDER)
+STEPS = ("database", "sampling", "preprocessing", "train", "predict")
 
 
-def test_every_module_has_its_place():
-    assert {path.stem for path in ROOT.glob("*.py")} == set(ORDER)
+def imports_of(path):
+    """The modules that a file imports, anywhere in it, by their full names."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
 
 
-@pytest.mark.parametrize("script", ORDER)
-def test_imports_point_upstream(script):
-    assert imports_of(script) <= set(ORDER[: ORDER.index(script)]) - {"train"}
-    alone = "model evaluation metadata download progress processes stratification efficientnet "
-    if script in (alone + "batches callbacks devices hosts gradcam").split():
-        assert not imports_of(script)
+PACKAGE = sorted((ROOT / "postergenres").rglob("*.py"))
+SCRIPTS = sorted(ROOT.glob("*.py"))
+
+
+def test_six_scripts_stand_at_the_top():
+    assert {path.stem for path in SCRIPTS} == {*STEPS, "model"}
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_a_script_imports_no_other_step(path):
+    """Only train.py imports model.py, whose networks it trains."""
+    allowed = {"model"} if path.stem == "train" else set()
+    assert {name.split(".")[0] for name in imports_of(path)} & {*STEPS, "model"} <= allowed
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_package_imports_no_script(path):
+    assert not {name.split(".")[0] for name in imports_of(path)} & {*STEPS, "model"}
+
+
+def reach(path):
+    """All modules that importing a file of the package can import, through the package, too."""
+    seen, queue = set(), [path]
+    while queue:
+        for name in imports_of(queue.pop()) - seen:
+            seen.add(name)
+            queue += [file for file in PACKAGE if name == module_name(file)]
+    return seen
+
+
+def module_name(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("folder", ["download", "dataset"])
+def test_the_data_rooms_reach_neither_keras_nor_tensorflow(folder):
+    for path in (ROOT / "postergenres" / folder).glob("*.py"):
+        reached = {name.split(".")[0] for name in reach(path)}
+        assert not reached & {"keras", "tensorflow"}, path
 
 
 def run(script, folder, *arguments):
@@ -68,7 +94,7 @@ def run(script, folder, *arguments):
 def copy_scripts(folder):
     for path in ROOT.glob("*.py"):
         shutil.copy(path, folder)
-    shutil.copytree(ROOT / "templates", folder / "templates")
+    shutil.copytree(ROOT / "postergenres", folder / "postergenres")
     (folder / "data" / "sample").mkdir(parents=True)
     shutil.copy(ROOT / "data" / "sample" / "draw.py", folder / "data" / "sample")
 
@@ -83,7 +109,7 @@ def edit(script, name, value):
 
 def test_the_data_steps_do_not_load_tensorflow():
     code = (
-        "import sys, database, sampling, preprocessing, evaluation\n"
+        "import sys, database, sampling, preprocessing, postergenres.evaluation.metrics\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stratification import count_splits, find_excess, share_errors, stratify
+from postergenres.dataset.stratification import count_splits, find_excess, share_errors, stratify
 
 SHARES = (0.7, 0.15, 0.15)
 

@@ -16,21 +16,20 @@ from conftest import ROOT, contents
 from filelock import FileLock
 from PIL import Image
 
-import checkpoints
-import devices
-import efficientnet
 import model
-import networks
-import preprocessing
 import train
-from evaluation import SCORES, choose_thresholds, score
-from targets import add_hints, make_targets
+from postergenres.dataset.store import open_store
+from postergenres.evaluation import inference
+from postergenres.evaluation.metrics import SCORES, choose_thresholds, estimate_prior, score
+from postergenres.models import efficientnet, saved
+from postergenres.training import callbacks, checkpoints, loop, precision, schedule
+from postergenres.training.targets import add_hints, make_targets
 
 
 @pytest.fixture(autouse=True)
 def float32(monkeypatch):
     """Where a CPU has bfloat16, "auto" is a race, and each training would be another."""
-    monkeypatch.setattr(devices, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: False)
 
 
 def test_it_learns_what_the_posters_show(pipeline):
@@ -69,12 +68,12 @@ def test_it_writes_the_model_the_history_and_a_picture(pipeline):
 def test_the_saved_model_has_the_loss_of_the_best_epoch(pipeline):
     """So the best weights were kept, and the shift of the priors went into the file."""
     history = pd.read_csv(pipeline.data / "model" / "history.csv")
-    network, _ = model.open_model(pipeline.data / "model")
+    network, _ = saved.open_model(pipeline.data / "model")
     assert loss_of(network, pipeline.data) == pytest.approx(history["val_loss"].min(), abs=1e-5)
 
 
 def loss_of(network, data):
-    store = preprocessing.open_store(data)
+    store = open_store(data)
     val = store.rows("val")
     return cross_entropy(store.labels[val], network.predict_on_batch(store.images[val]))
 
@@ -89,7 +88,7 @@ def copy_store(pipeline, tmp_path):
 
 
 def weights_of(data):
-    return model.open_model(data / "model")[0].get_weights()
+    return saved.open_model(data / "model")[0].get_weights()
 
 
 def stop(*_, **__):
@@ -99,21 +98,21 @@ def stop(*_, **__):
 
 def stop_at(patch, epoch, place=None, name=None):
     """Have the next training end with Ctrl-C at the end of an epoch: where it calls place.name."""
-    end = train.Progress.on_epoch_end
+    end = callbacks.Progress.on_epoch_end
 
     def on_epoch_end(self, number, logs=None):
         if number + 1 == epoch:
             patch.setattr(place, name, stop) if place else stop()
         end(self, number, logs)
 
-    patch.setattr(train.Progress, "on_epoch_end", on_epoch_end)
+    patch.setattr(callbacks.Progress, "on_epoch_end", on_epoch_end)
 
 
 def test_a_training_that_was_stopped_ends_with_the_same_weights(pipeline, tmp_path, monkeypatch):
     """Stopped at the end of one epoch after the other, in all places that write a checkpoint."""
     whole, stopped = (copy_store(pipeline, tmp_path / name) for name in ("whole", "stopped"))
     for data in (whole, stopped):
-        store = preprocessing.open_store(data)
+        store = open_store(data)
         write_teacher(data, store.labels, 2.0 * store.labels - 1)
     settings = {"epochs": 4, "batch_size": 16, "seed": 3, "soft_targets": 0.5, "hints": 0.3}
     train.main(whole, **settings)
@@ -143,11 +142,11 @@ def test_one_that_was_stopped_after_its_last_epoch_is_only_written(pipeline, tmp
     copy_store(pipeline, tmp_path)
     settings = {"epochs": 30, "batch_size": 16, "patience": 1}
     with monkeypatch.context() as patch, pytest.raises(SystemExit, match="130"):
-        patch.setattr(train, "describe", stop)
+        patch.setattr(loop, "describe", stop)
         train.main(tmp_path, **settings)
     epochs = json.loads(next(tmp_path.rglob("state.json")).read_text())["epochs"]
     assert len(epochs) < 30
-    monkeypatch.setattr(train.EpochStart, "on_epoch_begin", None)  # no epoch begins
+    monkeypatch.setattr(callbacks.EpochStart, "on_epoch_begin", None)  # no epoch begins
     train.main(tmp_path, **settings)
     history = pd.read_csv(tmp_path / "model" / "history.csv")
     assert list(history["val_loss"]) == pytest.approx([epoch["val_loss"] for epoch in epochs])
@@ -178,7 +177,7 @@ def test_ten_kills_end_as_an_undisturbed_run(pipeline, tmp_path):
 
 
 def shuffle_training_labels(data, pipeline, seed=0):
-    store = preprocessing.open_store(pipeline.data)
+    store = open_store(pipeline.data)
     labels, rows = store.labels.copy(), store.rows("train")
     labels[rows] = labels[np.random.default_rng(seed).permutation(rows)]
     np.save(data / "store" / "labels.npy", labels)
@@ -190,13 +189,13 @@ def test_shuffled_labels_give_the_floor(pipeline, tmp_path):
     A shuffle may by chance go with the few colours of the posters; the mean of three does not.
     """
     shutil.copytree(pipeline.data, tmp_path / "data")
-    store, runs = preprocessing.open_store(pipeline.data), []
+    store, runs = open_store(pipeline.data), []
     test = store.rows("test")
     for seed in range(3):
         shuffle_training_labels(tmp_path / "data", pipeline, seed)
         train.main(tmp_path / "data", epochs=6, batch_size=16)
-        network, _ = model.open_model(tmp_path / "data" / "model")
-        probabilities = model.predict_probabilities(network, store.images, test)
+        network, _ = saved.open_model(tmp_path / "data" / "model")
+        probabilities = inference.predict_probabilities(network, store.images, test)
         thresholds = choose_thresholds(store.labels[test], probabilities)
         runs.append(score(store.labels[test], probabilities, thresholds))
     mean = pd.DataFrame(runs)[list(SCORES)].mean()
@@ -214,22 +213,22 @@ def write_teacher(data, targets, features):
     folder.mkdir()
     np.save(folder / "targets.npy", targets.astype(np.float32))
     np.save(folder / "features.npy", features.astype(np.float32))
-    store = preprocessing.open_store(data)
+    store = open_store(data)
     about = {"store_sha256": store.sha256, "targets_sha256": "t", "features_sha256": "f"}
-    about["prior"] = train.estimate_prior(store.labels[store.rows("train")]).tolist()
+    about["prior"] = estimate_prior(store.labels[store.rows("train")]).tolist()
     (folder / "distillation.json").write_text(json.dumps(about))
 
 
 def test_a_teacher_teaches_what_the_labels_do_not_say(pipeline, tmp_path):
     """The labels are shuffled, the teacher knows the truth."""
     shutil.copytree(pipeline.data, tmp_path / "data")
-    truth = preprocessing.open_store(pipeline.data).labels
+    truth = open_store(pipeline.data).labels
     shuffle_training_labels(tmp_path / "data", pipeline)
     write_teacher(tmp_path / "data", truth, 2.0 * truth - 1)
     about = train.main(tmp_path / "data", epochs=8, batch_size=16, soft_targets=1.0, hints=0.3)
     assert about["scores"]["macro_roc_auc"]["score"] > 0.9
     assert about["settings"]["soft_targets"] == 1.0 and about["settings"]["hints"] == 0.3
-    network, _ = model.open_model(tmp_path / "data" / "model")
+    network, _ = saved.open_model(tmp_path / "data" / "model")
     assert [layer.name for layer in network.layers if layer.name in ("genres", "hints")] == [
         "genres"
     ]
@@ -239,9 +238,9 @@ def test_a_teacher_teaches_what_the_labels_do_not_say(pipeline, tmp_path):
 
 def test_the_teacher_is_shifted_to_the_shares_of_the_sample(pipeline):
     """One that says the shares of whole movies of every poster comes to say those of the sample."""
-    store = preprocessing.open_store(pipeline.data)
+    store = open_store(pipeline.data)
     rows = store.rows("train")
-    prior = train.estimate_prior(store.labels[rows])
+    prior = estimate_prior(store.labels[rows])
     teacher = SimpleNamespace(targets=np.tile(prior, (len(store.labels), 1)), prior=prior)
     sample_prior = np.array([0.3, 0.2, 0.9])
     settings = {"soft_targets": 1.0, "hints": 0.0}
@@ -284,7 +283,7 @@ def test_training_in_bfloat16_gives_a_model_in_float32(pipeline, tmp_path):
     copy_store(pipeline, tmp_path)
     about = train.main(tmp_path, epochs=2, batch_size=16, precision="bfloat16")
     assert about["settings"]["precision"] == "bfloat16"
-    network, _ = model.open_model(tmp_path / "model")
+    network, _ = saved.open_model(tmp_path / "model")
     assert {layer.dtype_policy.name for layer in network.layers} == {"float32"}
     assert keras.config.dtype_policy().name == "float32"
 
@@ -296,7 +295,7 @@ def test_two_devices_share_the_batches(pipeline, tmp_path, architecture):
     copy_store(pipeline, tmp_path)
     script = """
 efficientnet.STAGES = ((1, 3, 1, 1, 16), (1, 3, 2, 6, 24))
-networks.LAST_BLOCKS, networks.load_imagenet = 1, lambda network: None
+schedule.LAST_BLOCKS, schedule.load_imagenet = 1, lambda network: None
 about = train.main(sys.argv[1], sys.argv[3], epochs=8, batch_size=16)
 print("macro ROC-AUC:", about["scores"]["macro_roc_auc"]["score"])
 """
@@ -315,9 +314,12 @@ import sys
 import tensorflow as tf
 cpu, one = tf.config.list_physical_devices("CPU")[0], tf.config.LogicalDeviceConfiguration()
 tf.config.set_logical_device_configuration(cpu, [one] * int(sys.argv[2]))
-import devices, efficientnet, keras, networks, train
-teams, distribute = [], devices.distribute
-train.distribute = lambda part: teams.append(distribute(part, "CPU")) or teams[-1]
+import keras
+import train
+from postergenres.models import efficientnet
+from postergenres.training import distributed, loop, schedule
+teams, distribute = [], distributed.distribute
+loop.distribute = lambda part: teams.append(distribute(part, "CPU")) or teams[-1]
 """
     end = "assert teams[0].size == int(sys.argv[2]), teams"
     command = [sys.executable, "-c", start + script + end, data, str(count), *arguments]
@@ -342,7 +344,7 @@ train.main(sys.argv[1], sys.argv[3], epochs=2, batch_size=16, precision="float32
     for count, folder in enumerate(folders, 1):
         shutil.copytree(pipeline.data / "store", folder / "store")
         run_on_devices(count, script, folder, architecture)
-    store = preprocessing.open_store(pipeline.data)
+    store = open_store(pipeline.data)
     assert store.index["copies"].iloc[store.rows("train")].sum() % 2 == 0
     assert len(store.rows("val")) % 2 == 1
     one, two = (pd.read_csv(folder / "model" / "history.csv") for folder in folders)
@@ -355,9 +357,9 @@ train.main(sys.argv[1], sys.argv[3], epochs=2, batch_size=16, precision="float32
 def small_backbone(monkeypatch):
     """Two blocks in the place of sixteen, and random weights in that of ImageNet's."""
     monkeypatch.setattr(efficientnet, "STAGES", ((1, 3, 1, 1, 16), (1, 3, 2, 6, 24)))
-    monkeypatch.setattr(networks, "LAST_BLOCKS", 1)
+    monkeypatch.setattr(schedule, "LAST_BLOCKS", 1)
     monkeypatch.setattr(train, "find_weights", lambda variant: None)
-    monkeypatch.setattr(networks, "load_imagenet", lambda network: None)
+    monkeypatch.setattr(schedule, "load_imagenet", lambda network: None)
 
 
 def test_a_backbone_is_fine_tuned_in_stages(pipeline, tmp_path, monkeypatch, small_backbone):
@@ -369,9 +371,9 @@ def test_a_backbone_is_fine_tuned_in_stages(pipeline, tmp_path, monkeypatch, sma
     def choose_stage(network, stage):
         layers = ("_conv_stem", "_blocks.1._project_conv", "_blocks.1._depthwise_conv", "genres")
         before.append([network.get_layer(name).kernel.numpy() for name in layers])
-        networks.choose_stage(network, stage)
+        schedule.choose_stage(network, stage)
 
-    monkeypatch.setattr(train, "choose_stage", choose_stage)
+    monkeypatch.setattr(loop, "choose_stage", choose_stage)
     about = train.main(whole, **settings)
     assert (
         about["settings"]["learning_rate"] == train.RECIPES["efficientnet_lite0"]["learning_rate"]
@@ -379,9 +381,9 @@ def test_a_backbone_is_fine_tuned_in_stages(pipeline, tmp_path, monkeypatch, sma
     assert about["scores"]["macro_roc_auc"]["score"] > 0.8
     history = pd.read_csv(whole / "model" / "history.csv")
     assert list(history["epoch"]) == [1, 2, 3]
-    network, _ = model.open_model(whole / "model")
+    network, _ = saved.open_model(whole / "model")
     assert loss_of(network, whole) == pytest.approx(history["val_loss"].min(), abs=1e-5)
-    choose_stage(network, networks.Stage("", 0, 0, 0))
+    choose_stage(network, schedule.Stage("", 0, 0, 0))
     changes = [[(x != y).any() for x, y in zip(*two, strict=True)] for two in pairwise(before)]
     assert changes == [[False, True, False, True], [True, True, False, True]]
 
@@ -399,12 +401,12 @@ def test_a_backbone_is_fine_tuned_in_stages(pipeline, tmp_path, monkeypatch, sma
 
 def test_the_best_epoch_of_any_stage_is_kept(pipeline, tmp_path, monkeypatch, small_backbone):
     copy_store(pipeline, tmp_path)
-    stages = [networks.Stage("gentle", 0, 1, 1e-3), networks.Stage("too fast", 1, 2, 10.0)]
-    monkeypatch.setattr(train, "plan_stages", lambda *_: stages)
+    stages = [schedule.Stage("gentle", 0, 1, 1e-3), schedule.Stage("too fast", 1, 2, 10.0)]
+    monkeypatch.setattr(loop, "plan_stages", lambda *_: stages)
     about = train.main(tmp_path, "efficientnet_lite0", epochs=2)
     history = pd.read_csv(tmp_path / "model" / "history.csv")
     assert about["best_epoch"] == 1 and history["val_loss"][0] < history["val_loss"][1]
-    network, _ = model.open_model(tmp_path / "model")
+    network, _ = saved.open_model(tmp_path / "model")
     assert loss_of(network, tmp_path) == pytest.approx(history["val_loss"][0], abs=1e-5)
 
 

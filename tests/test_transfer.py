@@ -3,9 +3,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import efficientnet
-import transfer
-from gradcam import explain
+from postergenres.evaluation.gradcam import explain
+from postergenres.models import efficientnet, transfer
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(200, 5)) * 3 + 7

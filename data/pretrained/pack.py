@@ -21,9 +21,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from files import replacing, write_json  # noqa: E402
-from model import PRETRAINED_FOLDERS, check_sample, open_model, predict_probabilities  # noqa: E402
-from store import open_store  # noqa: E402
+from postergenres.dataset.store import open_store  # noqa: E402
+from postergenres.evaluation.inference import predict_probabilities  # noqa: E402
+from postergenres.files import replacing, write_json  # noqa: E402
+from postergenres.models.saved import PRETRAINED_FOLDERS, check_sample, open_model  # noqa: E402
 
 TOLERANCE = 0.01  # how far the rounding may move a probability
 WEIGHTS = "model.weights.h5"  # in the zip file

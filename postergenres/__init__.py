@@ -1,0 +1,5 @@
+"""What the scripts stand on: download, dataset, models, training, evaluation, parallel."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # silence TensorFlow's CPU messages

@@ -1,0 +1,161 @@
+"""A model beside the prior on the same movies, with 95 % bootstrap intervals.
+
+Movies are drawn with replacement (Efron 1979). A resample is a weight per movie, how often it was
+drawn, so that many are scored at once without sorting anew.
+"""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from postergenres.evaluation.metrics import SCORES, gaps_of_movies, score, score_movies, score_prior
+
+RESAMPLES = 1000
+WEIGHTS = 2**21  # movies x genres x resamples at once, so that memory does not grow with the movies
+
+
+def compare_with_prior(labels, probabilities, thresholds, prior, val_labels, seed=0):
+    """Score a model beside the prior.
+
+    Args:
+        labels, probabilities: (N, G), of the test movies.
+        thresholds: of the model, chosen on the validation movies.
+        prior: (G,), from the training movies; its thresholds are chosen on `val_labels`.
+
+    Returns:
+        Two DataFrames with columns score, low, high, floor: one row per key of SCORES, and one row
+        per genre (its average precision; also `movies` that carry it). Low and high bound the 95 %
+        bootstrap interval over movies.
+    """
+    model = score(labels, probabilities, thresholds)
+    floor = score_prior(prior, labels, val_labels)
+    resampled = bootstrap(labels, probabilities, thresholds, seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # nan for a genre that no movie carries
+        low_high = {
+            name: np.nanpercentile(values, [2.5, 97.5], axis=0)
+            for name, values in resampled.items()
+        }
+
+    overall = pd.DataFrame(
+        [[model[name], *low_high[name], floor[name]] for name in SCORES],
+        columns=["score", "low", "high", "floor"],
+        index=pd.Index(SCORES, name="metric"),
+    )
+    low, high = low_high["average_precision"]
+    per_genre = pd.DataFrame(
+        {
+            "movies": labels.sum(axis=0),
+            "score": model["average_precision"],
+            "low": low,
+            "high": high,
+            "floor": floor["average_precision"],
+        }
+    )
+    return overall, per_genre
+
+
+def bootstrap(labels, probabilities, thresholds, resamples=RESAMPLES, seed=0):
+    """Score resamples of the movies, as many at once as WEIGHTS allows.
+
+    Returns:
+        {name: (resamples,)} for the keys of SCORES, and `average_precision`, (resamples, G).
+    """
+    rng = np.random.default_rng(seed)
+    count = len(labels)
+    scores = WeightedScores(labels, probabilities, thresholds)
+    chunk = max(1, WEIGHTS // labels.size)
+    starts = range(0, resamples, chunk)
+    parts = []
+    for start in tqdm(starts, desc="intervals", unit="chunk", leave=False, disable=None):
+        size = min(chunk, resamples - start)
+        draws = rng.multinomial(count, np.full(count, 1 / count), size).astype(np.float32)
+        parts.append(scores.score(draws))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+class WeightedScores:
+    """`evaluation.score` for many weightings of the movies at once.
+
+    What does not depend on the weights, the order of the scores above all, is computed once.
+
+    Args:
+        labels, probabilities: (N, G).
+        thresholds: as for `evaluation.score`.
+    """
+
+    def __init__(self, labels, probabilities, thresholds):
+        self.labels, self.predicted = labels, probabilities >= thresholds.genres
+        self.flat_labels = labels.reshape(-1, 1)
+        self.flat_predicted = probabilities.reshape(-1, 1) >= thresholds.micro
+        self.rankings = [rank(*columns) for columns in zip(labels.T, probabilities.T, strict=True)]
+        self.flat_ranking = rank(labels.ravel(), probabilities.ravel())
+        self.per_movie = score_movies(labels, probabilities, thresholds)
+        self.gaps = gaps_of_movies(labels, probabilities)
+
+    def score(self, weights):
+        """As `evaluation.score`, with a leading axis of R.
+
+        Args:
+            weights: (R, N), how often each movie counts.
+        """
+        ranked = [score_ranking(ranking, weights) for ranking in self.rankings]
+        average_precision, roc_auc = (np.stack(each, axis=1) for each in zip(*ranked, strict=True))
+        f1 = f1_weighted(self.labels, self.predicted, weights)
+        f1[weights @ self.labels == 0] = np.nan
+        flat_weights = np.repeat(weights, self.labels.shape[1], axis=1)
+        micro_f1 = f1_weighted(self.flat_labels, self.flat_predicted, flat_weights)[:, 0]
+        counts = weights.sum(axis=1)
+        means = {name: weights @ values / counts for name, values in self.per_movie.items()}
+        gaps = weights @ self.gaps / counts[:, None]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a mean of no genre is nan
+            return means | {
+                "mAP": np.nanmean(average_precision, axis=1),
+                "macro_roc_auc": np.nanmean(roc_auc, axis=1),
+                "micro_roc_auc": score_ranking(self.flat_ranking, flat_weights)[1],
+                "macro_f1": np.nanmean(f1, axis=1),
+                "micro_f1": micro_f1,
+                "calibration_error": np.abs(gaps).sum(axis=1),
+                "average_precision": average_precision,
+            }
+
+
+def f1_weighted(labels, predicted, weights):
+    """F1 of each column under each weighting, (R, columns)."""
+    answers = weights @ (labels + predicted.astype(weights.dtype))
+    return 2 * (weights @ (labels * predicted)) / np.maximum(answers, 1)
+
+
+def rank(labels, scores):
+    """Rank scores, (N,), from the highest: their order, where ties end, the labels in order."""
+    order = np.argsort(-scores, kind="stable")
+    last_of_ties = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    return order, last_of_ties, labels[order]
+
+
+def score_ranking(ranking, weights):
+    """Average precision and ROC-AUC for many weightings at once, ties as in scikit-learn.
+
+    Args:
+        ranking: of `rank`.
+        weights: (R, N).
+
+    Returns:
+        Two arrays (R,); nan where a weighting leaves no positive (or, for ROC-AUC, no negative).
+    """
+    order, last_of_ties, labels = ranking
+    weights = weights[:, order].astype(np.float64)
+    true_positives = np.cumsum(weights * labels, axis=1)[:, last_of_ties]
+    answers = np.cumsum(weights, axis=1)[:, last_of_ties]
+    false_positives = answers - true_positives
+    gained = np.diff(true_positives, axis=1, prepend=0)
+    precision = true_positives / np.maximum(answers, 1)
+    positives, negatives = true_positives[:, -1], false_positives[:, -1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        average_precision = (gained * precision).sum(axis=1) / positives
+        above = true_positives - gained / 2  # half of a tie counts, as the trapezoid has it
+        area = (np.diff(false_positives, axis=1, prepend=0) * above).sum(axis=1)
+        return average_precision, area / (positives * negatives)
