@@ -16,7 +16,7 @@ from postergenres.download.client import Limits
 from postergenres.download.metadata import MetadataError, Movies
 from postergenres.download.posters import download, report
 from postergenres.download.sources import find_source
-from postergenres.files import locking
+from postergenres.files import lock_file
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # every step reads and writes here; change it in all to keep two runs apart
@@ -55,7 +55,7 @@ def main(
         source = find_source(movies, poster_base)
         (data_dir / "posters").mkdir(parents=True, exist_ok=True)
         busy = f"Another run is downloading to {data_dir}. When it has ended, run this one again"
-        with locking(data_dir / "posters.lock", busy):
+        with lock_file(data_dir / "posters.lock", busy):
             counts, reasons = download(movies, source, data_dir, workers, limits)
         report(counts, reasons, data_dir)
     except KeyboardInterrupt:

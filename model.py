@@ -9,7 +9,7 @@ the outputs do not sum to 1.
 import keras
 from keras import layers
 
-from postergenres.models.transfer import TRANSFER, build_transfer
+from postergenres.models.transfer import BACKBONES, build_transfer
 
 
 def build_model(architecture, image_height, image_width, genre_count):
@@ -94,7 +94,7 @@ def build_network(architecture, image_height, image_width, genre_count):
 
     A backbone takes posters of any size where height and width are None.
     """
-    build = build_transfer if architecture in TRANSFER else build_model
+    build = build_transfer if architecture in BACKBONES else build_model
     return build(architecture, image_height, image_width, genre_count)
 
 

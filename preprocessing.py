@@ -19,7 +19,7 @@ from pathlib import Path
 
 from postergenres.dataset.builder import discard_unfinished, finish, is_current, write_images
 from postergenres.dataset.decoding import DECODER
-from postergenres.files import file_sha256, locking
+from postergenres.files import file_sha256, lock_file
 from postergenres.parallel.dask import check_address
 
 # pandas, and sampling.py which imports it, are imported in the functions that need them: each
@@ -60,7 +60,7 @@ def main(
     }
     busy = f"Another run is writing {store}. When it has ended, run this one again"
     try:
-        with locking(Path(data_dir) / "store.lock", busy):
+        with lock_file(Path(data_dir) / "store.lock", busy):
             if is_current(data_dir, samples["id"], made_from):
                 discard_unfinished(store)
                 print(f"{store} is up to date\nnext: python train.py")

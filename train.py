@@ -25,7 +25,7 @@ from postergenres.models.efficientnet import find_weights
 from postergenres.training.distillation import open_teacher
 from postergenres.training.loop import claim_folder, identify, train_model
 from postergenres.training.multihost import joining
-from postergenres.training.schedule import RECIPES, TRANSFER
+from postergenres.training.schedule import BACKBONES, RECIPES
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that preprocessing.py wrote
@@ -85,8 +85,8 @@ def main(
         settings["precision"] = "float32"  # what one of them measures is not true of the others
     with joining(hosts) as process:
         try:
-            if architecture in TRANSFER:
-                find_weights(TRANSFER[architecture])  # before there is anything to lose
+            if architecture in BACKBONES:
+                find_weights(BACKBONES[architecture])  # before there is anything to lose
             store = open_store(data_dir)
             teacher = open_teacher(data_dir, store) if soft_targets or hints else None
             process.agree({"HOSTS": hosts} | settings | identify(store, teacher))
@@ -110,7 +110,7 @@ def check_settings(settings):
             raise ValueError(f"{name} must be between 0 and 1, got {settings[name]!r}")
     if not 0 <= settings["hints"] < float("inf"):
         raise ValueError(f"hints must be 0 or above, got {settings['hints']!r}")
-    is_backbone = settings["architecture"] in TRANSFER
+    is_backbone = settings["architecture"] in BACKBONES
     if settings["hints"] and is_backbone:
         raise ValueError(f"hints must be 0 for a backbone, got {settings['hints']!r}")
     if settings["crop"] and not is_backbone:

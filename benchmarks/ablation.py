@@ -29,7 +29,12 @@ import train  # noqa: E402
 from model import build_model  # noqa: E402
 from postergenres.dataset.store import open_store  # noqa: E402
 from postergenres.evaluation.inference import predict_probabilities  # noqa: E402
-from postergenres.evaluation.metrics import choose_thresholds, prior_of_counts, score, score_prior  # noqa: E402
+from postergenres.evaluation.metrics import (  # noqa: E402
+    choose_thresholds,
+    compute_scores,
+    prior_of_counts,
+    score_prior,
+)
 from postergenres.files import write_csv  # noqa: E402
 from postergenres.models.saved import open_model  # noqa: E402
 from postergenres.training.input import Batches  # noqa: E402
@@ -169,7 +174,7 @@ def score_model(model, store, split):
     rows = store.rows(split)
     probabilities = predict_probabilities(model, store.images, rows)
     thresholds = choose_thresholds(store.labels[rows], probabilities)
-    scores = score(store.labels[rows], probabilities, thresholds)
+    scores = compute_scores(store.labels[rows], probabilities, thresholds)
     return {name: float(scores[name]) for name in SCORES}
 
 

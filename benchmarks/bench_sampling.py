@@ -29,7 +29,12 @@ import train  # noqa: E402
 from model import build_model  # noqa: E402
 from postergenres.dataset.store import open_store  # noqa: E402
 from postergenres.evaluation.inference import predict_probabilities  # noqa: E402
-from postergenres.evaluation.metrics import choose_thresholds, prior_of_counts, score, score_prior
+from postergenres.evaluation.metrics import (
+    choose_thresholds,
+    compute_scores,
+    prior_of_counts,
+    score_prior,
+)
 from postergenres.training import loop  # noqa: E402
 from postergenres.training.schedule import Stage, start_network  # noqa: E402
 
@@ -94,11 +99,11 @@ def run(name, store, seed, steps, batch_size, learning_rate):
 
     shift = loop.find_shift(store, seen, val)
     on_val, on_test = (predict_probabilities(network, store.images, part) for part in (val, test))
-    scores = score(
+    scores = compute_scores(
         store.labels[test], on_test, choose_thresholds(store.labels[val], on_val, min_support=1)
     )
     raw = expit(logit(np.clip(on_test, 1e-7, 1 - 1e-7)) - shift)
-    unshifted = score(
+    unshifted = compute_scores(
         store.labels[test], raw, choose_thresholds(store.labels[val], on_val, min_support=1)
     )
     floor = score_prior(find_prior(store), store.labels[test], store.labels[val], min_support=1)

@@ -29,7 +29,7 @@ from postergenres.evaluation.metrics import choose_thresholds, prior_of_counts  
 from postergenres.files import read_json  # noqa: E402
 from postergenres.models.efficientnet import FEATURES, build_efficientnet  # noqa: E402
 from postergenres.models.saved import check_sample, open_model  # noqa: E402
-from postergenres.models.transfer import find_backbone, regress  # noqa: E402
+from postergenres.models.transfer import feature_extractor, fit_regressions  # noqa: E402
 from postergenres.training.distillation import ask_head, open_teacher  # noqa: E402
 
 # --- settings -------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def compare_thumbnails(store):
     train, val, test = (store.rows(split) for split in ("train", "val", "test"))
     tried = []
     for penalty in PENALTIES:
-        head = regress(pixels[train], store.labels[train], penalty)
+        head = fit_regressions(pixels[train], store.labels[train], penalty)
         on_val, on_test = (ask_head(pixels[rows], *head) for rows in (val, test))
         tried.append(
             (log_loss(store.labels[val].ravel(), on_val.ravel()), penalty, (on_val, on_test))
@@ -116,7 +116,7 @@ def compare_features(store, data_dir):
     classes, head = network.get_layer("_fc").count_params(), (FEATURES + 1) * len(store.genres)
     parameters = network.count_params() - classes + head
     posters = np.random.default_rng(0).integers(0, 256, (TIMED, *size, 3), dtype=np.uint8)
-    backbone = find_backbone(network)
+    backbone = feature_extractor(network)
     speeds = time_batches(lambda batch: predict_batch(backbone, batch), posters)
     predicted = [targets[store.rows(split)] for split in ("val", "test")]
     return predicted, parameters, parameters * 4 / 1e6, speeds

@@ -24,10 +24,10 @@ def replacing(path):
 def write_csv(table, path):
     """Write a DataFrame as CSV, whole or not at all."""
     with replacing(path) as part:
-        part.write_bytes(to_csv(table))
+        part.write_bytes(csv_bytes(table))
 
 
-def to_csv(table):
+def csv_bytes(table):
     """A DataFrame as the bytes of a CSV file."""
     return table.to_csv(index=False, lineterminator="\n").encode()
 
@@ -49,7 +49,7 @@ def write_json(content, path):
 
 
 @contextmanager
-def locking(path, busy):
+def lock_file(path, busy):
     """Keep a second run out, with the line `busy`; the system lifts the lock of a killed run."""
     from filelock import FileLock, Timeout  # here, because the processes of step 3 do without
 

@@ -41,7 +41,7 @@ def run(tmp_path, posters, **settings):
         database.main(tmp_path / "data", csv, **settings)
     except SystemExit as exit:
         status = exit.code
-    return manifest.read_posters(tmp_path / "data"), status
+    return manifest.read_manifest(tmp_path / "data"), status
 
 
 @pytest.mark.parametrize(

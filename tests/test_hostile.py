@@ -244,7 +244,7 @@ def test_hostile(tmp_path, host, capsys, case, expected):
         database.main(data, tmp_path / "movies.csv", base, **settings)
     except SystemExit as end:
         assert status != "ok" and "python database.py" in str(end.code)
-    posters = manifest.read_posters(data)
+    posters = manifest.read_manifest(data)
     assert len(posters) == 1
     assert posters["status"][0] == status
     assert error in posters["error"][0] and (status == "ok") == (posters["error"][0] == "")

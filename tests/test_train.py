@@ -20,7 +20,12 @@ import model
 import train
 from postergenres.dataset.store import open_store
 from postergenres.evaluation import inference
-from postergenres.evaluation.metrics import SCORES, choose_thresholds, estimate_prior, score
+from postergenres.evaluation.metrics import (
+    SCORES,
+    choose_thresholds,
+    compute_scores,
+    estimate_prior,
+)
 from postergenres.models import efficientnet, saved
 from postergenres.training import callbacks, checkpoints, loop, precision, schedule
 from postergenres.training.targets import add_hints, make_targets
@@ -197,7 +202,7 @@ def test_shuffled_labels_give_the_floor(pipeline, tmp_path):
         network, _ = saved.open_model(tmp_path / "data" / "model")
         probabilities = inference.predict_probabilities(network, store.images, test)
         thresholds = choose_thresholds(store.labels[test], probabilities)
-        runs.append(score(store.labels[test], probabilities, thresholds))
+        runs.append(compute_scores(store.labels[test], probabilities, thresholds))
     mean = pd.DataFrame(runs)[list(SCORES)].mean()
     floor, real = pipeline.scores["floor"], pipeline.scores["low"]
     assert mean["macro_roc_auc"] == pytest.approx(0.5, abs=0.15) and real["macro_roc_auc"] > 0.8

@@ -10,7 +10,7 @@ Random Resampling Algorithms.
 import numpy as np
 import pandas as pd
 
-from postergenres.files import replacing
+from postergenres.plotting import draw_heat_map, escape_label, save_figure
 
 
 def count_genres(labels, copies):
@@ -101,14 +101,14 @@ def save_picture(labels, before, after, path, most=30):
 
     order = np.argsort(-labels.sum(axis=0, dtype=int), kind="stable")[:most]
     before, after, labels = before.iloc[order], after.iloc[order], labels[:, order].astype(float)
-    names = [name.replace("$", r"\$") for name in before.index]  # which would begin a formula
+    names = list(before.index)
     height = 2.2 + 0.3 * len(order)
     figure = Figure(figsize=(6.5 + 1.4 * height, height), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(5, 1.4 * height))
     rows = np.arange(len(order))
     left.barh(rows - 0.2, before, 0.4, color="0.65", label="as drawn")
     left.barh(rows + 0.2, after, 0.4, color="C0", label="after oversampling")
-    left.set_yticks(rows, names)
+    left.set_yticks(rows, map(escape_label, names))
     left.invert_yaxis()
     left.set(title="Movies of each genre to train on", xlabel="movies, copies counted")
     left.spines[["top", "right"]].set_visible(False)
@@ -116,16 +116,9 @@ def save_picture(labels, before, after, path, most=30):
 
     together = 100 * (labels.T @ labels) / labels.sum(axis=0)[:, None]
     np.fill_diagonal(together, np.nan)
-    right.imshow(together, cmap="Blues", vmin=0, vmax=100, aspect="auto")
-    for row, column in zip(*np.nonzero(together >= 0.5), strict=True):
-        share = together[row, column]
-        colour = "white" if share > 50 else "black"
-        right.text(column, row, f"{share:.0f}", ha="center", va="center", size=7, color=colour)
-    right.set_xticks(rows, names, rotation=90)
-    right.set_yticks(rows, names)
+    draw_heat_map(right, together, names, names)
     right.set_title(
         "Genres that occur together: of 100 movies of the genre\n"
         "at the left, so many are also of the genre below"
     )
-    with replacing(path) as part:
-        figure.savefig(part, dpi=120)
+    save_figure(figure, path, dpi=120)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from postergenres.dataset.imbalance import save_picture
-from postergenres.download.manifest import read_posters
-from postergenres.files import file_sha256, read_json, to_csv, write_csv, write_json
+from postergenres.download.manifest import read_manifest
+from postergenres.files import csv_bytes, file_sha256, read_json, write_csv, write_json
 
 
 def read_samples(data_dir):
@@ -40,7 +40,7 @@ def read_train_counts(data_dir):
 
 def read_ok(data_dir):
     """The movies whose poster is there, sorted by id, so that the CSV's order changes nothing."""
-    posters = read_posters(data_dir)
+    posters = read_manifest(data_dir)
     counts = Counter(posters["status"])
     print(f"{len(posters):,} movies, {counts['ok']:,} with a poster")
     if not counts["ok"]:
@@ -72,7 +72,7 @@ def save(samples, labels, counts, measures, duplicates, settings, data_dir):
         ),  # an infinite IRLbl becomes null
         "measures": json.loads(measures.to_json(orient="index", double_precision=15)),
         "duplicates": duplicates,
-        "samples_sha256": hashlib.sha256(to_csv(samples)).hexdigest(),
+        "samples_sha256": hashlib.sha256(csv_bytes(samples)).hexdigest(),
     }
     write_json(about, data_dir / "sampling.json")
     save_picture(labels, counts["drawn"], counts["sample"], data_dir / "sampling.png")

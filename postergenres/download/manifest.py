@@ -13,7 +13,7 @@ from postergenres.files import replacing
 COLUMNS = ["id", "title", "genres", "url", "status", "error"]
 
 
-def read_posters(data_dir):
+def read_manifest(data_dir):
     """Read posters.csv: id, title, genres, url, status (ok, gone, failed) and error, as strings."""
     import pandas as pd  # here, because step 1 does without and starts a second sooner
 

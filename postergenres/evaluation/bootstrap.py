@@ -10,7 +10,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from postergenres.evaluation.metrics import SCORES, gaps_of_movies, score, score_movies, score_prior
+from postergenres.evaluation.metrics import (
+    SCORES,
+    compute_scores,
+    gaps_of_movies,
+    score_movies,
+    score_prior,
+)
 
 RESAMPLES = 1000
 WEIGHTS = 2**21  # movies x genres x resamples at once, so that memory does not grow with the movies
@@ -29,7 +35,7 @@ def compare_with_prior(labels, probabilities, thresholds, prior, val_labels, see
         per genre (its average precision; also `movies` that carry it). Low and high bound the 95 %
         bootstrap interval over movies.
     """
-    model = score(labels, probabilities, thresholds)
+    model = compute_scores(labels, probabilities, thresholds)
     floor = score_prior(prior, labels, val_labels)
     resampled = bootstrap(labels, probabilities, thresholds, seed=seed)
     with warnings.catch_warnings():
@@ -77,13 +83,13 @@ def bootstrap(labels, probabilities, thresholds, resamples=RESAMPLES, seed=0):
 
 
 class WeightedScores:
-    """`evaluation.score` for many weightings of the movies at once.
+    """`metrics.compute_scores` for many weightings of the movies at once.
 
     What does not depend on the weights, the order of the scores above all, is computed once.
 
     Args:
         labels, probabilities: (N, G).
-        thresholds: as for `evaluation.score`.
+        thresholds: as for `metrics.compute_scores`.
     """
 
     def __init__(self, labels, probabilities, thresholds):
@@ -96,7 +102,7 @@ class WeightedScores:
         self.gaps = gaps_of_movies(labels, probabilities)
 
     def score(self, weights):
-        """As `evaluation.score`, with a leading axis of R.
+        """As `metrics.compute_scores`, with a leading axis of R.
 
         Args:
             weights: (R, N), how often each movie counts.

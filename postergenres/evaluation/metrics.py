@@ -96,7 +96,7 @@ def best_threshold(labels, scores):
     return candidates[f1[:-1].argmax()]
 
 
-def score(labels, probabilities, thresholds):
+def compute_scores(labels, probabilities, thresholds):
     """Score predictions, with scikit-learn where it has the metric.
 
     The Brier score is the mean squared error of a probability (Brier 1950), the expected
@@ -215,11 +215,11 @@ def score_prior(prior, labels, val_labels=None, min_support=MIN_SUPPORT):
     val_labels = labels if val_labels is None else val_labels
     constant = np.broadcast_to(prior, val_labels.shape)
     thresholds = choose_thresholds(val_labels, constant, min_support)
-    return score(labels, np.broadcast_to(prior, labels.shape), thresholds)
+    return compute_scores(labels, np.broadcast_to(prior, labels.shape), thresholds)
 
 
 def beside_floor(scores, floor):
-    """Two results of `score` as {key of SCORES: {"score": ..., "floor": ...}}.
+    """Two results of `compute_scores` as {key of SCORES: {"score": ..., "floor": ...}}.
 
     None stands for nan, which JSON does not have.
     """

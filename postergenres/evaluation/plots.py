@@ -8,19 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve
 
-from postergenres.files import replacing
+from postergenres.plotting import draw_heat_map, escape_label, save_figure
 
 BLUE, SKY = "#0072B2", "#56B4E9"
 COLUMNS = 6  # of posters, or of small diagrams, in a row
-
-
-def escape(name):
-    return name.replace("$", r"\$")  # which would begin a formula
-
-
-def save(figure, path, dpi):
-    with replacing(path) as part:
-        figure.savefig(part, dpi=dpi, metadata={"Software": None})
 
 
 def save_average_precision(per_genre, overall, path):
@@ -37,14 +28,14 @@ def save_average_precision(per_genre, overall, path):
     low, high = table["low"], table["high"]
     axes.hlines(places, low, high, color=BLUE, lw=2, label="95 % interval")
     axes.plot(table["floor"], places, "|", color="black", ms=11, mew=2.5, label="floor (prior)")
-    names = [f"{escape(genre)} ({count})" for genre, count in table["movies"].items()]
+    names = [f"{escape_label(genre)} ({count})" for genre, count in table["movies"].items()]
     axes.set_yticks(places, names)
     axes.set(xlim=(0, 1), ylim=(-0.7, len(table) - 0.3), xlabel="average precision on test movies")
     row = overall.loc["mAP"]
     axes.set_title(f"Mean {row['score']:.3f}, floor {row['floor']:.3f} (test movies in brackets)")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(frameon=False, loc="outside lower center", ncols=3)
-    save(figure, path, dpi=150)
+    save_figure(figure, path, dpi=150)
 
 
 def save_precision_recall(labels, probabilities, genres, path):
@@ -59,7 +50,7 @@ def save_precision_recall(labels, probabilities, genres, path):
         precision, recall, _ = precision_recall_curve(labels[:, genre], probabilities[:, genre])
         axes.plot(recall, precision, color=BLUE, drawstyle="steps-post")
         axes.axhline(labels[:, genre].mean(), color="black", linestyle=":", lw=1.5)
-        axes.set_title(f"{escape(genres[genre])} ({labels[:, genre].sum()})", fontsize=9)
+        axes.set_title(f"{escape_label(genres[genre])} ({labels[:, genre].sum()})", fontsize=9)
         axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
         axes.spines[["top", "right"]].set_visible(False)
     figure.supxlabel("recall", fontsize=10)
@@ -68,7 +59,7 @@ def save_precision_recall(labels, probabilities, genres, path):
         "Precision and recall of each genre; dotted: the floor, its share of the test movies",
         fontsize=10,
     )
-    save(figure, path, dpi=150)
+    save_figure(figure, path, dpi=150)
 
 
 def save_reliability(reliability, row, path):
@@ -93,7 +84,7 @@ def save_reliability(reliability, row, path):
     below.set(yscale="log", ylabel="count", xlabel="probability of a genre, predicted")
     for each in (axes, below):
         each.spines[["top", "right"]].set_visible(False)
-    save(figure, path, dpi=150)
+    save_figure(figure, path, dpi=150)
 
 
 def save_mistakes(shares, anyway, genres, path):
@@ -104,25 +95,18 @@ def save_mistakes(shares, anyway, genres, path):
     """
     shares = 100 * np.vstack([shares, anyway])
     shares[np.arange(len(genres)), np.arange(len(genres))] = np.nan
-    names = [escape(genre) for genre in genres]
     side = max(6, 2.4 + 0.32 * len(genres))
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=100, aspect="auto")
-    for row, column in zip(*np.nonzero(shares >= 0.5), strict=True):
-        share = shares[row, column]
-        colour = "white" if share > 50 else "black"
-        axes.text(column, row, f"{share:.0f}", ha="center", va="center", size=7, color=colour)
+    draw_heat_map(axes, shares, [*genres, "any movie (floor)"], genres)
     axes.axhline(len(genres) - 0.5, color="black", lw=1.5)
-    axes.set_xticks(range(len(names)), names, rotation=90)
-    axes.set_yticks(range(len(names) + 1), [*names, "any movie (floor)"])
     axes.set(xlabel="is predicted, wrongly", ylabel="is true")
     axes.set_title(
         "Which genres are taken for which: of 100 movies of the genre at the left that are not\n"
         "of the genre below, for so many that genre is predicted all the same",
         fontsize=10,
     )
-    save(figure, path, dpi=130)
+    save_figure(figure, path, dpi=130)
 
 
 def choose_posters(labels, probabilities, prior, count=COLUMNS, seed=0):
@@ -162,13 +146,13 @@ def save_posters(chosen, images, test, labels, probabilities, genres, path):
                 continue
             row = rows[place]
             axes.imshow(images[test[row]])
-            carried = [escape(genres[genre]) for genre in np.flatnonzero(labels[row])]
+            carried = [escape_label(genres[genre]) for genre in np.flatnonzero(labels[row])]
             shown = carried if len(carried) <= 5 else [*carried[:4], "…"]
             axes.set_title(",\n".join(shown), fontsize=8, va="bottom")
             lines = [
-                f"{'✓' if labels[row, genre] else '–'} {escape(genres[genre])} "
+                f"{'✓' if labels[row, genre] else '–'} {escape_label(genres[genre])} "
                 f"{100 * probabilities[row, genre]:.0f} %"
                 for genre in np.argsort(-probabilities[row], kind="stable")[:3]
             ]
             axes.set_xlabel("\n".join(lines), fontsize=8, loc="left")
-    save(figure, path, dpi=110)
+    save_figure(figure, path, dpi=110)

@@ -25,7 +25,7 @@ from postergenres.models.efficientnet import (
 )
 from postergenres.models.torch_weights import read_pth
 
-TRANSFER = {f"efficientnet_{variant}": variant for variant in VARIANTS}  # by architecture
+BACKBONES = {f"efficientnet_{variant}": variant for variant in VARIANTS}  # by architecture
 REGULARISATION = 5e-4  # C of the regressions of the head, the best on validation movies of 10,494
 
 
@@ -34,13 +34,13 @@ def build_transfer(architecture, image_height, image_width, genre_count):
 
     Args and returns are those of `model.build_model`. The weights are random: see `load_imagenet`.
     """
-    backbone = build_layers(TRANSFER[architecture], image_height, image_width)
+    backbone = build_layers(BACKBONES[architecture], image_height, image_width)
     x = layers.Dropout(0.2)(backbone.get_layer("features").output)
     genres = layers.Dense(genre_count, activation="sigmoid", dtype="float32", name="genres")(x)
     return keras.Model(backbone.input, genres, name=architecture)
 
 
-def find_backbone(network):
+def feature_extractor(network):
     """The part of a network from posters to features, (batch, 1280); it shares the layers."""
     return keras.Model(network.inputs, network.get_layer("features").output)
 
@@ -51,7 +51,7 @@ def load_imagenet(network):
     Raises:
         SystemExit: the package of this variant is not installed.
     """
-    load_weights(find_backbone(network), read_pth(find_weights(TRANSFER[network.name])))
+    load_weights(feature_extractor(network), read_pth(find_weights(BACKBONES[network.name])))
 
 
 def choose_layers(network, last_blocks):
@@ -79,19 +79,19 @@ def fit_head(network, images, labels, sample, batch_size=64):
         labels: (N, G).
         sample: row numbers of both; a repeated row counts as often.
     """
-    backbone = find_backbone(network)
+    backbone = feature_extractor(network)
     rows, copies = np.unique(sample, return_counts=True)
     features = np.empty((len(rows), FEATURES), np.float32)
     for start in tqdm(range(0, len(rows), batch_size), "features", unit="batch", disable=None):
         batch = rows[start : start + batch_size]
         features[start : start + batch_size] = predict_batch(backbone, images[batch])
-    kernel, bias = regress(features, labels[rows], REGULARISATION, copies)
+    kernel, bias = fit_regressions(features, labels[rows], REGULARISATION, copies)
     head = network.get_layer("genres")
     head.kernel.assign(kernel)
     head.bias.assign(bias)
 
 
-def regress(features, labels, regularisation, copies=None):
+def fit_regressions(features, labels, regularisation, copies=None):
     """Fit a logistic regression per genre, on features of unit variance in the mean.
 
     Args:

@@ -32,16 +32,16 @@ from postergenres.evaluation.inference import predict_batch
 from postergenres.evaluation.metrics import (
     beside_floor,
     choose_thresholds,
+    compute_scores,
     estimate_prior,
     print_scores,
     prior_of_counts,
-    score,
     score_prior,
 )
 from postergenres.files import file_sha256, read_json, replacing, write_json
 from postergenres.models.efficientnet import FEATURES, build_efficientnet
 from postergenres.models.saved import check_sample, open_model
-from postergenres.models.transfer import TRANSFER, find_backbone, regress
+from postergenres.models.transfer import BACKBONES, feature_extractor, fit_regressions
 from postergenres.progress import show_progress
 
 # --- settings -------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ def main(
     if fine_tuned:
         model = open_fine_tuned(Path(fine_tuned), store)
         name = file_sha256(Path(fine_tuned) / "model.keras")[:16]
-        build = partial(find_backbone, model)
+        build = partial(feature_extractor, model)
     else:
         name = f"{variant}-{teacher_height}x{teacher_width}"
         build = partial(build_teacher, variant, teacher_height, teacher_width)
@@ -139,7 +139,7 @@ def open_fine_tuned(folder, store):
     """
     model, about = open_model(folder)
     check_sample(about, store.samples_sha256, folder)
-    if about["settings"]["architecture"] not in TRANSFER:
+    if about["settings"]["architecture"] not in BACKBONES:
         sys.exit(
             f"{folder} holds a network without a backbone, which has nothing to teach. Set "
             "ARCHITECTURE in train.py, then run: python train.py"
@@ -148,7 +148,7 @@ def open_fine_tuned(folder, store):
 
 
 def build_teacher(variant, height, width):
-    return find_backbone(build_efficientnet(variant, height, width))
+    return feature_extractor(build_efficientnet(variant, height, width))
 
 
 def extract_features(store, data_dir, name, build):
@@ -218,7 +218,7 @@ def teach_genres(features, labels, train, regularisation, seed):
 
 
 def predict_others(features, labels, fit, predict, regularisation):
-    return ask_head(features[predict], *regress(features[fit], labels[fit], regularisation))
+    return ask_head(features[predict], *fit_regressions(features[fit], labels[fit], regularisation))
 
 
 def ask_head(features, kernel, bias):
@@ -262,7 +262,7 @@ def open_teacher(data_dir, store):
 def score_teacher(store, targets):
     """The scores of the teacher on the validation movies, each beside its floor."""
     labels, targets = store.labels[store.rows("val")], targets[store.rows("val")]
-    scores = score(labels, targets, choose_thresholds(labels, targets))
+    scores = compute_scores(labels, targets, choose_thresholds(labels, targets))
     prior = prior_of_counts(store.train_counts, store.train_movies)
     return beside_floor(scores, score_prior(prior, labels))
 

@@ -16,13 +16,13 @@ from postergenres.evaluation.inference import predict_probabilities
 from postergenres.evaluation.metrics import (
     beside_floor,
     choose_thresholds,
+    compute_scores,
     estimate_prior,
     print_scores,
     prior_of_counts,
-    score,
     score_prior,
 )
-from postergenres.files import locking
+from postergenres.files import lock_file
 from postergenres.models.saved import discard_model, list_versions, save_model
 from postergenres.training.callbacks import EpochStart, PriorShift, Progress, shift_priors
 from postergenres.training.checkpoints import Checkpoints, discard
@@ -44,7 +44,7 @@ def claim_folder(data_dir, process):
         return
     folder = Path(data_dir) / "model"
     folder.mkdir(exist_ok=True)
-    with locking(folder / "train.lock", f"Another train.py is at work on {folder}."):
+    with lock_file(folder / "train.lock", f"Another train.py is at work on {folder}."):
         process.share_folder(folder / "unfinished")
         yield data_dir
 
@@ -193,7 +193,7 @@ def describe(model, store, val, prior, floor, history):
     """What model.json holds beside the settings; thresholds and scores are those on `val`."""
     probabilities = predict_probabilities(model, store.images, val)
     thresholds = choose_thresholds(store.labels[val], probabilities)
-    scores = score(store.labels[val], probabilities, thresholds)
+    scores = compute_scores(store.labels[val], probabilities, thresholds)
     return {
         "genres": store.genres,
         "H": store.images.shape[1],

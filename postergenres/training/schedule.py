@@ -8,7 +8,7 @@ from scipy.special import logit
 from postergenres.evaluation.metrics import estimate_prior
 from postergenres.models.efficientnet import VARIANTS
 from postergenres.models.transfer import (
-    TRANSFER,
+    BACKBONES,
     choose_layers,
     fit_head,
     load_imagenet,
@@ -18,7 +18,7 @@ from postergenres.models.transfer import (
 RECIPES = {
     "study": {"epochs": 15, "learning_rate": 1e-4, "crop": 0.0, "colour": 0.0},
     "improved": {"epochs": 15, "learning_rate": 1e-3, "crop": 0.0, "colour": 0.0},
-} | dict.fromkeys(TRANSFER, {"epochs": 8, "learning_rate": 2e-4, "crop": 0.3, "colour": 0.2})
+} | dict.fromkeys(BACKBONES, {"epochs": 8, "learning_rate": 2e-4, "crop": 0.3, "colour": 0.2})
 LAST_BLOCKS = 6  # of a backbone: so many are trained before all are
 
 
@@ -51,8 +51,8 @@ def start_network(network, images, labels, sample):
         labels: (N, G).
         sample: row numbers of both to train on; a repeated row counts as often.
     """
-    if network.name in TRANSFER:
-        height, width, side = *images.shape[1:3], VARIANTS[TRANSFER[network.name]][2]
+    if network.name in BACKBONES:
+        height, width, side = *images.shape[1:3], VARIANTS[BACKBONES[network.name]][2]
         if height * width < side**2 / 2:
             print(
                 f"note: {height} x {width} is little for this network; it was made for {side} x "
@@ -66,7 +66,7 @@ def start_network(network, images, labels, sample):
 
 def plan_stages(architecture, epochs, learning_rate):
     """The stages of a training, a list of `Stage`."""
-    if architecture not in TRANSFER:
+    if architecture not in BACKBONES:
         return [Stage("all", 0, epochs, learning_rate)]
     first = Stage("last-blocks", 0, 1, learning_rate, warm_up=0.1, last_blocks=LAST_BLOCKS)
     rest = Stage("all", 1, epochs, learning_rate, warm_up=0.1)
@@ -75,7 +75,7 @@ def plan_stages(architecture, epochs, learning_rate):
 
 def choose_stage(network, stage):
     """Say which layers of the network the stage trains."""
-    if network.name in TRANSFER:
+    if network.name in BACKBONES:
         choose_layers(network, stage.last_blocks)
 
 

@@ -25,7 +25,7 @@ def test_the_vectorised_scores_agree_with_scikit_learn_on_every_resample():
     weights = np.stack([np.bincount(row, minlength=len(labels)) for row in rows])
     fast = bootstrap.WeightedScores(labels, probabilities, thresholds).score(weights)
     for i, row in enumerate(rows):
-        slow = metrics.score(labels[row], probabilities[row], thresholds)
+        slow = metrics.compute_scores(labels[row], probabilities[row], thresholds)
         for name in slow:
             np.testing.assert_allclose(fast[name][i], slow[name], atol=1e-9, err_msg=name)
 
@@ -34,7 +34,7 @@ def test_scores_by_hand():
     labels = np.array([[1, 0, 1, 0], [0, 1, 0, 0]], dtype=np.uint8)
     probabilities = np.array([[0.9, 0.2, 0.4, 0.3], [0.6, 0.5, 0.1, 0.2]])
     thresholds = metrics.Thresholds(np.full(4, 0.5), micro=0.4, samples=0.5)
-    scores = metrics.score(labels, probabilities, thresholds)
+    scores = metrics.compute_scores(labels, probabilities, thresholds)
     assert scores["precision_at_1"] == 0.5
     assert scores["top3_success"] == 1.5  # 2 of the first movie's genres, 1 of the second's
     assert scores["hamming_loss"] == pytest.approx(2 / 8)
@@ -63,7 +63,7 @@ def test_a_model_that_says_the_prior_scores_exactly_the_floor():
 def test_a_model_that_knows_scores_one_and_the_interval_holds_the_score():
     labels, probabilities, thresholds = draw_predictions()
     known = np.clip(labels.astype(float), 1e-7, 1 - 1e-7)
-    scores = metrics.score(labels, known, metrics.choose_thresholds(labels, known))
+    scores = metrics.compute_scores(labels, known, metrics.choose_thresholds(labels, known))
     for name in ("mAP", "macro_roc_auc", "micro_roc_auc", "macro_f1", "micro_f1", "samples_f1"):
         assert scores[name] == pytest.approx(1)
     assert scores["hamming_loss"] == 0 and scores["binary_cross_entropy"] < 1e-6
@@ -120,7 +120,7 @@ def test_the_floors_of_f1_are_the_best_that_one_answer_for_all_reaches():
     labels, _, _ = draw_predictions()
     prior = metrics.estimate_prior(labels)
     constant = np.broadcast_to(prior, labels.shape)
-    floor = metrics.score(labels, constant, metrics.choose_thresholds(labels, constant))
+    floor = metrics.compute_scores(labels, constant, metrics.choose_thresholds(labels, constant))
     commonest = np.argsort(-prior)
     for average in ("micro", "samples"):
         best = 0
@@ -142,7 +142,9 @@ def test_one_genre_and_absent_genres_are_scored():
     assert overall.loc["mAP", "score"] == pytest.approx(1)
     assert np.isnan(overall.loc["macro_roc_auc", "score"])
     labels = np.column_stack([ones, np.zeros_like(ones)])
-    scores = metrics.score(labels, np.full((20, 2), 0.5), thresholds._replace(genres=[0.9, 0.9]))
+    scores = metrics.compute_scores(
+        labels, np.full((20, 2), 0.5), thresholds._replace(genres=[0.9, 0.9])
+    )
     assert scores["macro_f1"] == 0 and np.isnan(scores["average_precision"][1])
 
 
@@ -154,7 +156,7 @@ def test_the_prior_is_never_zero_or_one():
 def test_calibration_agrees_with_scikit_learn_and_with_a_count_by_hand():
     labels, probabilities, thresholds = draw_predictions()
     probabilities[0] = 1  # belongs to the last bin
-    scores = metrics.score(labels, probabilities, thresholds)
+    scores = metrics.compute_scores(labels, probabilities, thresholds)
     truth, said = labels.ravel(), probabilities.ravel()
     assert scores["brier_score"] == pytest.approx(sklearn_metrics.brier_score_loss(truth, said))
     error, table = 0, []

@@ -18,7 +18,7 @@ def network():
 
 
 def test_a_regression_per_genre_tells_them_apart():
-    kernel, bias = transfer.regress(FEATURES, LABELS, 1.0)
+    kernel, bias = transfer.fit_regressions(FEATURES, LABELS, 1.0)
     assert kernel.shape == (5, 2) and bias.shape == (2,)
     right = (FEATURES @ kernel + bias > 0) == LABELS
     assert (right.mean(axis=0) > 0.8).all()
@@ -26,8 +26,8 @@ def test_a_regression_per_genre_tells_them_apart():
 
 
 def test_the_unit_of_the_features_does_not_matter():
-    kernel, bias = transfer.regress(FEATURES, LABELS, 0.01)
-    other, shift = transfer.regress(1000 * FEATURES - 500, LABELS, 0.01)
+    kernel, bias = transfer.fit_regressions(FEATURES, LABELS, 0.01)
+    other, shift = transfer.fit_regressions(1000 * FEATURES - 500, LABELS, 0.01)
     logits = FEATURES @ kernel + bias
     np.testing.assert_allclose((1000 * FEATURES - 500) @ other + shift, logits, atol=1e-3)
 
@@ -36,7 +36,7 @@ def test_copies_count_as_repeated_rows():
     copies = RNG.integers(1, 4, len(LABELS))
     mean, scale = FEATURES.mean(axis=0), np.sqrt(FEATURES.var(axis=0).mean())
     scaled = (FEATURES - mean) / scale  # so that the copies do not change the scale
-    kernel, bias = transfer.regress(scaled, LABELS, 1.0, copies)
+    kernel, bias = transfer.fit_regressions(scaled, LABELS, 1.0, copies)
     model = transfer.LogisticRegression(C=1.0, max_iter=1000)
     model.fit(np.repeat(scaled, copies, axis=0), np.repeat(LABELS[:, 0], copies))
     np.testing.assert_allclose(kernel[:, 0], model.coef_[0], atol=1e-3)

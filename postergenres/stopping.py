@@ -1,0 +1,40 @@
+"""Stop a step with one line that says what happened and which command goes on from there."""
+
+import errno
+import sys
+from contextlib import contextmanager
+
+from postergenres.settings import SettingError
+
+
+@contextmanager
+def stopping_cleanly(step, after="To resume"):
+    """Turn Ctrl-C and errors of the file system into one line and an exit status.
+
+    Args:
+        step: the step that runs in this block: "train".
+        after: what the command in the line for Ctrl-C does.
+
+    Raises:
+        SystemExit: 130 after Ctrl-C, else a line and 1.
+    """
+    command = f"python {step}.py"
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"Stopped. {after}, run: {command}", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "Free some space" if is_full else "Fix this"
+        sys.exit(f"Stopped: {error}. {advice}, then run: {command}")
+
+
+def run_from_shell(main, *arguments):
+    """Call `main()` as the shell does: a bad setting is one line and exit status 2."""
+    try:
+        main(*arguments)
+    except SettingError as error:
+        constant, script = error.name.upper(), f"{error.step}.py"
+        print(f"{error}. Edit {constant} in {script}, then run: python {script}", file=sys.stderr)
+        sys.exit(2)
