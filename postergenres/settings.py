@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+ARCHITECTURES = ("study", "improved", *BACKBONES)
 DAY = 86_400  # seconds
 
 
@@ -152,7 +153,7 @@ RULES = {
     },
     "train": {
         "data_dir": PATH,
-        "architecture": one_of("study", "improved", *BACKBONES),
+        "architecture": one_of(*ARCHITECTURES),
         "epochs": or_none(whole(1, 100_000)),
         "batch_size": whole(1, 100_000),
         "learning_rate": or_none(above_zero(1e30)),

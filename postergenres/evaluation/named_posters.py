@@ -77,13 +77,15 @@ class Fetcher:
     """Fetch images from URLs, in an event loop that runs in its own thread."""
 
     def __init__(self):
-        self.loop, self.downloader, self.exit_stack = None, None, AsyncExitStack()
+        self.loop, self.thread, self.downloader = None, None, None
+        self.exit_stack = AsyncExitStack()
 
     def start(self, url):
         """Start to fetch an image; return a Future of (bytes, "") or (None, error)."""
         if self.loop is None:
             self.loop = asyncio.new_event_loop()
-            threading.Thread(target=self.loop.run_forever, daemon=True).start()
+            self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+            self.thread.start()
             self.submit(self.open()).result()
         return self.submit(self.fetch(url))
 
@@ -92,6 +94,8 @@ class Fetcher:
         if self.loop is not None:
             self.submit(self.close()).result()
             self.loop.call_soon_threadsafe(self.loop.stop)
+            self.thread.join()
+            self.loop.close()
 
     def submit(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)

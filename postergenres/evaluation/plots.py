@@ -144,11 +144,12 @@ def choose_posters(labels, probabilities, prior, count=COLUMNS, seed=0):
     gain = np.where(labels, np.log(probabilities / prior), 0)
     gain = gain + np.where(labels, 0, np.log((1 - probabilities) / (1 - prior)))
     order = np.argsort(-gain.mean(axis=1), kind="stable")
+    worst = order[::-1][:count]
     drawn = np.random.default_rng(seed).permutation(len(labels))[:count]
     return {
-        "Best predicted: cross-entropy farthest below the prior's": order[:count],
+        "Best predicted (farthest below the cross-entropy of the prior)": order[:count],
         "Drawn at random": drawn,
-        "Worst predicted: cross-entropy farthest above the prior's": order[::-1][:count],
+        "Worst predicted (least below the cross-entropy of the prior, or above it)": worst,
     }
 
 
@@ -163,7 +164,7 @@ def save_posters(chosen, images, test, labels, probabilities, genres, path):
         genres: the G names.
         path: of the PNG file.
     """
-    figure = Figure(figsize=(2.05 * COLUMNS, 4.3 * len(chosen)), layout="constrained")
+    figure = Figure(figsize=(2.05 * COLUMNS, 4.6 * len(chosen)), layout="constrained")
     parts = np.atleast_1d(figure.subfigures(len(chosen), 1))
     for part, (title, rows) in zip(parts, chosen.items(), strict=True):
         part.suptitle(title, fontsize=13, fontweight="bold")
@@ -181,10 +182,10 @@ def draw_poster(axes, poster, labels, probabilities, genres):
     axes.imshow(poster)
     true_genres = [escape_label(genres[genre]) for genre in np.flatnonzero(labels)]
     lines = true_genres if len(true_genres) <= 5 else [*true_genres[:4], "…"]
-    axes.set_title(",\n".join(lines), fontsize=9, va="bottom")
+    axes.set_title(",\n".join(lines), fontsize=11, va="bottom")
     lines = [
         f"{'✓' if labels[genre] else '–'} {escape_label(genres[genre])} "
         f"{100 * probabilities[genre]:.0f} %"
         for genre in np.argsort(-probabilities, kind="stable")[:3]
     ]
-    axes.set_xlabel("\n".join(lines), fontsize=9, loc="left")
+    axes.set_xlabel("\n".join(lines), fontsize=11, loc="left")

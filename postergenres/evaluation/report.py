@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 PICTURES = {
     "average_precision.png": (
         "Average precision of each genre",
-        "A genre was learned if its bar reaches beyond its floor, and so does its interval.",
+        "The model has learned a genre for certain if the whole interval is above the floor.",
     ),
     "precision_recall.png": (
         "Precision and recall of each genre",
