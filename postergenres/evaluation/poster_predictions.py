@@ -133,13 +133,18 @@ def draw_heat_maps(model, predictions, count):
         count: the number of posters.
 
     Returns:
-        A list of uint8 (H, W, 3), with None for a poster that could not be read.
+        A list of uint8 (H, W, 3), with None for a poster that could not be read; an empty list if
+        the model does not support Grad-CAM.
     """
-    from postergenres.evaluation.gradcam import explain, overlay  # loads TensorFlow under JAX, too
+    # Here, because gradcam loads TensorFlow, which Keras does without on JAX.
+    from postergenres.evaluation.gradcam import NO_GRAD_CAM, explain, has_grad_cam, overlay
 
     thumbnails = predictions.thumbnails[:count]
     pictures = [None] * len(thumbnails)
     read = [i for i, pixels in enumerate(thumbnails) if pixels is not None]
+    if read and not has_grad_cam(model):
+        print(NO_GRAD_CAM)
+        return []
     if read:
         pixels = np.stack([thumbnails[i] for i in read])
         heat_maps = explain(model, pixels, predictions.probabilities[read].argmax(axis=1))
