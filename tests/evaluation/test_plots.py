@@ -18,7 +18,7 @@ def draw_tables():
     return labels, probabilities, thresholds, prior, *tables
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::UserWarning", "error::RuntimeWarning")
 def test_all_pictures_are_drawn_the_same_each_time(tmp_path):
     labels, probabilities, thresholds, prior, overall, per_genre = draw_tables()
     images = np.random.default_rng(0).integers(0, 256, (60, 30, 20, 3), dtype=np.uint8)
