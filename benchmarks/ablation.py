@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 import sampling  # noqa: E402
 import train  # noqa: E402
-from model import build_model  # noqa: E402
+from model import build_network  # noqa: E402
 from postergenres.dataset.store import open_store  # noqa: E402
 from postergenres.evaluation.inference import predict_probabilities  # noqa: E402
 from postergenres.evaluation.metrics import (  # noqa: E402
@@ -151,7 +151,7 @@ def train_as_the_study(store, scaled, epochs, seed):
         scaled: how often the pixels are divided by 255; the study did it twice, by mistake.
     """
     train.keras.utils.set_random_seed(seed)
-    network = build_model("study", *store.images.shape[1:3], len(store.genres))
+    network = build_network("study", *store.images.shape[1:3], len(store.genres))
     if scaled == 2:
         rescaling = next(x for x in network.layers if isinstance(x, train.keras.layers.Rescaling))
         rescaling.scale = 1 / 255**2

@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 import preprocessing  # noqa: E402
 import sampling  # noqa: E402
 import train  # noqa: E402
-from model import build_model  # noqa: E402
+from model import build_network  # noqa: E402
 from postergenres.dataset.store import open_store  # noqa: E402
 from postergenres.evaluation.inference import predict_probabilities  # noqa: E402
 from postergenres.evaluation.metrics import (
@@ -133,7 +133,7 @@ def train_on(store, seen, val, batch_size, learning_rate, seed):
         "hints": 0,
     }
     train.keras.utils.set_random_seed(seed)
-    network = build_model("improved", *store.images.shape[1:3], len(store.genres))
+    network = build_network("improved", *store.images.shape[1:3], len(store.genres))
     start_network(network, store.images, store.labels, seen)
     floor = score_prior(find_prior(store), store.labels[val])
     with tempfile.TemporaryDirectory() as folder:

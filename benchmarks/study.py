@@ -14,11 +14,11 @@ def build(height, width, genres):
 
     The study divided the pixels by 255 once more, by mistake; then it learns nothing but the prior.
     """
-    from model import build_model, keras
+    from model import build_network, keras
 
     inputs = keras.Input((height, width, 3))
     x = inputs
-    for layer in build_model("study", height, width, genres).layers[2:]:  # without the scaling
+    for layer in build_network("study", height, width, genres).layers[2:]:  # without the scaling
         x = layer(x)
     network = keras.Model(inputs, x)
     adagrad = keras.optimizers.Adagrad(0.01, initial_accumulator_value=0.0)

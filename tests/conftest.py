@@ -46,6 +46,19 @@ def progressive(size, more_scans):
     return content[:-2] + last * more_scans + content[-2:]
 
 
+def draw_predictions(movies=400, genres=7, seed=0):
+    """Draw labels, probabilities that are better than chance and have ties, and thresholds."""
+    from postergenres.evaluation.metrics import choose_thresholds
+
+    rng = np.random.default_rng(seed)
+    shares = np.linspace(0.03, 0.5, genres)
+    labels = (rng.random((movies, genres)) < shares).astype(np.uint8)
+    labels[labels.sum(axis=1) == 0, -1] = 1
+    noisy = np.clip(shares + 0.15 * labels + rng.normal(0, 0.1, labels.shape), 0.01, 0.99)
+    probabilities = noisy.round(2)
+    return labels, probabilities, choose_thresholds(labels, probabilities, 1)
+
+
 class Host(BaseHTTPRequestHandler):
     """A poster host; the first part of the path says how it behaves.
 

@@ -1,7 +1,7 @@
-"""A model beside the prior on the same movies, with 95 % bootstrap intervals.
+"""Compare a model with the prior on the same movies, with 95 % bootstrap intervals.
 
-Movies are drawn with replacement (Efron 1979). A resample is a weight per movie, how often it was
-drawn, so that many are scored at once without sorting anew.
+Movies are drawn with replacement (Efron 1979). A resample is a weight per movie: how often it was
+drawn. Many resamples are scored at once, and the predictions are sorted only once.
 """
 
 import warnings
@@ -19,27 +19,30 @@ from postergenres.evaluation.metrics import (
 )
 
 RESAMPLES = 1000
-WEIGHTS = 2**21  # movies x genres x resamples at once, so that memory does not grow with the movies
+WEIGHTS = 2**21  # movies x genres x resamples scored at once; bounds the memory
 
 
 def compare_with_prior(labels, probabilities, thresholds, prior, val_labels, seed=0):
-    """Score a model beside the prior.
+    """Score a model and the prior.
 
     Args:
         labels, probabilities: (N, G), of the test movies.
         thresholds: of the model, chosen on the validation movies.
-        prior: (G,), from the training movies; its thresholds are chosen on `val_labels`.
+        prior: (G,), from the training movies.
+        val_labels: (M, G), to choose the thresholds of the prior on.
+        seed: of the resamples.
 
     Returns:
-        Two DataFrames with columns score, low, high, floor: one row per key of SCORES, and one row
-        per genre (its average precision; also `movies` that carry it). Low and high bound the 95 %
-        bootstrap interval over movies.
+        overall: a DataFrame with a row for each key of SCORES and the columns score, low, high and
+            floor. Low and high bound the 95 % bootstrap interval over movies.
+        per_genre: the same columns for the average precision of each genre, and before them
+            `movies`, the number of movies that have the genre.
     """
     model = compute_scores(labels, probabilities, thresholds)
     floor = score_prior(prior, labels, val_labels)
     resampled = bootstrap(labels, probabilities, thresholds, seed=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # nan for a genre that no movie carries
+        warnings.simplefilter("ignore", RuntimeWarning)  # nan for a genre without movies
         low_high = {
             name: np.nanpercentile(values, [2.5, 97.5], axis=0)
             for name, values in resampled.items()
@@ -66,6 +69,11 @@ def compare_with_prior(labels, probabilities, thresholds, prior, val_labels, see
 def bootstrap(labels, probabilities, thresholds, resamples=RESAMPLES, seed=0):
     """Score resamples of the movies, as many at once as WEIGHTS allows.
 
+    Args:
+        labels, probabilities, thresholds: as for `metrics.compute_scores`.
+        resamples: the number of resamples.
+        seed: of the resamples.
+
     Returns:
         {name: (resamples,)} for the keys of SCORES, and `average_precision`, (resamples, G).
     """
@@ -83,9 +91,10 @@ def bootstrap(labels, probabilities, thresholds, resamples=RESAMPLES, seed=0):
 
 
 class WeightedScores:
-    """`metrics.compute_scores` for many weightings of the movies at once.
+    """Compute `metrics.compute_scores` for many weightings of the movies at once.
 
-    What does not depend on the weights, the order of the scores above all, is computed once.
+    All that does not depend on the weights, mainly the order of the probabilities, is computed
+    once.
 
     Args:
         labels, probabilities: (N, G).
@@ -102,10 +111,13 @@ class WeightedScores:
         self.gaps = gaps_of_movies(labels, probabilities)
 
     def score(self, weights):
-        """As `metrics.compute_scores`, with a leading axis of R.
+        """Return the scores of R weightings.
 
         Args:
             weights: (R, N), how often each movie counts.
+
+        Returns:
+            What `metrics.compute_scores` returns, each value with a leading axis of R.
         """
         ranked = [score_ranking(ranking, weights) for ranking in self.rankings]
         average_precision, roc_auc = (np.stack(each, axis=1) for each in zip(*ranked, strict=True))
@@ -117,7 +129,7 @@ class WeightedScores:
         means = {name: weights @ values / counts for name, values in self.per_movie.items()}
         gaps = weights @ self.gaps / counts[:, None]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a mean of no genre is nan
+            warnings.simplefilter("ignore", RuntimeWarning)  # the mean over no genre is nan
             return means | {
                 "mAP": np.nanmean(average_precision, axis=1),
                 "macro_roc_auc": np.nanmean(roc_auc, axis=1),
@@ -130,38 +142,42 @@ class WeightedScores:
 
 
 def f1_weighted(labels, predicted, weights):
-    """F1 of each column under each weighting, (R, columns)."""
-    answers = weights @ (labels + predicted.astype(weights.dtype))
-    return 2 * (weights @ (labels * predicted)) / np.maximum(answers, 1)
+    """Return the F1 of each column for each weighting, (R, columns)."""
+    positives = weights @ (labels + predicted.astype(weights.dtype))  # true plus predicted ones
+    return 2 * (weights @ (labels * predicted)) / np.maximum(positives, 1)
 
 
 def rank(labels, scores):
-    """Rank scores, (N,), from the highest: their order, where ties end, the labels in order."""
+    """Rank scores, (N,), from the highest.
+
+    Returns:
+        The order of the scores, the last place of each group of ties, and the labels in order.
+    """
     order = np.argsort(-scores, kind="stable")
     last_of_ties = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
     return order, last_of_ties, labels[order]
 
 
 def score_ranking(ranking, weights):
-    """Average precision and ROC-AUC for many weightings at once, ties as in scikit-learn.
+    """Return average precision and ROC-AUC for many weightings, with ties as in scikit-learn.
 
     Args:
-        ranking: of `rank`.
+        ranking: what `rank` returned.
         weights: (R, N).
 
     Returns:
-        Two arrays (R,); nan where a weighting leaves no positive (or, for ROC-AUC, no negative).
+        Two arrays (R,); nan if a weighting leaves no positive or, for ROC-AUC, no negative.
     """
     order, last_of_ties, labels = ranking
     weights = weights[:, order].astype(np.float64)
     true_positives = np.cumsum(weights * labels, axis=1)[:, last_of_ties]
-    answers = np.cumsum(weights, axis=1)[:, last_of_ties]
-    false_positives = answers - true_positives
-    gained = np.diff(true_positives, axis=1, prepend=0)
-    precision = true_positives / np.maximum(answers, 1)
+    predicted = np.cumsum(weights, axis=1)[:, last_of_ties]
+    false_positives = predicted - true_positives
+    new_true_positives = np.diff(true_positives, axis=1, prepend=0)
+    precision = true_positives / np.maximum(predicted, 1)
     positives, negatives = true_positives[:, -1], false_positives[:, -1]
     with np.errstate(invalid="ignore", divide="ignore"):
-        average_precision = (gained * precision).sum(axis=1) / positives
-        above = true_positives - gained / 2  # half of a tie counts, as the trapezoid has it
+        average_precision = (new_true_positives * precision).sum(axis=1) / positives
+        above = true_positives - new_true_positives / 2  # the trapezoidal rule: a tie counts half
         area = (np.diff(false_positives, axis=1, prepend=0) * above).sum(axis=1)
         return average_precision, area / (positives * negatives)

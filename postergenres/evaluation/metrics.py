@@ -1,8 +1,8 @@
-"""Scores of multi-label predictions, each beside its floor: the score of the prior.
+"""Score multi-label predictions beside their floor, the score of the prior.
 
-The prior answers every movie alike, with the share of movies that carry each genre. It never looks
-at a poster, so a model has learnt what it scores above the prior, and nothing more. The floor goes
-through the same functions as the model, thresholds included.
+The prior predicts the same for every movie: the share of training movies that have each genre. It
+never looks at a poster, so a model has only learned what it scores above the prior. The floor is
+computed by the same functions as the scores of a model, thresholds included.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics
 
-# The scores that are reported, in this order, and what a person reads beside them.
+# The reported scores, in order, with their labels in tables.
 SCORES = {
     "binary_cross_entropy": "binary cross-entropy (lower is better)",
     "mAP": "mean average precision (mAP)",
@@ -27,40 +27,44 @@ SCORES = {
     "top3_success": "true genres among the top 3 (the study's success)",
 }
 
-# What the study reports of 100 movies (Iacobelli's notebook), and what the prior of its own genre
-# counts scores: the mean entropy of its shares, and the shares of its three commonest genres.
+# What the study reports for 100 movies (Iacobelli's notebook), and the floors that follow from its
+# genre counts: the mean entropy of the shares, and the sum of the three largest shares.
 STUDY = {
     "binary_cross_entropy": {"score": 0.39, "floor": 0.389},
     "top3_success": {"score": 0.64, "floor": 0.650},
 }
 
-MIN_SUPPORT = 100  # movies of a genre below which a threshold of its own is chosen by chance
-BINS = 15  # of the probabilities, to see whether they are calibrated
+MIN_SUPPORT = 100  # movies that a genre needs for its own threshold; with fewer, chance decides
+BINS = 15  # of equal width between 0 and 1, to measure calibration (Guo et al. 2017)
 
 
 def estimate_prior(labels):
-    """Share of movies that carry each genre, (G,): see `prior_of_counts`."""
+    """Return the prior of labels, (N, G): see `prior_of_counts`."""
     return prior_of_counts(labels.sum(axis=0), len(labels))
 
 
 def prior_of_counts(counts, movies):
-    """Share of movies that carry each genre, (G,), with half a movie added to each side.
+    """Return the share of movies that have each genre, (G,), smoothed by half a movie on each side.
 
-    The half (Krichevsky and Trofimov 1981) keeps a genre that nobody carries off 0, where its
-    cross-entropy would be infinite.
+    The smoothing (Krichevsky and Trofimov 1981) keeps the share of a genre without movies above 0,
+    where its cross-entropy would be infinite.
+
+    Args:
+        counts: (G,), the number of movies that have each genre.
+        movies: the number of movies.
     """
     return (np.asarray(counts) + 0.5) / (movies + 1)
 
 
 class Thresholds(NamedTuple):
-    """At or above which probability a genre is predicted; each F1 has those that maximise it.
+    """Decision thresholds, chosen to maximize each F1.
 
-    One threshold per genre is best for macro F1 only. Held to them, the prior would predict every
-    genre for every movie, and the floors of micro and samples F1 would be far too low.
+    One threshold per genre is best for macro F1 only. With them the prior would predict every genre
+    for every movie, and the floors of micro and samples F1 would be far too low.
 
     Attributes:
-        genres: (G,), for macro F1, and to name the genres of a movie.
-        micro, samples: one for all genres, for micro and samples F1.
+        genres: (G,), for macro F1, and for the predicted genres of a movie.
+        micro, samples: one threshold for all genres, for micro and samples F1.
     """
 
     genres: np.ndarray
@@ -69,14 +73,14 @@ class Thresholds(NamedTuple):
 
 
 def choose_thresholds(labels, probabilities, min_support=MIN_SUPPORT):
-    """The thresholds that maximise F1.
+    """Return the thresholds that maximize F1.
 
     Args:
         labels: (N, G) of 0 and 1, of the validation split.
         probabilities: (N, G).
-        min_support: a genre that fewer movies carry takes the threshold of micro F1. On a few
-            movies the best threshold may lie anywhere, and often so low that the genre is
-            predicted for every third movie (Yang 2001, A Study of Thresholding Strategies).
+        min_support: a genre that fewer movies have gets the threshold of micro F1. On few movies
+            the best threshold is often so low that the genre is predicted for every third movie
+            (Yang 2001, A Study of Thresholding Strategies).
 
     Returns:
         Thresholds.
@@ -91,56 +95,69 @@ def choose_thresholds(labels, probabilities, min_support=MIN_SUPPORT):
 
 
 def best_threshold(labels, scores):
+    """Return the score, of (N,), at or above which predicting 1 has the highest F1."""
     precision, recall, candidates = metrics.precision_recall_curve(labels, scores)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     return candidates[f1[:-1].argmax()]
 
 
 def compute_scores(labels, probabilities, thresholds):
-    """Score predictions, with scikit-learn where it has the metric.
+    """Score predictions, using scikit-learn if it has the metric.
 
-    The Brier score is the mean squared error of a probability (Brier 1950), the expected
-    calibration error the mean distance of the probabilities in a bin from the share of them that
-    came true, over 15 bins (Guo et al. 2017), all genres together.
+    The Brier score is the mean squared error of the probabilities (Brier 1950). The expected
+    calibration error is the mean distance between the probabilities in a bin and the share of them
+    that are true, over 15 bins and all genres together (Guo et al. 2017).
 
     Args:
         labels: (N, G) of 0 and 1.
         probabilities: (N, G).
-        thresholds: Thresholds, for F1. Hamming loss takes 0.5, which is best for it.
+        thresholds: Thresholds, for F1. Hamming loss uses 0.5, its best threshold.
 
     Returns:
-        A dict of the keys of SCORES, and `average_precision`, (G,). A genre that no movie carries
-        has the average precision nan and is left out of the macro means; macro ROC-AUC is that of
-        the genres that some movies carry and others do not. What is of no genre at all is nan.
+        A dict with the keys of SCORES, and `average_precision`, (G,). The average precision of a
+        genre without movies is nan, and the genre is left out of the macro means. Macro ROC-AUC
+        also leaves out a genre that every movie has. A mean over no genre is nan.
     """
-    genres = np.flatnonzero(labels.any(axis=0))
-    varied = [genre for genre in genres if not labels[:, genre].all()]
-    predicted = probabilities >= thresholds.genres
-    average_precision = np.full(labels.shape[1], np.nan)
-    for genre in genres:
-        average_precision[genre] = metrics.average_precision_score(
-            labels[:, genre], probabilities[:, genre]
-        )
-    roc_auc = [metrics.roc_auc_score(labels[:, genre], probabilities[:, genre]) for genre in varied]
-    f1 = [metrics.f1_score(labels[:, g], predicted[:, g], zero_division=0) for g in genres]
     flat, flat_probabilities = labels.ravel(), probabilities.ravel()
     per_movie = score_movies(labels, probabilities, thresholds)
+    per_genre = score_genres(labels, probabilities, thresholds)
     return {name: values.mean() for name, values in per_movie.items()} | {
-        "mAP": average_precision[genres].mean(),
-        "macro_roc_auc": np.mean(roc_auc) if roc_auc else np.nan,
+        "mAP": mean_without_nan(per_genre["average_precision"]),
+        "macro_roc_auc": mean_without_nan(per_genre["roc_auc"]),
         "micro_roc_auc": np.nan if flat.all() else metrics.roc_auc_score(flat, flat_probabilities),
-        "macro_f1": np.mean(f1),
+        "macro_f1": mean_without_nan(per_genre["f1"]),
         "micro_f1": metrics.f1_score(flat, flat_probabilities >= thresholds.micro),
         "calibration_error": np.abs(gaps_of_movies(labels, probabilities).mean(axis=0)).sum(),
-        "average_precision": average_precision,
+        "average_precision": per_genre["average_precision"],
     }
 
 
-def score_movies(labels, probabilities, thresholds):
-    """The scores that are means over movies, {name: (N,)}.
+def score_genres(labels, probabilities, thresholds):
+    """Return average_precision, roc_auc and f1 of each genre, {name: (G,)}, nan if undefined."""
+    predicted = probabilities >= thresholds.genres
+    scores = {
+        name: np.full(labels.shape[1], np.nan) for name in ("average_precision", "roc_auc", "f1")
+    }
+    for genre in np.flatnonzero(labels.any(axis=0)):
+        truth, ranked = labels[:, genre], probabilities[:, genre]
+        scores["average_precision"][genre] = metrics.average_precision_score(truth, ranked)
+        scores["f1"][genre] = metrics.f1_score(truth, predicted[:, genre], zero_division=0)
+        if not truth.all():
+            scores["roc_auc"][genre] = metrics.roc_auc_score(truth, ranked)
+    return scores
 
-    `top3_success` is the study's measure: how many of the three most probable genres a movie
-    carries. It can exceed 1.
+
+def mean_without_nan(values):
+    """Return the mean of the values that are not nan; nan if there are none."""
+    values = values[~np.isnan(values)]
+    return values.mean() if len(values) else np.nan
+
+
+def score_movies(labels, probabilities, thresholds):
+    """Return the scores that are means over movies, before the mean: {name: (N,)}.
+
+    `top3_success` is the study's measure: how many of the three most probable genres are true. It
+    can exceed 1.
     """
     clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)  # as Keras does
     cross_entropy = -np.where(labels, np.log(clipped), np.log1p(-clipped))
@@ -157,12 +174,12 @@ def score_movies(labels, probabilities, thresholds):
 
 
 def f1_of_movies(labels, predicted):
-    """F1 of each movie's genres, (N,); 0 where it has none and none is predicted."""
+    """Return the F1 of each movie, (N,); 0 if it has no genre and none is predicted."""
     return 2 * (labels * predicted).sum(axis=1) / np.maximum((labels + predicted).sum(axis=1), 1)
 
 
 def gaps_of_movies(labels, probabilities):
-    """What each movie adds to the gap between truth and probability in each bin, (N, BINS)."""
+    """Return what each movie adds to the gap between truth and probability in a bin, (N, BINS)."""
     gaps = np.zeros((len(labels), BINS))
     movies = np.arange(len(labels))[:, None]
     np.add.at(gaps, (movies, number_bins(probabilities)), labels - probabilities)
@@ -170,47 +187,50 @@ def gaps_of_movies(labels, probabilities):
 
 
 def number_bins(probabilities):
+    """Return the bin of each probability, from 0 to BINS - 1."""
     return np.minimum((probabilities * BINS).astype(int), BINS - 1)
 
 
 def measure_reliability(labels, probabilities):
-    """The points of a reliability curve, of all genres together.
+    """Return the points of a reliability curve, of all genres together.
 
     Returns:
-        A DataFrame with a row for each bin that is not empty: predicted, the mean probability in
-        it; true, the share of them that came true; count, of movies times genres.
+        A DataFrame with a row for each bin that is not empty: predicted, the mean probability;
+        true, the share of the predictions that are true; count, the number of predictions, one for
+        each pair of a movie and a genre.
     """
     table = pd.DataFrame({"predicted": np.ravel(probabilities), "true": np.ravel(labels)})
     bins = table.groupby(number_bins(table["predicted"].to_numpy()))
     return bins.mean().assign(count=bins.size()).reset_index(drop=True)
 
 
-def count_mistakes(labels, predicted):
-    """Which genres are taken for which.
+def measure_confusions(labels, predicted):
+    """Return how often each genre is predicted for movies that have another genre instead.
 
     Args:
         labels, predicted: (N, G) of 0 and 1.
 
     Returns:
-        (G, G): of the movies that carry the genre of the row and not that of the column, the share
-        that is said to carry that of the column, nan where there is none; and the same of all
-        movies without the genre of the column, (G,), which is what a row would show if the genres
-        of a movie made no difference.
+        confusions: (G, G), of the movies that have the genre of the row but not the genre of the
+            column, the share for which the genre of the column is predicted; nan without movies.
+        floor: (G,), the same share of all movies that do not have the genre of the column.
     """
     labels = labels.astype(np.float64)
-    wrong = (1 - labels) * predicted
+    false_positives = (1 - labels) * predicted
     with np.errstate(invalid="ignore"):
-        shares = labels.T @ wrong / (labels.T @ (1 - labels))
-        return shares, wrong.sum(axis=0) / (1 - labels).sum(axis=0)
+        confusions = labels.T @ false_positives / (labels.T @ (1 - labels))
+        return confusions, false_positives.sum(axis=0) / (1 - labels).sum(axis=0)
 
 
 def score_prior(prior, labels, val_labels=None, min_support=MIN_SUPPORT):
-    """The floor: the scores of an answer that is the prior for each movie.
+    """Return the floor: the scores of predicting the prior for each movie.
 
     Args:
         prior: (G,), from the training movies.
         labels: (N, G), to score.
-        val_labels: to choose the thresholds on; `labels` themselves where they are validation's.
+        val_labels: (M, G), to choose the thresholds on; None if `labels` are those of the
+            validation movies.
+        min_support: see `choose_thresholds`.
     """
     val_labels = labels if val_labels is None else val_labels
     constant = np.broadcast_to(prior, val_labels.shape)
@@ -219,9 +239,9 @@ def score_prior(prior, labels, val_labels=None, min_support=MIN_SUPPORT):
 
 
 def beside_floor(scores, floor):
-    """Two results of `compute_scores` as {key of SCORES: {"score": ..., "floor": ...}}.
+    """Combine two results of `compute_scores` into {key of SCORES: {"score": ..., "floor": ...}}.
 
-    None stands for nan, which JSON does not have.
+    nan becomes None, because JSON has no nan.
     """
     both = {"score": scores, "floor": floor}
     return {
@@ -231,7 +251,7 @@ def beside_floor(scores, floor):
 
 
 def print_scores(rows):
-    """Print what `beside_floor` returned, a line for each score."""
+    """Print a line for each score of `beside_floor`."""
     for name, label in SCORES.items():
-        shown = {key: "-" if value is None else f"{value:.3f}" for key, value in rows[name].items()}
-        print(f"  {label:<50} {shown['score']}   prior {shown['floor']}")
+        cells = {key: "-" if value is None else f"{value:.3f}" for key, value in rows[name].items()}
+        print(f"  {label:<50} {cells['score']}   prior {cells['floor']}")

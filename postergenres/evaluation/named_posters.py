@@ -1,4 +1,4 @@
-"""Posters that the user names: files, folders and URLs, decoded while others are predicted."""
+"""Read the posters that a user names, files, folders and URLs, while others are predicted."""
 
 import asyncio
 import io
@@ -6,14 +6,14 @@ import os
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 
 from postergenres.dataset.decoding import try_decode
 from postergenres.download.client import Downloader, Limits
 from postergenres.download.metadata import is_url
 from postergenres.download.sources import list_images
 
-# What a poster may cost that comes from a URL.
-LIMITS = Limits(
+LIMITS = Limits(  # of a poster from a URL
     timeout=10,
     retries=2,
     time_limit=60,
@@ -21,26 +21,33 @@ LIMITS = Limits(
     max_bytes=20_000_000,
     max_pixels=50_000_000,
 )
+DOWNLOADS = 16  # at a time
 
 
 def find_posters(names):
-    """The images named, in order; a folder stands for the images directly in it, by name."""
+    """Return the posters that a user names, in order, as strings.
+
+    A folder is replaced by the images directly in it, sorted by name. A folder without images stays
+    in the list, so that it becomes a row with an error.
+    """
     found = []
     for name in map(str, names):
         images = list_images(name) if os.path.isdir(name) else []
-        found += map(str, images or [name])  # a folder without images is a row with its error
+        found += map(str, images or [name])
     return found
 
 
 def decode_batches(names, image_height, image_width, batch_size):
-    """Decode posters, two batches ahead of the one that is asked for.
+    """Decode posters in threads, up to two batches before the caller needs them.
 
     Args:
         names: paths and URLs.
+        image_height, image_width: pixels.
+        batch_size: the number of posters in a batch.
 
     Yields:
-        A list of (pixels, "") and (None, the reason why there are none) for each batch; pixels
-        are uint8 (H, W, 3), what the store would have of the same file.
+        A list for each batch, with (pixels, "") for each poster, or (None, error) if it cannot be
+        read. The pixels are uint8 (H, W, 3), the same as in a store of that poster.
     """
     pool, fetcher = ThreadPoolExecutor(os.cpu_count()), Fetcher()
 
@@ -58,45 +65,53 @@ def decode_batches(names, image_height, image_width, batch_size):
         for start in range(0, len(names), batch_size):
             ahead.append([submit(name) for name in names[start : start + batch_size]])
             if len(ahead) > 2:
-                yield [one.result() for one in ahead.popleft()]
+                yield [future.result() for future in ahead.popleft()]
         while ahead:
-            yield [one.result() for one in ahead.popleft()]
-    finally:  # also when the user presses Ctrl-C
+            yield [future.result() for future in ahead.popleft()]
+    finally:  # also after Ctrl-C: do not wait for slow hosts
         fetcher.stop()
         pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Fetcher:
-    """Fetches images from URLs in a thread of its own, as step 1 does."""
+    """Fetch images from URLs, in an event loop that runs in its own thread."""
 
-    def __init__(self, workers=16):
-        self.workers, self.loop, self.downloader = workers, None, None
+    def __init__(self):
+        self.loop, self.thread, self.downloader = None, None, None
+        self.exit_stack = AsyncExitStack()
 
     def start(self, url):
-        """A Future of (bytes, "") or (None, the reason why there are none)."""
+        """Start to fetch an image; return a Future of (bytes, "") or (None, error)."""
         if self.loop is None:
             self.loop = asyncio.new_event_loop()
-            threading.Thread(target=self.loop.run_forever, daemon=True).start()
-        return asyncio.run_coroutine_threadsafe(self.fetch(url), self.loop)
+            self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+            self.thread.start()
+            self.submit(self.open()).result()
+        return self.submit(self.fetch(url))
+
+    def stop(self):
+        """Cancel all fetches that have not finished, and end the thread."""
+        if self.loop is not None:
+            self.submit(self.close()).result()
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self.thread.join()
+            self.loop.close()
+
+    def submit(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    async def open(self):
+        downloader = Downloader(DOWNLOADS, LIMITS)
+        self.downloader = await self.exit_stack.enter_async_context(downloader)
 
     async def fetch(self, url):
-        if self.downloader is None:
-            self.downloader = Downloader(self.workers, LIMITS)
-            await self.downloader.__aenter__()
         bodies = []
         _, error = await self.downloader.fetch(url, bodies.append)
         return (None, error) if error else (bodies[0], "")
-
-    def stop(self):
-        """Give up what is not there yet."""
-        if self.loop is not None:
-            asyncio.run_coroutine_threadsafe(self.close(), self.loop).result()
-            self.loop.call_soon_threadsafe(self.loop.stop)
 
     async def close(self):
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self.downloader is not None:
-            await self.downloader.__aexit__()
+        await self.exit_stack.aclose()

@@ -1,4 +1,6 @@
-"""Predict posters that the user names."""
+"""Predict the genres of posters that a user names; write predictions.csv and predictions.html."""
+
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -6,88 +8,146 @@ from tqdm import tqdm
 
 from postergenres.evaluation.inference import predict_batch
 from postergenres.evaluation.named_posters import decode_batches
+from postergenres.evaluation.predicted_genres import join_genres, rank_genres, read_thresholds
 from postergenres.evaluation.report import write_sheet
-from postergenres.evaluation.test_scores import name_genres, read_thresholds
 from postergenres.files import write_csv
 from postergenres.models.saved import open_model
 
+BATCH = 64  # posters
 
-def predict_paths(names, folder, data_dir, top, sheet, grad_cam, batch_size=64):
-    """Predict images from files and URLs; an unreadable one is a row with its error.
+
+class Predictions(NamedTuple):
+    """The predictions of P posters.
+
+    Attributes:
+        probabilities: (P, G), nan for a poster that could not be read.
+        errors: P strings, empty for a poster that could be read.
+        thumbnails: the pixels of the first posters, uint8 (H, W, 3) or None.
+    """
+
+    probabilities: np.ndarray
+    errors: list
+    thumbnails: list
+
+
+def predict_paths(names, folder, data_dir, top, sheet, grad_cam):
+    """Predict posters, print a table, and write predictions.csv and predictions.html.
+
+    Args:
+        names: paths and URLs, strings.
+        folder: of the model.
+        data_dir: a Path, the folder to write to.
+        top: the number of genres to show for each poster.
+        sheet: the number of posters on the page.
+        grad_cam: the number of posters on the page that get a heat map.
 
     Returns:
-        A DataFrame, also written to predictions.csv: path, error, predicted_genres, and a column
-        of probabilities for each genre, empty where the poster could not be read.
+        The content of predictions.csv, a DataFrame: path, error, predicted_genres, and a column
+        of probabilities for each genre, empty for a poster that could not be read.
     """
-    network, about = open_model(folder)
-    if folder == data_dir / "model":
-        answers = f"the model in {folder}"
-        print(f"{answers} answers")
-    else:
-        answers = f"the pretrained {about['settings']['architecture']}"
-        print(
-            f"{data_dir / 'model'} holds no model: {answers} answers, see data/pretrained/README.md"
-        )
+    model, about = open_model(folder)
+    model_name = name_model(folder, about, data_dir)
     data_dir.mkdir(parents=True, exist_ok=True)
-    genres, size = about["genres"], (about["H"], about["W"])
-    thresholds = read_thresholds(about)
-    errors, thumbnails, probabilities = [], [], np.full((len(names), len(genres)), np.nan)
-    with tqdm(total=len(names), desc="predicting", unit="poster", disable=None) as progress:
-        for batch in decode_batches(names, *size, batch_size):
-            read = [i for i, (pixels, _) in enumerate(batch) if pixels is not None]
-            if read:
-                pixels = np.stack([batch[i][0] for i in read])
-                probabilities[len(errors) + np.array(read)] = predict_batch(network, pixels)
-            thumbnails += [pixels for pixels, _ in batch[: max(0, sheet - len(errors))]]
-            errors += [error for _, error in batch]
-            progress.update(len(batch))
-
-    predicted = name_genres(probabilities >= thresholds.genres, genres)  # nan is below any
-    shown = [name.encode(errors="replace").decode() for name in names]  # also what is no Unicode
-    table = pd.DataFrame({"path": shown, "error": errors, "predicted_genres": predicted})
-    print_predictions(table, probabilities, genres, top)
-    heat_maps = show_where(network, thumbnails[:grad_cam], probabilities)
-    best = [rank_genres(row, genres, top) for row in probabilities[:sheet]]
-    write_sheet(table, best, thumbnails, heat_maps, answers, data_dir)
-    table = pd.concat([table, pd.DataFrame(probabilities.round(4), columns=genres)], axis=1)
+    predictions = predict_posters(model, about, names, sheet)
+    table = make_table(names, predictions, about)
+    rankings = [rank_genres(row, about["genres"], top) for row in predictions.probabilities]
+    print_predictions(table, rankings, top)
+    heat_maps = draw_heat_maps(model, predictions, grad_cam)
+    write_sheet(table, rankings, predictions.thumbnails, heat_maps, model_name, data_dir)
     write_csv(table, data_dir / "predictions.csv")
     print(
         f"wrote {data_dir / 'predictions.csv'} ({len(table):,} posters)\n"
-        f"to look at: {data_dir / 'predictions.html'}"
+        f"to view it, open {data_dir / 'predictions.html'}"
     )
     return table
 
 
-def rank_genres(row, genres, top):
-    """The most probable genres of a poster, a list of (genre, probability)."""
-    return [(genres[genre], row[genre]) for genre in np.argsort(-row, kind="stable")[:top]]
+def name_model(folder, about, data_dir):
+    """Print which model predicts, and return its name in words."""
+    if folder == data_dir / "model":
+        name = f"the model in {folder}"
+        print(f"predicted by {name}")
+    else:
+        name = f"the pretrained {about['settings']['architecture']}"
+        print(
+            f"{data_dir / 'model'} holds no model; predicted by {name}, "
+            "see data/pretrained/README.md"
+        )
+    return name
 
 
-def print_predictions(table, probabilities, genres, top):
-    """Print a line for each poster: the genres above their thresholds, and the most probable."""
-    width = min(60, max(map(len, table["path"])))
-    print(f"{'poster':<{width}}  genres above their thresholds; the {top} most probable")
-    rows = zip(table.itertuples(index=False), probabilities, strict=True)
-    for (path, error, predicted), row in rows:
-        best = rank_genres(row, genres, top)
-        answer = ", ".join(f"{genre} {100 * share:.0f} %" for genre, share in best)
-        said = f"{predicted.replace('|', ', ') or 'none'}; {answer}"
-        print(f"{path:<{width}}  {f'not read: {error}' if error else said}")
+def predict_posters(model, about, names, sheet):
+    """Read and predict posters, batch by batch.
 
-
-def show_where(network, thumbnails, probabilities):
-    """The posters under a heat map of what spoke for their most probable genre: Grad-CAM.
+    Args:
+        model, about: what `open_model` returned.
+        names: paths and URLs.
+        sheet: the number of posters whose pixels are kept.
 
     Returns:
-        A list as long as `thumbnails`, None where there is no poster.
+        Predictions.
     """
-    from postergenres.evaluation.gradcam import explain, overlay
+    probabilities = np.full((len(names), len(about["genres"])), np.nan)
+    errors, thumbnails = [], []
+    with tqdm(total=len(names), desc="predicting", unit="poster", disable=None) as bar:
+        for batch in decode_batches(names, about["H"], about["W"], BATCH):
+            read = [i for i, (pixels, _) in enumerate(batch) if pixels is not None]
+            if read:
+                pixels = np.stack([batch[i][0] for i in read])
+                probabilities[len(errors) + np.array(read)] = predict_batch(model, pixels)
+            thumbnails += [pixels for pixels, _ in batch[: max(0, sheet - len(errors))]]
+            errors += [error for _, error in batch]
+            bar.update(len(batch))
+    return Predictions(probabilities, errors, thumbnails)
 
-    shown = [None] * len(thumbnails)
+
+def make_table(names, predictions, about):
+    """Return the content of predictions.csv."""
+    names = [name.encode(errors="replace").decode() for name in names]  # a path may be no Unicode
+    is_predicted = predictions.probabilities >= read_thresholds(about).genres  # nan never is
+    predicted = join_genres(is_predicted, about["genres"])
+    table = pd.DataFrame(
+        {"path": names, "error": predictions.errors, "predicted_genres": predicted}
+    )
+    probabilities = pd.DataFrame(predictions.probabilities.round(4), columns=about["genres"])
+    return pd.concat([table, probabilities], axis=1)
+
+
+def print_predictions(table, rankings, top):
+    """Print a line for each poster: the predicted genres, and the most probable ones."""
+    width = min(60, max(map(len, table["path"])))
+    print(f"{'poster':<{width}}  predicted genres; the {top} most probable")
+    columns = table["path"], table["error"], table["predicted_genres"], rankings
+    for path, error, predicted, ranking in zip(*columns, strict=True):
+        most_probable = ", ".join(f"{genre} {100 * share:.0f} %" for genre, share in ranking)
+        genres = f"{predicted.replace('|', ', ') or 'none'}; {most_probable}"
+        print(f"{path:<{width}}  {f'not read: {error}' if error else genres}")
+
+
+def draw_heat_maps(model, predictions, count):
+    """Draw the first posters under a heat map of their most probable genre (Grad-CAM).
+
+    Args:
+        model: the model that predicted them.
+        predictions: Predictions.
+        count: the number of posters.
+
+    Returns:
+        A list of uint8 (H, W, 3), with None for a poster that could not be read; an empty list if
+        the model does not support Grad-CAM.
+    """
+    # Here, because gradcam loads TensorFlow, which Keras does without on JAX.
+    from postergenres.evaluation.gradcam import NO_GRAD_CAM, explain, has_grad_cam, overlay
+
+    thumbnails = predictions.thumbnails[:count]
+    pictures = [None] * len(thumbnails)
     read = [i for i, pixels in enumerate(thumbnails) if pixels is not None]
+    if read and not has_grad_cam(model):
+        print(NO_GRAD_CAM)
+        return []
     if read:
         pixels = np.stack([thumbnails[i] for i in read])
-        heat_maps = explain(network, pixels, probabilities[read].argmax(axis=1))
-        for i, heat in zip(read, heat_maps, strict=True):
-            shown[i] = overlay(thumbnails[i], heat)
-    return shown
+        heat_maps = explain(model, pixels, predictions.probabilities[read].argmax(axis=1))
+        for i, heat_map in zip(read, heat_maps, strict=True):
+            pictures[i] = overlay(thumbnails[i], heat_map)
+    return pictures

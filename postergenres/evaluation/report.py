@@ -1,7 +1,7 @@
-"""The two pages of step 5: report.html on the test movies, predictions.html on posters of the user.
+"""Write the two pages of step 5: report.html about the test movies, predictions.html about posters.
 
-Each is one file with all in it, its pictures too, and needs no network. Made with Jinja2 from the
-templates in templates/.
+Each page is one file that contains its pictures and needs no network. Jinja2 makes the pages from
+the files in templates/.
 """
 
 import base64
@@ -19,43 +19,56 @@ from postergenres.models.saved import list_versions
 
 HERE = Path(__file__).resolve().parent
 
+# The pictures of the report, in order: {file: (title, how to read it)}.
+PICTURES = {
+    "average_precision.png": (
+        "Average precision of each genre",
+        "The model has learned a genre for certain if the whole interval is above the floor.",
+    ),
+    "precision_recall.png": (
+        "Precision and recall of each genre",
+        "The higher a curve is above its dotted line, the floor, the better.",
+    ),
+    "reliability.png": (
+        "Reliability of the probabilities",
+        "On the diagonal, a genre that is predicted with 30 % is true for 30 % of the movies.",
+    ),
+    "mistakes.png": (
+        "Confused genres",
+        "A cell far above the last row, the floor, shows two genres that the model confuses.",
+    ),
+    "test_posters.png": (
+        "Test posters: the best predicted, random ones, and the worst predicted",
+        "Above each poster are its true genres, below it the three most probable genres; ✓ marks a "
+        "true one.",
+    ),
+    "model/training.png": (
+        "Training",
+        "The model of the epoch with the lowest validation loss is kept.",
+    ),
+}
 
-def write_report(metrics, about, store, parameters, data_dir):
+
+def write_report(metrics, about, store, parameters, is_drawn, data_dir):
     """Write report.html.
 
     Args:
         metrics: the content of metrics.json.
         about: the content of model.json.
         store: the store of step 3.
-        parameters: how many the model has.
-        data_dir: where the pictures are.
+        parameters: the number of parameters of the model.
+        is_drawn: whether the movies are the demonstration set.
+        data_dir: the folder of the pictures.
     """
-    splits, copies = store.index["split"], store.index["copies"]
-    counts = {
-        "training movies in the data": store.train_movies,
-        "of these in the sample": int((splits == "train").sum()),
-        "with repeats": int(copies[splits == "train"].sum()),
-        "validation movies": int((splits == "val").sum()),
-        "test movies": int((splits == "test").sum()),
-        "genres": len(store.genres),
-    }
-    origin = {
-        "checksum of samples.csv": about["samples_sha256"],
-        "checksum of the store, when it trained": about["store_sha256"],
-        "checksum of the store, when it was scored": metrics["store_sha256"],
-        "checksum of model.keras": metrics["model_sha256"],
-        "git commit of the scripts that scored it": find_commit(),
-        "versions, when it trained": describe_versions(about["versions"]),
-        "versions, when it was scored": describe_versions(list_versions()),
-    }
     render(
         "report.html",
         data_dir / "report.html",
         metrics=metrics,
         about=about,
         parameters=parameters,
-        counts=counts,
-        origin={name: value for name, value in origin.items() if value is not None},
+        is_drawn=is_drawn,
+        counts=count_movies(store),
+        origin=list_origin(metrics, about),
         labels=SCORES,
         study=STUDY,
         pictures=list_pictures(metrics, about, data_dir),
@@ -63,12 +76,40 @@ def write_report(metrics, about, store, parameters, data_dir):
     )
 
 
-def describe_versions(versions):
+def count_movies(store):
+    """Return the numbers of movies and genres of a store: {what: number}."""
+    splits, copies = store.index["split"], store.index["copies"]
+    return {
+        "training movies": store.train_movies,
+        "training movies in the sample": int((splits == "train").sum()),
+        "rows of the sample, copies included": int(copies[splits == "train"].sum()),
+        "validation movies": int((splits == "val").sum()),
+        "test movies": int((splits == "test").sum()),
+        "genres": len(store.genres),
+    }
+
+
+def list_origin(metrics, about):
+    """Return the checksums and versions behind the scores: {what: value}."""
+    origin = {
+        "checksum of samples.csv": about["samples_sha256"],
+        "checksum of the store during training": about["store_sha256"],
+        "checksum of the store during scoring": metrics["store_sha256"],
+        "checksum of model.keras": metrics["model_sha256"],
+        "git commit of the code during scoring": find_commit(),
+        "versions during training": join_versions(about["versions"]),
+        "versions during scoring": join_versions(list_versions()),
+    }
+    return {name: value for name, value in origin.items() if value is not None}
+
+
+def join_versions(versions):
+    """Return {package: version} as one line."""
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def list_genres(metrics, about):
-    """The rows of the table of genres."""
+    """Return the rows of the table of genres."""
     return [
         row | {"genre": genre, "threshold": about["thresholds"][genre]}
         for genre, row in metrics["average_precision"].items()
@@ -76,65 +117,67 @@ def list_genres(metrics, about):
 
 
 def list_pictures(metrics, about, data_dir):
-    """What the report shows: title, alternative text, and the picture as a data URL."""
-    scored = {
-        genre: row["score"]
-        for genre, row in metrics["average_precision"].items()
-        if row["score"] is not None
-    }
-    best, worst = max(scored, key=scored.get), min(scored, key=scored.get)
-    mean, error = metrics["scores"]["mAP"], metrics["scores"]["calibration_error"]
-    texts = {
-        "average_precision.png": (
-            "Average precision of each genre",
-            f"Bars, one for each genre, with their 95 % interval and floor. The highest is {best} "
-            f"with {scored[best]:.2f}, the lowest {worst} with {scored[worst]:.2f}; the mean is "
-            f"{mean['score']:.3f}, its floor {mean['floor']:.3f}.",
-        ),
-        "precision_recall.png": (
-            "Precision and recall",
-            "A curve of precision against recall for each genre, above a dotted line, the floor: "
-            "the share of the test movies that carry the genre.",
-        ),
-        "reliability.png": (
-            "Reliability",
-            "The share of predicted genres that are true, against their predicted probability, "
-            "beside the diagonal on which it should lie. The expected calibration error is "
-            f"{error['score']:.3f}.",
-        ),
-        "mistakes.png": (
-            "Which genres are taken for which",
-            "A table of all pairs of genres: of 100 movies of one genre that are not of the other, "
-            "for how many the other is predicted all the same. The last line is the floor: of 100 "
-            "movies of any genre.",
-        ),
-        "test_posters.png": (
-            "Test posters, the best, some, and the worst",
-            "Three lines of posters with their true genres above and the three most probable ones "
-            "below, a tick at those that are true.",
-        ),
-        "model/training.png": (
-            "Training",
-            "The cross-entropy of each epoch in training and on the validation movies, beside the "
-            f"floor. Epoch {about['best_epoch']} was kept.",
-        ),
-    }
+    """Return the pictures that exist: title, how to read it, alternative text and data URL."""
+    texts = list_alternative_texts(metrics, about)
     return [
-        {"title": title, "text": text, "url": data_url((data_dir / name).read_bytes(), "png")}
-        for name, (title, text) in texts.items()
+        {
+            "title": title,
+            "reading": reading,
+            "text": texts[name],
+            "url": data_url((data_dir / name).read_bytes(), "png"),
+        }
+        for name, (title, reading) in PICTURES.items()
         if (data_dir / name).is_file()
     ]
 
 
-def write_sheet(table, best, thumbnails, heat_maps, answered, data_dir):
+def list_alternative_texts(metrics, about):
+    """Return what a screen reader says instead of each picture: {file: text}."""
+    genres = metrics["average_precision"].items()
+    scored = {genre: row["score"] for genre, row in genres if row["score"] is not None}
+    best, worst = max(scored, key=scored.get), min(scored, key=scored.get)
+    mean, error = metrics["scores"]["mAP"], metrics["scores"]["calibration_error"]
+    return {
+        "average_precision.png": (
+            "A bar for each genre, with its 95 % interval and its floor. The highest is "
+            f"{best} at {scored[best]:.2f}, the lowest {worst} at {scored[worst]:.2f}. The mean is "
+            f"{mean['score']:.3f}, and its floor {mean['floor']:.3f}."
+        ),
+        "precision_recall.png": (
+            "A curve of precision against recall for each genre, and a dotted line for its floor, "
+            "the share of the test movies that have the genre."
+        ),
+        "reliability.png": (
+            "A curve of the share of true genres against their predicted probability, and the "
+            "diagonal of perfect calibration. The expected calibration error is "
+            f"{error['score']:.3f}."
+        ),
+        "mistakes.png": (
+            "A heat map of pairs of genres. A cell shows for how many of 100 movies that have the "
+            "first genre but not the second the second is predicted. The last row is the floor, "
+            "the same number for movies of any genre."
+        ),
+        "test_posters.png": (
+            "Three rows of posters with their true genres above and their three most probable "
+            "genres below, where a tick marks a true genre."
+        ),
+        "model/training.png": (
+            "Two curves of the cross-entropy of each epoch, for the training sample and for the "
+            f"validation movies, and a line for the floor. Epoch {about['best_epoch']} was kept."
+        ),
+    }
+
+
+def write_sheet(table, rankings, thumbnails, heat_maps, model_name, data_dir):
     """Write predictions.html: the first posters with their most probable genres as bars.
 
     Args:
-        table: path, error, predicted_genres of all posters.
-        best: the most probable genres of the first ones, lists of (genre, probability).
-        thumbnails: the pixels of the first posters, None where there are none.
-        heat_maps: the first of them under their Grad-CAM, or None.
-        answered: who did.
+        table: DataFrame of path, error and predicted_genres of all posters.
+        rankings: for each of the first posters, a list of (genre, probability), sorted.
+        thumbnails: the pixels of the first posters, None for a poster that could not be read.
+        heat_maps: the Grad-CAM pictures of the first thumbnails, None likewise.
+        model_name: the model that predicted them, in words.
+        data_dir: the folder to write to.
     """
     cards = []
     for i, pixels in enumerate(thumbnails):
@@ -144,7 +187,7 @@ def write_sheet(table, best, thumbnails, heat_maps, answered, data_dir):
                 "path": row["path"],
                 "error": row["error"],
                 "predicted": row["predicted_genres"].replace("|", ", "),
-                "best": best[i],
+                "ranking": rankings[i],
                 "poster": encode(pixels),
                 "heat_map": encode(heat_maps[i]) if i < len(heat_maps) else None,
             }
@@ -156,12 +199,12 @@ def write_sheet(table, best, thumbnails, heat_maps, answered, data_dir):
         count=len(table),
         unread=int((table["error"] != "").sum()),
         heat_maps=len(heat_maps),
-        answered=answered,
+        model_name=model_name,
     )
 
 
 def encode(pixels):
-    """Pixels as the data URL of a JPEG, or None."""
+    """Return pixels as the data URL of a JPEG; None for None."""
     if pixels is None:
         return None
     buffer = io.BytesIO()
@@ -170,24 +213,26 @@ def encode(pixels):
 
 
 def data_url(content, kind):
+    """Return the bytes of an image as a data URL."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def find_commit():
-    """The git commit of these scripts, with a + where they were changed since; None without git."""
+    """Return the git commit of this code, with a + if files have changed; None without git."""
 
     def git(*arguments):
         command = ["git", "-C", str(HERE), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", Path(__file__).name)  # not the commit of another project
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # fails in another project
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
 def render(template, path, **content):
+    """Write a page from a template in templates/ and its variables."""
     loader = FileSystemLoader(HERE / "templates")
     environment = Environment(
         loader=loader,
@@ -196,7 +241,7 @@ def render(template, path, **content):
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["show"] = lambda value: "–" if value is None else f"{value:.3f}"
+    environment.globals["format_score"] = lambda value: "–" if value is None else f"{value:.3f}"
     with replacing(path) as part:
         text = environment.get_template(template).render(**content)
         part.write_text(text, encoding="utf-8")

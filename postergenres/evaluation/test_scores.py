@@ -1,72 +1,86 @@
-"""Scores the model of step 4 on the test movies, and writes what step 5 has to say of them."""
+"""Score the model of step 4 on the test movies, and write the scores, predictions and report."""
 
 import sys
 
-import numpy as np
 import pandas as pd
 
 from postergenres.dataset.store import open_store
+from postergenres.download.manifest import read_manifest
 from postergenres.evaluation import plots
 from postergenres.evaluation.bootstrap import RESAMPLES, compare_with_prior
 from postergenres.evaluation.inference import predict_probabilities
 from postergenres.evaluation.metrics import (
     SCORES,
     STUDY,
-    Thresholds,
-    count_mistakes,
+    measure_confusions,
     measure_reliability,
     prior_of_counts,
 )
+from postergenres.evaluation.predicted_genres import join_genres, read_thresholds
 from postergenres.evaluation.report import write_report
 from postergenres.files import file_sha256, write_csv, write_json
 from postergenres.models.saved import check_sample, open_model
 
-
-def read_thresholds(about):
-    """The thresholds in model.json, as evaluation.py has them."""
-    genres = np.array([about["thresholds"][genre] for genre in about["genres"]])
-    return Thresholds(genres, **about["shared_thresholds"])
-
-
-def name_genres(carried, genres):
-    """Turn (N, G) of True and False into N cells such as `Action|Drama`."""
-    return [
-        "|".join(genre for genre, is_in in zip(genres, row, strict=True) if is_in)
-        for row in carried
-    ]
+DRAWN_POSTER = r"(.*[/\\])?drawn\d{5}\.jpg"  # the path of a poster that data/sample/draw.py drew
 
 
 def score_test(data_dir):
-    """Score the test movies beside the prior; write the scores, the predictions and the report."""
+    """Score the test movies, and write the scores, the predictions, pictures and the report.
+
+    Args:
+        data_dir: a Path, with the store and the model; the files are written there.
+
+    Returns:
+        A DataFrame with a row for each key of SCORES: see `bootstrap.compare_with_prior`.
+    """
     store = open_store(data_dir)
-    model, about = open_model(data_dir / "model")
-    check_sample(about, store.samples_sha256, data_dir / "model")
+    model, about = open_model_of_store(store, data_dir / "model")
+    test, thresholds = store.rows("test"), read_thresholds(about)
+    labels, val_labels = store.labels[test], store.labels[store.rows("val")]
+    prior = prior_of_counts(store.train_counts, store.train_movies)
+    probabilities = predict_probabilities(model, store.images, test)
+    overall, per_genre = compare_with_prior(labels, probabilities, thresholds, prior, val_labels)
+    per_genre.index = pd.Index(store.genres, name="genre")
+    reliability = measure_reliability(labels, probabilities)
+    is_drawn = is_demonstration(data_dir)
+
+    (data_dir / "metrics.json").unlink(missing_ok=True)  # written last, once the rest is complete
+    write_test_predictions(store, test, probabilities, thresholds, data_dir)
+    save_pictures(store, probabilities, thresholds, prior, overall, per_genre, data_dir)
+    metrics = gather_metrics(overall, per_genre, reliability, about, store, data_dir)
+    write_report(metrics, about, store, model.count_params(), is_drawn, data_dir)
+    write_json(metrics, data_dir / "metrics.json")
+    print(f"{about['settings']['architecture']} network on {len(test):,} test movies, each once")
+    print_test_scores(overall, per_genre, is_drawn)
+    print(
+        f"wrote {data_dir / 'metrics.json'} and {data_dir / 'test_predictions.csv'}\n"
+        f"to view it, open {data_dir / 'report.html'}\nnext: python predict.py POSTER.jpg"
+    )
+    return overall
+
+
+def open_model_of_store(store, folder):
+    """Open the model in a folder; exit if it was trained on another sample or poster size."""
+    model, about = open_model(folder)
+    check_sample(about, store.samples_sha256, folder)
     if (about["H"], about["W"]) != store.images.shape[1:3]:
         sys.exit("The model was trained on posters of another size. Run: python train.py")
     if about["store_sha256"] != store.sha256:
         print("note: posters in the store have changed since the model was trained")
-    test = store.rows("test")
-    labels, thresholds = store.labels[test], read_thresholds(about)
-    prior = prior_of_counts(store.train_counts, store.train_movies)
-    probabilities = predict_probabilities(model, store.images, test)
-    overall, per_genre = compare_with_prior(
-        labels, probabilities, thresholds, prior, store.labels[store.rows("val")]
-    )
-    per_genre.index = pd.Index(store.genres, name="genre")
+    return model, about
 
-    (data_dir / "metrics.json").unlink(missing_ok=True)  # it comes last: then all is whole
-    write_test_predictions(store, test, probabilities, thresholds, data_dir)
-    save_pictures(store, probabilities, thresholds, prior, overall, per_genre, data_dir)
-    reliability = measure_reliability(labels, probabilities)
-    metrics = gather_metrics(overall, per_genre, reliability, about, store, data_dir)
-    write_report(metrics, about, store, model.count_params(), data_dir)
-    write_json(metrics, data_dir / "metrics.json")
-    report(overall, per_genre, about, len(test), data_dir)
-    return overall
+
+def is_demonstration(data_dir):
+    """Return whether posters.csv lists drawn posters only, as the demonstration set does."""
+    if not (data_dir / "posters.csv").is_file():
+        return False  # scoring does not need it
+    urls = read_manifest(data_dir)["url"]
+    urls = urls[urls != ""]
+    return len(urls) > 0 and bool(urls.str.fullmatch(DRAWN_POSTER).all())
 
 
 def gather_metrics(overall, per_genre, reliability, about, store, data_dir):
-    """What metrics.json holds: every score with its interval and its floor."""
+    """Return the content of metrics.json: every score with its interval and its floor."""
     scores = without_nan(overall)
     return {
         "split": "test",
@@ -85,17 +99,17 @@ def gather_metrics(overall, per_genre, reliability, about, store, data_dir):
 
 
 def without_nan(table):
-    """A DataFrame as {row: {column: value}}, None for nan, which JSON does not have."""
+    """Return a DataFrame as {row: {column: value}}, with None for nan, which JSON does not have."""
     return table.astype(object).where(table.notna(), None).to_dict("index")
 
 
 def write_test_predictions(store, test, probabilities, thresholds, data_dir):
-    """Write test_predictions.csv: id, genres, predicted_genres, a probability for each genre."""
+    """Write test_predictions.csv: id, genres, predicted_genres, and a probability per genre."""
     names = pd.DataFrame(
         {
             "id": store.index["id"].iloc[test].to_list(),
-            "genres": name_genres(store.labels[test] == 1, store.genres),
-            "predicted_genres": name_genres(probabilities >= thresholds.genres, store.genres),
+            "genres": join_genres(store.labels[test] == 1, store.genres),
+            "predicted_genres": join_genres(probabilities >= thresholds.genres, store.genres),
         }
     )
     table = pd.concat([names, pd.DataFrame(probabilities.round(4), columns=store.genres)], axis=1)
@@ -103,6 +117,7 @@ def write_test_predictions(store, test, probabilities, thresholds, data_dir):
 
 
 def save_pictures(store, probabilities, thresholds, prior, overall, per_genre, data_dir):
+    """Save the pictures of the test movies; the arguments are those of `score_test`."""
     test, genres = store.rows("test"), store.genres
     labels = store.labels[test]
     plots.save_average_precision(per_genre, overall, data_dir / "average_precision.png")
@@ -111,16 +126,21 @@ def save_pictures(store, probabilities, thresholds, prior, overall, per_genre, d
     path = data_dir / "reliability.png"
     reliability = measure_reliability(labels, probabilities)
     plots.save_reliability(reliability, overall.loc["calibration_error"], path)
-    mistakes = count_mistakes(labels, probabilities >= thresholds.genres)
-    plots.save_mistakes(*mistakes, genres, data_dir / "mistakes.png")
+    confusions, floor = measure_confusions(labels, probabilities >= thresholds.genres)
+    plots.save_confusions(confusions, floor, genres, data_dir / "mistakes.png")
     chosen = plots.choose_posters(labels, probabilities, prior)
     path = data_dir / "test_posters.png"
     plots.save_posters(chosen, store.images, test, labels, probabilities, genres, path)
 
 
-def report(overall, per_genre, about, movies, data_dir):
-    """Print the score table, each score beside its floor, and what was written."""
-    print(f"{about['settings']['architecture']} network on {movies:,} test movies, each once")
+def print_test_scores(overall, per_genre, is_drawn):
+    """Print each score with its interval and its floor, and the comparison with the study.
+
+    Args:
+        overall, per_genre: what `bootstrap.compare_with_prior` returned.
+        is_drawn: whether the movies are the demonstration set, which the study cannot be
+            compared with.
+    """
     print(f"{'':<50}{'score':>7}{'95 % interval':>18}{'floor':>8}")
     for name, label in SCORES.items():
         row = overall.loc[name]
@@ -128,15 +148,17 @@ def report(overall, per_genre, about, movies, data_dir):
         print(f"{label:<50}{row['score']:>7.3f}{interval:>18}{row['floor']:>8.3f}")
     absent = per_genre.index[per_genre["score"].isna()]
     if len(absent):
-        print(f"left out of the macro means, no test movie carries them: {', '.join(absent)}")
-    print("floor: the prior, which answers every movie alike and never looks at a poster")
-    print(
-        f"{'beside the study, in its measures':<50}{'ours':>7}{'floor':>8}{'study':>8}{'floor':>8}"
-    )
+        print(f"not in the macro means, because no test movie has them: {', '.join(absent)}")
+    print("floor: the score of the prior, which predicts the same for every movie")
+    if is_drawn:
+        print("These posters are drawn: scores on them say nothing about real movies.")
+    else:
+        print_study_comparison(overall)
+
+
+def print_study_comparison(overall):
+    """Print the two scores that the study reports beside ours, each with its own floor."""
+    print(f"{'compared with the study':<50}{'ours':>7}{'floor':>8}{'study':>8}{'floor':>8}")
     for name, row in STUDY.items():
         ours = f"{overall.loc[name, 'score']:>7.3f}{overall.loc[name, 'floor']:>8.3f}"
         print(f"{SCORES[name]:<50}{ours}{row['score']:>8.2f}{row['floor']:>8.3f}")
-    print(
-        f"wrote {data_dir / 'metrics.json'} and {data_dir / 'test_predictions.csv'}\n"
-        f"to look at: {data_dir / 'report.html'}\nnext: python predict.py POSTER.jpg"
-    )

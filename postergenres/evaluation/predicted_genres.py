@@ -1,0 +1,31 @@
+"""Which genres are predicted for a movie, and how a table names them."""
+
+import numpy as np
+
+from postergenres.evaluation.metrics import Thresholds
+
+
+def read_thresholds(about):
+    """Return the Thresholds in the content of model.json."""
+    genres = np.array([about["thresholds"][genre] for genre in about["genres"]])
+    return Thresholds(genres, **about["shared_thresholds"])
+
+
+def join_genres(labels, genres):
+    """Turn labels, (N, G) of True and False, into N cells such as `Action|Drama`."""
+    return [
+        "|".join(genre for genre, has_it in zip(genres, row, strict=True) if has_it)
+        for row in labels
+    ]
+
+
+def rank_genres(probabilities, genres, top):
+    """Return the most probable genres of a poster, a list of (genre, probability).
+
+    Args:
+        probabilities: (G,).
+        genres: the G names.
+        top: the number of genres to return.
+    """
+    order = np.argsort(-probabilities, kind="stable")[:top]
+    return [(genres[genre], probabilities[genre]) for genre in order]

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+from conftest import draw_predictions
+
+from postergenres.evaluation import bootstrap, metrics
+
+
+def test_the_vectorized_scores_equal_scikit_learn_on_every_resample():
+    labels, probabilities, thresholds = draw_predictions()
+    labels[:, 0] = 0  # a genre without movies
+    probabilities[:, 1] = 0.25  # a constant prediction
+    rng = np.random.default_rng(1)
+    rows = rng.integers(0, len(labels), size=(5, len(labels)))
+    weights = np.stack([np.bincount(row, minlength=len(labels)) for row in rows])
+    fast = bootstrap.WeightedScores(labels, probabilities, thresholds).score(weights)
+    for i, row in enumerate(rows):
+        slow = metrics.compute_scores(labels[row], probabilities[row], thresholds)
+        for name in slow:
+            np.testing.assert_allclose(fast[name][i], slow[name], atol=1e-9, err_msg=name)
+
+
+def test_a_model_that_predicts_the_prior_scores_exactly_the_floor():
+    labels, _, _ = draw_predictions()
+    prior = metrics.estimate_prior(labels)
+    constant = np.broadcast_to(prior, labels.shape)
+    thresholds = metrics.choose_thresholds(labels, constant)
+    overall, per_genre = bootstrap.compare_with_prior(labels, constant, thresholds, prior, labels)
+    assert (overall["score"] == overall["floor"]).all()
+    assert (per_genre["score"] == per_genre["floor"]).all()
+    assert overall.loc["macro_roc_auc", "floor"] == 0.5
+    assert overall.loc["mAP", "floor"] == pytest.approx(labels.mean())
+    commonest = labels.sum(axis=0).argmax()
+    assert overall.loc["precision_at_1", "floor"] == pytest.approx(labels[:, commonest].mean())
+
+
+def test_the_interval_has_the_width_of_the_normal_approximation():
+    labels, probabilities, thresholds = draw_predictions()
+    hits = metrics.score_movies(labels, probabilities, thresholds)["precision_at_1"]
+    resampled = bootstrap.bootstrap(labels, probabilities, thresholds)["precision_at_1"]
+    assert resampled.std() == pytest.approx(hits.std() / np.sqrt(len(hits)), rel=0.1)
+
+
+def test_the_scores_do_not_depend_on_how_many_resamples_are_scored_at_once(monkeypatch):
+    predictions = draw_predictions()
+    together = bootstrap.bootstrap(*predictions, resamples=20)
+    monkeypatch.setattr(bootstrap, "WEIGHTS", 3 * predictions[0].size)
+    apart = bootstrap.bootstrap(*predictions, resamples=20)
+    assert len(together["mAP"]) == 20
+    for name, values in together.items():
+        np.testing.assert_allclose(apart[name], values, rtol=1e-5, err_msg=name)
+
+
+def test_shuffled_labels_score_about_the_floor():
+    labels, probabilities, _ = draw_predictions(movies=1000)
+    shuffled = np.random.default_rng(1).permutation(labels)
+    prior = metrics.estimate_prior(shuffled)
+    thresholds = metrics.choose_thresholds(shuffled, probabilities)
+    overall, _ = bootstrap.compare_with_prior(shuffled, probabilities, thresholds, prior, shuffled)
+    for name in ("mAP", "macro_roc_auc"):
+        row = overall.loc[name]
+        assert row["low"] <= row["floor"] * 1.02 and row["floor"] <= row["high"] * 1.02
+    for name in ("binary_cross_entropy", "brier_score"):
+        assert overall.loc[name, "score"] > overall.loc[name, "floor"]
+
+
+def test_perfect_predictions_score_one_and_the_interval_contains_the_score():
+    labels, probabilities, thresholds = draw_predictions()
+    perfect = np.clip(labels.astype(float), 1e-7, 1 - 1e-7)
+    scores = metrics.compute_scores(labels, perfect, metrics.choose_thresholds(labels, perfect))
+    for name in ("mAP", "macro_roc_auc", "micro_roc_auc", "macro_f1", "micro_f1", "samples_f1"):
+        assert scores[name] == pytest.approx(1)
+    assert scores["hamming_loss"] == 0 and scores["binary_cross_entropy"] < 1e-6
+    assert scores["brier_score"] < 1e-9 and scores["calibration_error"] < 1e-6
+
+    prior = metrics.estimate_prior(labels)
+    overall, _ = bootstrap.compare_with_prior(labels, probabilities, thresholds, prior, labels)
+    assert (overall["low"] < overall["score"]).all() and (overall["score"] < overall["high"]).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_single_genre_and_absent_genres_can_be_scored():
+    ones = np.ones((20, 1), dtype=np.uint8)
+    probabilities = np.linspace(0.1, 0.9, 20)[:, None]
+    thresholds = metrics.choose_thresholds(ones, probabilities)
+    overall, _ = bootstrap.compare_with_prior(
+        ones, probabilities, thresholds, np.array([0.9]), ones
+    )
+    assert overall.loc["mAP", "score"] == pytest.approx(1)
+    assert np.isnan(overall.loc["macro_roc_auc", "score"])
+    labels = np.column_stack([ones, np.zeros_like(ones)])
+    scores = metrics.compute_scores(
+        labels, np.full((20, 2), 0.5), thresholds._replace(genres=[0.9, 0.9])
+    )
+    assert scores["macro_f1"] == 0 and np.isnan(scores["average_precision"][1])

@@ -1,0 +1,82 @@
+import json
+import os
+import shutil
+
+import pandas as pd
+import pytest
+from conftest import image_bytes
+
+import predict
+from postergenres.evaluation.poster_predictions import print_predictions
+from postergenres.models.saved import PRETRAINED_FOLDERS
+
+
+def test_files_and_the_store_give_the_same_probabilities(pipeline):
+    scored = pd.read_csv(pipeline.data / "test_predictions.csv").set_index("id")
+    movie = scored.index[0]
+    table = predict.main([pipeline.images / f"{movie}.jpg"], pipeline.data)
+    for genre in ("Action", "Comedy", "Drama"):
+        assert table[genre][0] == pytest.approx(scored[genre][movie], abs=2e-4)
+
+
+def test_without_a_model_a_pretrained_one_predicts_and_is_named(pipeline, tmp_path, capsys):
+    data = tmp_path / "data"
+    table = predict.main([pipeline.images / "m000.jpg"], data)
+    out = capsys.readouterr().out
+    assert f"{data / 'model'} holds no model; predicted by the pretrained" in out
+    about = json.loads((PRETRAINED_FOLDERS[predict.PRETRAINED] / "model.json").read_text())
+    assert list(table.columns[3:]) == about["genres"]
+    assert table[about["genres"]].notna().all(axis=None)
+    assert (data / "predictions.csv").is_file()
+
+
+def test_urls_are_predicted_in_order_and_a_bad_one_has_its_error(pipeline, host, capsys):
+    host.bodies["red"] = image_bytes((220, 40, 40), (40, 60))
+    host.bodies["blue"] = image_bytes((50, 60, 160), (40, 60))
+    names = "red/a.jpg 404/b.jpg page/c.jpg blue/d.jpg truncated/e.jpg red/a.jpg".split()
+    names = [f"{host.url}/{name}" for name in names] + ["http://127.0.0.1:1/f.jpg", "http://[/g"]
+    table = predict.main(names, pipeline.data)
+    assert list(table["path"]) == names
+    reasons = ["", "HTTP 404", "not an image", "", "cut short", "", "ClientConnector", "ValueError"]
+    for reason, error in zip(reasons, table["error"], strict=True):
+        assert error.startswith(reason) and bool(reason) == bool(error)
+    assert table["Action"][0] > table["Drama"][0] and table["Drama"][3] > table["Action"][3]
+    assert table["Action"][0] == table["Action"][5]
+    line = next(line for line in capsys.readouterr().out.splitlines() if names[1] in line)
+    assert line.endswith("  not read: HTTP 404")
+
+
+def test_odd_paths_are_rows_with_an_error(pipeline):
+    names = ["x" * 5000, "\ud83d.jpg", os.fsdecode(b"caf\xe9.jpg"), 'a|b,"c".jpg']
+    table = predict.main(names, pipeline.data)
+    assert len(table) == 4 and (table["error"] != "").all()
+    written = pd.read_csv(pipeline.data / "predictions.csv", keep_default_na=False)
+    assert list(written["path"]) == list(table["path"])
+
+
+def test_the_page_and_the_heat_maps_can_be_left_out(pipeline, tmp_path):
+    shutil.copytree(pipeline.data / "model", tmp_path / "model")
+    paths = sorted(pipeline.images.glob("*.jpg"))[:3]
+    whole = predict.main(paths, tmp_path)
+    page = (tmp_path / "predictions.html").read_text(encoding="utf-8")
+    assert page.count("<img") == 6
+    assert predict.main(paths, tmp_path, grad_cam=0, top=1).equals(whole)
+    page = (tmp_path / "predictions.html").read_text(encoding="utf-8")
+    assert page.count("<img") == 3 and "Grad-CAM" not in page
+    assert predict.main(paths, tmp_path, sheet=0).equals(whole)
+    assert "<img" not in (tmp_path / "predictions.html").read_text(encoding="utf-8")
+
+
+def test_the_table_shows_the_predicted_and_the_most_probable_genres(capsys):
+    table = pd.DataFrame(
+        {"path": ["a.jpg", "b.jpg", "c.jpg"], "error": ["", "", "HTTP 404"]}
+        | {"predicted_genres": ["Action|Drama", "", ""]}
+    )
+    ranking = [("Action", 0.9), ("Drama", 0.5)]
+    print_predictions(table, [ranking] * 3, top=2)
+    assert capsys.readouterr().out.splitlines() == [
+        "poster  predicted genres; the 2 most probable",
+        "a.jpg  Action, Drama; Action 90 %, Drama 50 %",
+        "b.jpg  none; Action 90 %, Drama 50 %",
+        "c.jpg  not read: HTTP 404",
+    ]

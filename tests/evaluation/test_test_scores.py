@@ -1,0 +1,130 @@
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import load_draw
+from PIL import Image
+
+import database
+import predict
+import preprocessing
+from postergenres.evaluation.metrics import SCORES
+from postergenres.evaluation.test_scores import is_demonstration, print_test_scores
+
+
+def test_the_test_movies_are_scored_beside_the_floor(pipeline, capsys):
+    predict.main(data_dir=pipeline.data)
+    out = capsys.readouterr().out
+    test = pd.read_csv(pipeline.data / "samples.csv").query("split == 'test'")
+    assert f"on {len(test)} test movies, each once" in out and "floor" in out
+    content = json.loads((pipeline.data / "metrics.json").read_text())
+    assert content["movies"] == len(test) and set(content["scores"]) == set(SCORES)
+    for row in content["scores"].values():
+        assert row["low"] <= row["score"] <= row["high"] and row["floor"] is not None
+    assert set(content["average_precision"]) == {"Action", "Comedy", "Drama"}
+    for name in ("average_precision.png", "test_posters.png"):
+        with Image.open(pipeline.data / name) as picture:
+            assert picture.width > 500
+
+
+def test_the_predictions_agree_with_the_metrics(pipeline):
+    table = pd.read_csv(pipeline.data / "test_predictions.csv", keep_default_na=False)
+    genres = ["Action", "Comedy", "Drama"]
+    assert list(table.columns) == ["id", "genres", "predicted_genres", *genres]
+    samples = pd.read_csv(pipeline.data / "samples.csv").query("split == 'test'")
+    assert dict(zip(table["id"], table["genres"], strict=True)) == dict(
+        zip(samples["id"], samples["genres"], strict=True)
+    )
+    first = table[genres].to_numpy().argmax(axis=1)
+    hits = [genres[i] in cell for i, cell in zip(first, table["genres"], strict=True)]
+    content = json.loads((pipeline.data / "metrics.json").read_text())
+    assert content["scores"]["precision_at_1"]["score"] == pytest.approx(np.mean(hits))
+
+
+def test_a_model_that_was_trained_on_another_sample_is_refused(pipeline, tmp_path):
+    shutil.copytree(pipeline.data, tmp_path / "data")
+    samples = tmp_path / "data" / "samples.csv"
+    samples.write_text(samples.read_text().replace("test", "TEMP").replace("val", "test"))
+    samples.write_text(samples.read_text().replace("TEMP", "val"))
+    preprocessing.main(tmp_path / "data", image_height=48, image_width=32, workers=1)
+    with pytest.raises(SystemExit, match="another sample.*Run: python train.py"):
+        predict.main(data_dir=tmp_path / "data")
+
+
+def test_a_model_that_was_trained_on_another_poster_size_is_refused(pipeline, tmp_path):
+    shutil.copytree(pipeline.data, tmp_path / "data")
+    preprocessing.main(tmp_path / "data", image_height=60, image_width=40, workers=1)
+    with pytest.raises(SystemExit, match="another size. Run: python train.py"):
+        predict.main(data_dir=tmp_path / "data")
+
+
+def test_the_same_model_and_store_give_the_same_metrics_and_pictures(pipeline, tmp_path):
+    again = tmp_path / "data"
+    shutil.copytree(pipeline.data, again)
+    predict.main(data_dir=again)
+    written = [path.name for path in again.glob("*.png")]
+    assert len(written) == 6
+    for name in [*written, "metrics.json", "test_predictions.csv", "report.html"]:
+        assert (again / name).read_bytes() == (pipeline.data / name).read_bytes(), name
+
+
+def score_table(floor=0.5):
+    """Return tables like those of `compare_with_prior`, with one genre that no test movie has."""
+    columns = {"score": 0.5, "low": 0.4, "high": 0.6, "floor": floor}
+    overall = pd.DataFrame([columns] * len(SCORES), index=list(SCORES))
+    per_genre = pd.DataFrame([columns, columns | {"score": np.nan}], index=["Drama", "War"])
+    return overall, per_genre
+
+
+def test_real_posters_are_compared_with_the_study(capsys):
+    print_test_scores(*score_table(), is_drawn=False)
+    out = capsys.readouterr().out
+    assert "compared with the study" in out and "drawn" not in out
+    assert "0.39   0.389" in out and "0.64   0.650" in out
+    assert "because no test movie has them: War" in out
+
+
+def test_drawn_posters_are_not_compared_with_the_study(capsys):
+    print_test_scores(*score_table(), is_drawn=True)
+    out = capsys.readouterr().out
+    assert "drawn: scores on them say nothing about real movies" in out
+    assert "compared with the study" not in out and "0.389" not in out and "0.650" not in out
+
+
+def list_urls(folder, urls):
+    lines = [f"{i},x,Drama,{url},ok," for i, url in enumerate(urls)]
+    text = "\n".join(["id,title,genres,url,status,error", *lines]) + "\n"
+    (folder / "posters.csv").write_text(text, encoding="utf-8")
+
+
+def test_the_demonstration_set_is_recognized_by_the_names_of_its_posters(pipeline, tmp_path):
+    assert not is_demonstration(tmp_path)  # no posters.csv: real data
+    assert not is_demonstration(pipeline.data)
+    load_draw().main(tmp_path / "sample", movies=20)
+    database.main(
+        tmp_path, tmp_path / "sample" / "movies_metadata.csv", tmp_path / "sample" / "posters"
+    )
+    assert is_demonstration(tmp_path)
+    list_urls(tmp_path, ["", "data/sample/posters/drawn00001.jpg", r"C:\posters\drawn00002.jpg"])
+    assert is_demonstration(tmp_path)
+    list_urls(tmp_path, ["drawn00001.jpg", "https://host/tt0000001.jpg"])
+    assert not is_demonstration(tmp_path)
+    list_urls(tmp_path, ["", ""])
+    assert not is_demonstration(tmp_path)
+
+
+def test_a_demonstration_keeps_the_study_in_the_metrics_but_not_in_the_report(
+    pipeline, tmp_path, capsys
+):
+    data = tmp_path / "data"
+    shutil.copytree(pipeline.data, data)
+    list_urls(data, ["drawn00001.jpg"])
+    predict.main(data_dir=data)
+    assert "say nothing about real movies" in capsys.readouterr().out
+    assert (data / "metrics.json").read_bytes() == (pipeline.data / "metrics.json").read_bytes()
+    page = (data / "report.html").read_text(encoding="utf-8")
+    assert "drawn, not real" in page and "Comparison with the study" not in page
+    page = (pipeline.data / "report.html").read_text(encoding="utf-8")
+    assert "drawn, not real" not in page and "Comparison with the study" in page
