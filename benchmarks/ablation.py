@@ -5,7 +5,7 @@
     python benchmarks/ablation.py "hints" --epochs 15 --seeds 0 1 2 --split test
 
 DATA_DIR is a folder in which steps 1 to 3 were run with SAMPLE_FRACTION = 1.0, OVERSAMPLING =
-"none" and MIN_GENRE_MOVIES = 40, and distillation.py; nothing is written there. Scores are those of
+"none" and MIN_GENRE_MOVIES = 40; only the teacher's outputs are written there. Scores are those of
 the validation movies, on which the recipe was chosen; only the last line above reads the test
 movies. Every row prints its own when it is done. An epoch of 10,494 posters takes about a minute
 and a quarter on two cores, of the study's network six.
@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 
@@ -37,6 +38,7 @@ from postergenres.evaluation.metrics import (  # noqa: E402
 )
 from postergenres.files import write_csv  # noqa: E402
 from postergenres.models.saved import open_model  # noqa: E402
+from postergenres.training.distillation import prepare_teacher  # noqa: E402
 from postergenres.training.input import Batches  # noqa: E402
 
 # --- settings -------------------------------------------------------------------------------------
@@ -70,6 +72,8 @@ def main(names=(), data_dir=DATA_DIR, epochs=EPOCHS, seeds=(SEED,), split="val")
     if unknown:
         sys.exit(f"no such row: {sorted(unknown)}; there are: {', '.join(ROWS)}")
     store = open_store(data_dir)
+    if any(SOFT.keys() & ROWS[name].keys() for name in names or ROWS):
+        prepare_teacher(data_dir, store)
     prior = prior_of_counts(store.train_counts, store.train_movies)
     floor = score_prior(prior, store.labels[store.rows(split)])
     lines = [{"row": f"floor ({split})"} | {name: floor[name] for name in SCORES}]
@@ -150,21 +154,19 @@ def train_as_the_study(store, scaled, epochs, seed):
     Args:
         scaled: how often the pixels are divided by 255; the study did it twice, by mistake.
     """
-    train.keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(seed)
     network = build_model("study", *store.images.shape[1:3], len(store.genres))
     if scaled == 2:
-        rescaling = next(x for x in network.layers if isinstance(x, train.keras.layers.Rescaling))
+        rescaling = next(x for x in network.layers if isinstance(x, keras.layers.Rescaling))
         rescaling.scale = 1 / 255**2
     targets = {"genres": store.labels.astype(np.float32)}
     batches = Plain(store.images, targets, store.rows("train"), 16, seed)
-    learner = train.keras.Model(network.input, {"genres": network.output})
+    learner = keras.Model(network.input, {"genres": network.output})
     learner.compile(
-        train.keras.optimizers.Adagrad(0.01, initial_accumulator_value=0.0),
+        keras.optimizers.Adagrad(0.01, initial_accumulator_value=0.0),
         {"genres": "binary_crossentropy"},
     )
-    start = train.keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, _: batches.start(epoch)
-    )
+    start = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.start(epoch))
     learner.fit(batches, epochs=epochs, shuffle=False, callbacks=[start], verbose=0)
     return network
 

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 from measuring import ROOT, draw_demonstration, run_step
@@ -36,7 +37,9 @@ from postergenres.evaluation.metrics import (
     score_prior,
 )
 from postergenres.training import loop  # noqa: E402
-from postergenres.training.schedule import Stage, start_network  # noqa: E402
+from postergenres.training.callbacks import shift_priors  # noqa: E402
+from postergenres.training.checkpoints import Checkpoints  # noqa: E402
+from postergenres.training.schedule import Stage, initialize_network  # noqa: E402
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # a folder with the posters.csv and the posters/ of step 1; nothing is written
@@ -97,7 +100,7 @@ def run(name, store, seed, steps, batch_size, learning_rate):
     seen = np.concatenate(passes)[: steps * batch_size]  # one epoch of so many steps
     network = train_on(store, seen, val, batch_size, learning_rate, seed)
 
-    shift = loop.find_shift(store, seen, val)
+    shift = loop.compute_prior_shift(store, seen, val)
     on_val, on_test = (predict_probabilities(network, store.images, part) for part in (val, test))
     scores = compute_scores(
         store.labels[test], on_test, choose_thresholds(store.labels[val], on_val, min_support=1)
@@ -132,15 +135,15 @@ def train_on(store, seen, val, batch_size, learning_rate, seed):
         "soft_targets": 0,
         "hints": 0,
     }
-    train.keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(seed)
     network = build_model("improved", *store.images.shape[1:3], len(store.genres))
-    start_network(network, store.images, store.labels, seen)
-    floor = score_prior(find_prior(store), store.labels[val])
+    initialize_network(network, store.images, store.labels, seen)
+    training_run = loop.plan_run(settings, store, teacher=None, sample=seen)
     with tempfile.TemporaryDirectory() as folder:
-        checkpoints = train.Checkpoints(Path(folder) / "unfinished" / "all", settings)
+        checkpoints = Checkpoints(Path(folder) / "unfinished" / "all", settings)
         stage = Stage("all", 0, 1, learning_rate)
-        loop.fit(network, store, None, seen, val, settings, stage, checkpoints, floor)
-    train.shift_priors(network, loop.find_shift(store, seen, val))
+        loop.fit_stage(training_run, network, stage, checkpoints)
+    shift_priors(network, loop.compute_prior_shift(store, seen, val))
     return network
 
 

@@ -1,7 +1,7 @@
 """One kind of model after the other on the same test movies, each score with its interval.
 
     python benchmarks/compare_models.py thumbnails DATA_DIR   # logistic regression on 12 x 8 pixels
-    python benchmarks/compare_models.py features DATA_DIR     # the teacher of distillation.py
+    python benchmarks/compare_models.py features DATA_DIR     # the teacher of train.py
     python benchmarks/compare_models.py network DATA_DIR      # what train.py wrote there
     python benchmarks/compare_models.py network DATA_DIR --model data/pretrained/improved
 
@@ -30,7 +30,7 @@ from postergenres.files import read_json  # noqa: E402
 from postergenres.models.efficientnet import FEATURES, build_efficientnet  # noqa: E402
 from postergenres.models.saved import check_sample, open_model  # noqa: E402
 from postergenres.models.transfer import feature_extractor, fit_regressions  # noqa: E402
-from postergenres.training.distillation import ask_head, open_teacher  # noqa: E402
+from postergenres.training.distillation import apply_head, prepare_teacher  # noqa: E402
 
 # --- settings -------------------------------------------------------------------------------------
 THUMBNAIL = (8, 12)  # pixels, width and height
@@ -92,7 +92,7 @@ def compare_thumbnails(store):
     tried = []
     for penalty in PENALTIES:
         head = fit_regressions(pixels[train], store.labels[train], penalty)
-        on_val, on_test = (ask_head(pixels[rows], *head) for rows in (val, test))
+        on_val, on_test = (apply_head(pixels[rows], *head) for rows in (val, test))
         tried.append(
             (log_loss(store.labels[val].ravel(), on_val.ravel()), penalty, (on_val, on_test))
         )
@@ -107,10 +107,8 @@ def shrink(image):
 
 
 def compare_features(store, data_dir):
-    targets = open_teacher(data_dir, store).targets
+    targets = prepare_teacher(data_dir, store).targets
     settings = read_json(data_dir / "distillation" / "distillation.json")["settings"]
-    if "fine_tuned" in settings:
-        sys.exit("The teacher there was fine-tuned. Run distillation.py with FINE_TUNED = None")
     size = settings["teacher_height"], settings["teacher_width"]
     network = build_efficientnet(settings["variant"], *size)
     classes, head = network.get_layer("_fc").count_params(), (FEATURES + 1) * len(store.genres)

@@ -1,0 +1,232 @@
+"""Check the settings of the five steps: a rule for each setting, and one message for all."""
+
+import os
+import re
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+ARCHITECTURES = ("study", "improved", *BACKBONES)
+DAY = 86_400  # seconds
+
+
+class SettingError(ValueError):
+    """A setting has a value that its step cannot use.
+
+    Attributes:
+        step: the step whose `main()` was called: "train".
+        name: the argument of `main()`; the constant in the script is the same in capitals.
+    """
+
+    def __init__(self, step, name, message):
+        super().__init__(message)
+        self.step, self.name = step, name
+
+
+class Rule(NamedTuple):
+    """What a setting may be.
+
+    Attributes:
+        wanted: in words; a message puts "must be" before it.
+        allows: a function that says whether it allows a value of any type.
+    """
+
+    wanted: str
+    allows: Callable[[Any], bool]
+
+
+def whole(least, most):
+    """Allow whole numbers from `least` to `most`; True and False are not numbers."""
+    return Rule(
+        f"a whole number from {least:,} to {most:,}",
+        lambda value: is_a(value, Integral) and least <= value <= most,
+    )
+
+
+def number(least, most):
+    """Allow finite numbers from `least` to `most`."""
+    return Rule(
+        f"a number from {least:,} to {most:,}",
+        lambda value: is_a(value, Real) and least <= value <= most,
+    )
+
+
+def above_zero(most):
+    """Allow finite numbers above 0, up to `most`."""
+    return Rule(
+        f"a number above 0 and at most {most:,}",
+        lambda value: is_a(value, Real) and 0 < value <= most,
+    )
+
+
+def one_of(*choices):
+    """Allow a few strings."""
+    return Rule(
+        f"one of {', '.join(map(repr, choices))}",
+        lambda value: isinstance(value, str) and value in choices,
+    )
+
+
+def or_none(rule):
+    """Allow what a rule allows, and None."""
+    return Rule(f"None or {rule.wanted}", lambda value: value is None or rule.allows(value))
+
+
+def is_a(value, kind):
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def is_path(value):
+    return isinstance(value, (str, os.PathLike)) and bool(os.fspath(value))
+
+
+def is_names(value):
+    is_collection = isinstance(value, (tuple, list, set, frozenset))
+    return is_collection and all(isinstance(name, str) for name in value)
+
+
+def is_fill(value):
+    """Whether a value is pairs of (count, share), with rising counts and shares from 0 to 1."""
+    if not isinstance(value, (tuple, list)):
+        return False
+    if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in value):
+        return False
+    counts, shares = [pair[0] for pair in value], [pair[1] for pair in value]
+    are_numbers = all(is_a(count, Real) and 0 <= count < float("inf") for count in counts)
+    return are_numbers and counts == sorted(counts) and all(map(SHARE.allows, shares))
+
+
+def is_hosts(value):
+    """Whether a value is None or a list of addresses, the first with a port."""
+    if value is None:
+        return True
+    is_list = isinstance(value, (tuple, list)) and all(isinstance(host, str) for host in value)
+    return is_list and bool(value) and re.fullmatch(r".+:\d+", value[0]) is not None
+
+
+COUNT, PIXELS, SEED = whole(1, 1_000_000_000), whole(1, 10_000), whole(0, 2**32 - 1)
+SHARE, PATH = number(0, 1), Rule("a path", is_path)
+PART = Rule("a number between 0 and 1", lambda value: is_a(value, Real) and 0 < value < 1)
+CLUSTER = Rule(
+    "None or the address of a Dask scheduler",
+    lambda value: value is None or (isinstance(value, str) and bool(value)),
+)
+
+# The arguments of each step's main(), in order; predict.py's paths are no setting.
+RULES = {
+    "database": {
+        "data_dir": PATH,
+        "metadata_csv": PATH,
+        "poster_base": or_none(Rule("a folder or the start of a URL", is_path)),
+        "limit": or_none(COUNT),
+        "workers": whole(1, 1000),
+        "rate_limit": or_none(above_zero(1_000_000)),  # requests per second
+        "timeout": above_zero(DAY),
+        "retries": whole(0, 100),
+        "time_limit": above_zero(DAY),
+        "max_bytes": whole(1, 10**12),
+        "max_pixels": whole(1, 10**12),
+    },
+    "sampling": {
+        "data_dir": PATH,
+        "excluded_genres": Rule("a tuple of names", is_names),
+        "min_genre_movies": COUNT,
+        "near_duplicate": whole(0, 256),  # bits of a hash
+        "sample_fraction": above_zero(1),
+        "oversampling": one_of("study", "ml-ros", "none"),
+        "common_genres": COUNT,
+        "fill": Rule("pairs of rising counts and shares from 0 to 1", is_fill),
+        "growth": number(0, 1000),
+        "max_copies": whole(1, 1000),
+        "val_share": PART,
+        "test_share": PART,
+        "seed": SEED,
+        "cluster": CLUSTER,
+    },
+    "preprocessing": {
+        "data_dir": PATH,
+        "image_height": PIXELS,
+        "image_width": PIXELS,
+        "workers": or_none(whole(1, 1000)),
+        "cluster": CLUSTER,
+    },
+    "train": {
+        "data_dir": PATH,
+        "architecture": one_of(*ARCHITECTURES),
+        "epochs": or_none(whole(1, 100_000)),
+        "batch_size": whole(1, 100_000),
+        "learning_rate": or_none(above_zero(1e30)),
+        "seed": SEED,
+        "patience": whole(1, 100_000),
+        "shift": SHARE,
+        "crop": or_none(SHARE),
+        "colour": or_none(SHARE),
+        "soft_targets": SHARE,
+        "hints": number(0, 1000),
+        "fine_tuned": or_none(PATH),
+        "precision": one_of("auto", "float32", "bfloat16"),
+        "hosts": Rule('addresses such as ("10.0.0.1:9999", "10.0.0.2"), or None', is_hosts),
+    },
+    "predict": {
+        "data_dir": PATH,
+        "top": whole(1, 1000),
+        "sheet": whole(0, 1_000_000),
+        "grad_cam": whole(0, 1_000_000),
+        "pretrained": one_of("efficientnet_lite2", "improved"),
+    },
+}
+
+
+def check_settings(step, values):
+    """Check the settings of a step; call it first in `main()`, with `locals()`.
+
+    Args:
+        step: the step: "train".
+        values: {name: value} of at least the settings of the step.
+
+    Returns:
+        The settings of the step, a dict in the order of `values`.
+
+    Raises:
+        SettingError: names the first setting that has no allowed value, and the value.
+    """
+    rules = RULES[step]
+    settings = {name: value for name, value in values.items() if name in rules}
+    for name, rule in rules.items():
+        if name in settings and not rule.allows(settings[name]):
+            value = describe_value(settings[name])
+            raise SettingError(step, name, f"{name} must be {rule.wanted}, got {value}")
+    if step == "sampling":
+        check_shares(settings)
+    if step == "train":
+        check_backbone(settings)
+    return settings
+
+
+def check_shares(settings):
+    """Check that validation and test leave movies to train on."""
+    val_share, test_share = settings["val_share"], settings["test_share"]
+    if val_share + test_share >= 1:
+        message = "val_share and test_share must add up to less than 1"
+        raise SettingError("sampling", "test_share", f"{message}, got {val_share} and {test_share}")
+
+
+def check_backbone(settings):
+    """Check the settings that depend on whether the network has a pretrained backbone."""
+    is_backbone = settings["architecture"] in BACKBONES
+    if settings["hints"] and is_backbone:
+        message = f"hints must be 0 for a pretrained backbone, got {settings['hints']}"
+        raise SettingError("train", "hints", message)
+    if settings["crop"] and not is_backbone:
+        message = f"crop is only supported with a pretrained backbone, got {settings['crop']}"
+        raise SettingError("train", "crop", message)
+
+
+def describe_value(value):
+    """Return the value as a line of a message; a long one is cut."""
+    try:
+        text = " ".join(repr(value).splitlines())
+    except ValueError:  # Python refuses to write out a number of over 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 200 else f"{text[:200]}..."
