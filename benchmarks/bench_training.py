@@ -54,14 +54,14 @@ def keras_as_the_study(precision):
 
 def ours(architecture, count, precision):
     """What train.py does in an epoch, but for the validation."""
-    from model import build_model, keras
+    from model import build_network, keras
     from postergenres.training.input import Batches
     from postergenres.training.precision import computing_in
 
     file = Path(tempfile.mkdtemp()) / "images.npy"
     np.save(file, draw_posters(count))
     with computing_in(precision):
-        network = build_model(architecture, IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
+        network = build_network(architecture, IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
     images, labels = np.load(file, mmap_mode="r"), {"genres": draw_labels(count)}
     batches = Batches(images, labels, np.arange(count), 32, seed=0, shift=0.08)
     learner = keras.Model(network.input, {"genres": network.output})
@@ -81,11 +81,11 @@ def keras_improved(precision):
     """The improved network on posters in memory, without augmentation, as PyTorch has it."""
     import tensorflow as tf
 
-    from model import build_model, keras
+    from model import build_network, keras
     from postergenres.training.precision import computing_in
 
     with computing_in(precision):
-        network = build_model("improved", IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
+        network = build_network("improved", IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
     network.compile(keras.optimizers.AdamW(1e-3), "binary_crossentropy")
     posters, labels = tf.constant(draw_posters(32)), tf.constant(draw_labels(32))
 
@@ -185,11 +185,11 @@ WAYS = {
 def study_in_another_way(way):
     batch_size, options, precision, environment = WAYS[way]
     os.environ.update(environment)  # before TensorFlow is imported
-    from model import build_model, keras
+    from model import build_network, keras
     from postergenres.training.precision import computing_in
 
     with computing_in(precision):
-        network = build_model("study", IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
+        network = build_network("study", IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
     network.compile(keras.optimizers.AdamW(1e-4), "binary_crossentropy", **options)
     posters, labels = draw_posters(192), draw_labels(192)
     return lambda: network.fit(posters, labels, batch_size, verbose=0), len(posters)
@@ -256,10 +256,10 @@ def main():
 
 def choose(architecture):
     """The precision that train.py would choose here."""
-    from model import build_model
+    from model import build_network
     from postergenres.training.precision import choose_precision
 
-    build = partial(build_model, architecture, IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
+    build = partial(build_network, architecture, IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
     return choose_precision("auto", build, 32)
 
 
@@ -311,9 +311,9 @@ def step_gflop(architecture):
 
     The first convolution has no gradient for its input.
     """
-    from model import build_model, keras
+    from model import build_network, keras
 
-    network = build_model(architecture, IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
+    network = build_network(architecture, IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
     gflop, times = 0, 2
     for layer in network.layers:
         if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):

@@ -1,12 +1,12 @@
-"""Put a trained model among those that come with this, in half of the bytes.
+"""Add a trained model to the pretrained models, at half of its size.
 
     python data/pretrained/pack.py DATA_DIR
 
-Weights are rounded to float16, which takes half of the space of float32 once compressed; the
-network computes in float32 as before. It is refused where the rounding shows.
+Rounds the weights to float16, which compress to half of the size of float32 weights; the network
+still computes in float32. Refuses a model whose probabilities change by more than TOLERANCE.
 
 Reads   DATA_DIR/model/ and DATA_DIR/store/
-Writes  model.keras and model.json, in the folder that predict.py knows for the architecture
+Writes  model.keras and model.json, in the folder of the architecture in PRETRAINED_FOLDERS
 """
 
 import io
@@ -18,46 +18,53 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+from postergenres.dataset.store import open_store
+from postergenres.evaluation.inference import predict_probabilities
+from postergenres.files import replacing, write_json
+from postergenres.models.saved import PRETRAINED_FOLDERS, check_sample, open_model
 
-from postergenres.dataset.store import open_store  # noqa: E402
-from postergenres.evaluation.inference import predict_probabilities  # noqa: E402
-from postergenres.files import replacing, write_json  # noqa: E402
-from postergenres.models.saved import PRETRAINED_FOLDERS, check_sample, open_model  # noqa: E402
-
-TOLERANCE = 0.01  # how far the rounding may move a probability
+TOLERANCE = 0.01  # the largest accepted change of a probability
 WEIGHTS = "model.weights.h5"  # in the zip file
-SMALL = 1000  # numbers that are not worth compressing
+SMALL = 1000  # arrays with fewer numbers are not compressed
 
 
 def main(data_dir, tolerance=TOLERANCE):
-    """Round, check on the validation movies, write; returns how far a probability moved."""
+    """Round the weights, check the predictions of the validation split and write the model.
+
+    Returns:
+        The largest change of a probability.
+
+    Raises:
+        SystemExit: if the change is above the tolerance, or the architecture has no folder.
+    """
     data_dir = Path(data_dir)
     model, about = open_model(data_dir / "model")
     architecture = about["settings"]["architecture"]
     if architecture not in PRETRAINED_FOLDERS:
-        sys.exit(f"No {architecture} comes with this: see PRETRAINED_FOLDERS in model.py")
+        sys.exit(
+            f"There is no folder for {architecture}. Add it to PRETRAINED_FOLDERS in "
+            "postergenres/models/saved.py"
+        )
     store = open_store(data_dir)
     check_sample(about, store.samples_sha256, data_dir / "model")
     val = store.rows("val")
     before = predict_probabilities(model, store.images, val)
     model.set_weights([w.astype(np.float16).astype(np.float32) for w in model.get_weights()])
-    moved = np.abs(predict_probabilities(model, store.images, val) - before).max()
-    print(f"probabilities of {len(val):,} validation movies moved by {moved:.5f} at most")
-    if not moved <= tolerance:
-        sys.exit(f"That is more than {tolerance}. Nothing was written.")
+    change = np.abs(predict_probabilities(model, store.images, val) - before).max()
+    print(f"largest change of a probability on {len(val):,} validation movies: {change:.5f}")
+    if not change <= tolerance:  # also if it is not a number
+        sys.exit(f"The change is more than {tolerance}. Nothing was written.")
     folder = PRETRAINED_FOLDERS[architecture]
     folder.mkdir(exist_ok=True)
-    (folder / "model.json").unlink(missing_ok=True)  # it comes last: then both belong together
+    (folder / "model.json").unlink(missing_ok=True)  # its presence marks a complete model
     save_compressed(model, folder / "model.keras")
     write_json(about, folder / "model.json")
     print(f"wrote {folder / 'model.keras'}, {(folder / 'model.keras').stat().st_size:,} bytes")
-    return moved
+    return change
 
 
 def save_compressed(model, path):
-    """Save a model in Keras' format, a zip file whose weights are HDF5, and compress these."""
+    """Save a model in Keras' format, a zip file with weights in HDF5, with compressed weights."""
     weights = io.BytesIO()
     with replacing(path) as part, tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model.keras")
@@ -66,20 +73,23 @@ def save_compressed(model, path):
             zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target,
         ):
             with (
-                h5py.File(io.BytesIO(source.read(WEIGHTS))) as whole,
-                h5py.File(weights, "w") as packed,
+                h5py.File(io.BytesIO(source.read(WEIGHTS))) as original,
+                h5py.File(weights, "w") as compressed,
             ):
-                compress(whole, packed)
+                copy_compressed(original, compressed)
             for name in source.namelist():
                 target.writestr(name, weights.getvalue() if name == WEIGHTS else source.read(name))
 
 
-def compress(source, target):
-    """Copy what is in an HDF5 group, bytes of the same place in a number beside each other."""
+def copy_compressed(source, target):
+    """Copy an HDF5 group and compress its arrays.
+
+    The shuffle filter puts the bytes of equal significance together, which compress better.
+    """
     target.attrs.update(source.attrs)
     for name, item in source.items():
         if isinstance(item, h5py.Group):
-            compress(item, target.create_group(name))
+            copy_compressed(item, target.create_group(name))
         elif item.size < SMALL:
             source.copy(name, target)
         else:

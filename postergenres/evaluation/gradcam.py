@@ -1,48 +1,69 @@
-"""Where the network looked: Grad-CAM.
+"""Grad-CAM heat maps: which parts of a poster speak for a genre.
 
-The maps of the last convolution, after its activation, each weighted with the mean gradient of a
-genre's logit, are added up and cut off below 0: what speaks for the genre, and where. Selvaraju et
-al. 2017, Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization.
+Each feature map of the last convolution is weighted with the mean gradient of the genre's logit; the
+heat map is the sum, cut off below 0. Source: Selvaraju et al. 2017, Grad-CAM: Visual Explanations
+from Deep Networks via Gradient-based Localization.
 """
 
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.layers import BatchNormalization, Conv2D, ReLU
 from matplotlib import colormaps
 from PIL import Image
 
+from postergenres.models.layer_names import (
+    GRAD_CAM_ACTIVATIONS,
+    GRAD_CAM_MAPS,
+    GRAD_CAM_NORMALIZATION,
+)
+
+NO_GRAD_CAM = (
+    "No heat maps: this model was saved by an older version of train.py. To get heat maps, train "
+    "again. Run: python train.py"
+)
+
+
+def has_grad_cam(model):
+    """Return whether a model has the named layers that `explain` needs; older models lack them."""
+    return find_layer(model, GRAD_CAM_MAPS) is not None
+
+
+def find_layer(model, name):
+    """Return the layer of this name, or None."""
+    return next((layer for layer in model.layers if layer.name == name), None)
+
 
 def explain(model, posters, genres):
-    """Heat maps for one genre of each poster.
+    """Return a heat map for one genre of each poster.
 
     Args:
-        model: of `networks.py`, with a last Conv2D and a Dense called "genres".
+        model: a network of `model.build_network`.
         posters: uint8 (N, H, W, 3).
         genres: (N,), the column of the genre to explain.
 
     Returns:
-        float32 (N, H, W), 1 where the most speaks for the genre; all 0 where nothing does.
+        float32 (N, H, W), scaled to a maximum of 1 in each poster; all 0 if no part of the poster
+        speaks for the genre.
+
+    Raises:
+        ValueError: if the model lacks the layers that Grad-CAM needs; see `has_grad_cam`.
     """
-    place = max(i for i, layer in enumerate(model.layers) if isinstance(layer, Conv2D))
-    last, answer = model.layers[place], model.get_layer("genres")
-    normalise, activated = lambda maps: maps, last  # "study" has the activation in the layer
-    for layer, following in zip(model.layers[place:], model.layers[place + 1 :], strict=False):
-        if isinstance(layer, BatchNormalization):  # "improved" pools, normalises, then cuts off
-            normalise, activated = layer, following
-            break
-        if isinstance(following, ReLU):  # a backbone cuts off in a layer of its own
-            last = activated = following
-            break
-    outputs = [last.output, activated.output, answer.input]
+    if not has_grad_cam(model):
+        raise ValueError(NO_GRAD_CAM)
+    maps_layer, head = model.get_layer(GRAD_CAM_MAPS), model.get_layer("genres")
+    normalize = find_layer(model, GRAD_CAM_NORMALIZATION)
+    activations_layer = find_layer(model, GRAD_CAM_ACTIVATIONS) or maps_layer
+    outputs = [maps_layer.output, activations_layer.output, head.input]
     network = keras.Model(model.inputs, outputs)
     with tf.GradientTape() as tape:
         maps, activations, hidden = network([posters], training=False)
-        # The logit, not the probability, whose gradient vanishes where the network is sure.
-        logits = hidden @ answer.kernel + answer.bias
+        # Logits, because the gradient of a probability vanishes near 0 and 1.
+        logits = hidden @ head.kernel + head.bias
         chosen = tf.gather(logits, genres, batch_dims=1)
     weights = tape.gradient(chosen, activations).numpy().mean(axis=(1, 2), keepdims=True)
-    maps = np.maximum(keras.ops.convert_to_numpy(normalise(maps)), 0)  # finer than `activations`
+    # The maps have a finer resolution than the activations if the network pools in between.
+    maps = normalize(maps) if normalize else maps
+    maps = np.maximum(keras.ops.convert_to_numpy(maps), 0)
     heat = np.maximum((maps * weights).sum(axis=-1), 0)
     height, width = posters.shape[1:3]
     resized = [Image.fromarray(one).resize((width, height), Image.BILINEAR) for one in heat]
@@ -51,13 +72,16 @@ def explain(model, posters, genres):
 
 
 def overlay(poster, heat):
-    """A poster, grey, under its heat map: uint8 (H, W, 3).
+    """Draw a heat map over a poster in gray.
 
     Args:
         poster: uint8 (H, W, 3).
-        heat: (H, W) of 0 to 1.
+        heat: (H, W), 0 to 1.
+
+    Returns:
+        uint8 (H, W, 3).
     """
-    grey = poster.mean(axis=2, keepdims=True) / 255
-    colours = colormaps["inferno"](heat)[..., :3]
+    gray = poster.mean(axis=2, keepdims=True) / 255
+    colors = colormaps["inferno"](heat)[..., :3]
     opacity = 0.75 * heat[..., None]
-    return (255 * ((1 - opacity) * grey + opacity * colours)).round().astype(np.uint8)
+    return (255 * ((1 - opacity) * gray + opacity * colors)).round().astype(np.uint8)

@@ -81,11 +81,13 @@ def show_where(network, thumbnails, probabilities):
     Returns:
         A list as long as `thumbnails`, None where there is no poster.
     """
-    from postergenres.evaluation.gradcam import explain, overlay
+    from postergenres.evaluation.gradcam import NO_GRAD_CAM, explain, has_grad_cam, overlay
 
     shown = [None] * len(thumbnails)
     read = [i for i, pixels in enumerate(thumbnails) if pixels is not None]
-    if read:
+    if read and not has_grad_cam(network):
+        print(NO_GRAD_CAM)
+    elif read:
         pixels = np.stack([thumbnails[i] for i in read])
         heat_maps = explain(network, pixels, probabilities[read].argmax(axis=1))
         for i, heat in zip(read, heat_maps, strict=True):

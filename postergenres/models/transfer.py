@@ -1,8 +1,7 @@
-"""Networks that know photographs before they see a poster: transfer learning.
+"""Transfer learning: an EfficientNet-Lite backbone with ImageNet weights and a sigmoid per genre.
 
-The backbone is EfficientNet-Lite with its weights of ImageNet, the head a sigmoid per genre. They
-are fine-tuned in stages, so that what the backbone knows is not spoilt by a head that knows nothing
-yet: first the head, then the last blocks, then all (Howard and Ruder 2018, ULMFiT).
+The network is fine-tuned in stages: first the head, then the last blocks, then all layers (Howard
+and Ruder 2018, ULMFiT). A head with random weights would otherwise spoil the backbone's weights.
 """
 
 import math
@@ -26,13 +25,20 @@ from postergenres.models.efficientnet import (
 from postergenres.models.torch_weights import read_pth
 
 BACKBONES = {f"efficientnet_{variant}": variant for variant in VARIANTS}  # by architecture
-REGULARISATION = 5e-4  # C of the regressions of the head, the best on validation movies of 10,494
+REGULARIZATION = 5e-4  # C of the regressions; best on the validation split of 10,494 movies
 
 
 def build_transfer(architecture, image_height, image_width, genre_count):
-    """Build a network by name: "efficientnet_lite0", "efficientnet_lite1" or "efficientnet_lite2".
+    """Build a backbone with a new head.
 
-    Args and returns are those of `model.build_model`. The weights are random: see `load_imagenet`.
+    Args:
+        architecture: "efficientnet_lite0", "efficientnet_lite1" or "efficientnet_lite2".
+        image_height, image_width: size of the posters in pixels; None for posters of any size.
+        genre_count: number of outputs.
+
+    Returns:
+        An uncompiled `keras.Model` with random weights, from posters, uint8 (batch, H, W, 3), to
+        probabilities, float32 (batch, genre_count). `load_imagenet` sets the backbone's weights.
     """
     backbone = build_layers(BACKBONES[architecture], image_height, image_width)
     x = layers.Dropout(0.2)(backbone.get_layer("features").output)
@@ -41,43 +47,49 @@ def build_transfer(architecture, image_height, image_width, genre_count):
 
 
 def feature_extractor(network):
-    """The part of a network from posters to features, (batch, 1280); it shares the layers."""
+    """Return the model from posters to features, (batch, 1280); it shares the network's layers."""
     return keras.Model(network.inputs, network.get_layer("features").output)
 
 
 def load_imagenet(network):
-    """Set the weights of the backbone of `build_transfer`; the head keeps its own.
+    """Set the backbone of a network of `build_transfer` to ImageNet weights; keep the head.
 
     Raises:
-        SystemExit: the package of this variant is not installed.
+        SystemExit: if the package of the variant is not installed.
     """
     load_weights(feature_extractor(network), read_pth(find_weights(BACKBONES[network.name])))
 
 
 def choose_layers(network, last_blocks):
-    """Say what is trained from here on: the head, and so many of the last blocks; None: all.
+    """Freeze all layers except the head and the last blocks.
 
-    The filters of the depthwise convolutions stay as they are: they are 6 % of the weights, and
-    their gradients take a third of the time of a step on a CPU.
+    Depthwise convolutions stay frozen: they hold 6 % of the weights, but their gradients take a
+    third of the time of a training step on a CPU.
+
+    Args:
+        network: of `build_transfer`; changed in place.
+        last_blocks: how many of the last blocks to train; None to train all blocks.
     """
     projections = [layer.name for layer in network.layers if "_project_conv" in layer.name]
-    is_in = last_blocks is None
+    is_trained = last_blocks is None
     first = f"_blocks.{len(projections) - (last_blocks or 0)}."
     for layer in network.layers:
-        is_in = is_in or layer.name.startswith((first, "_conv_head", "genres"))
-        layer.trainable = is_in and not isinstance(layer, layers.DepthwiseConv2D)
+        is_trained = is_trained or layer.name.startswith((first, "_conv_head", "genres"))
+        layer.trainable = is_trained and not isinstance(layer, layers.DepthwiseConv2D)
 
 
 # --- the head -------------------------------------------------------------------------------------
 
 
 def fit_head(network, images, labels, sample, batch_size=64):
-    """Set the head to logistic regressions on the features, with the backbone as it is.
+    """Set the head to logistic regressions on the features; leave the backbone unchanged.
 
     Args:
-        images: uint8 (N, H, W, 3), memory-mapped or not.
-        labels: (N, G).
-        sample: row numbers of both; a repeated row counts as often.
+        network: of `build_transfer`; changed in place.
+        images: uint8 (N, H, W, 3), may be memory-mapped.
+        labels: 0 or 1, (N, G).
+        sample: row numbers of images and labels; a repeated row is weighted by its repeats.
+        batch_size: posters per prediction.
     """
     backbone = feature_extractor(network)
     rows, copies = np.unique(sample, return_counts=True)
@@ -85,23 +97,23 @@ def fit_head(network, images, labels, sample, batch_size=64):
     for start in tqdm(range(0, len(rows), batch_size), "features", unit="batch", disable=None):
         batch = rows[start : start + batch_size]
         features[start : start + batch_size] = predict_batch(backbone, images[batch])
-    kernel, bias = fit_regressions(features, labels[rows], REGULARISATION, copies)
+    kernel, bias = fit_regressions(features, labels[rows], REGULARIZATION, copies)
     head = network.get_layer("genres")
     head.kernel.assign(kernel)
     head.bias.assign(bias)
 
 
 def fit_regressions(features, labels, regularisation, copies=None):
-    """Fit a logistic regression per genre, on features of unit variance in the mean.
+    """Fit a logistic regression per genre on features scaled to a mean variance of 1.
 
     Args:
         features: (N, F).
-        labels: (N, G).
-        regularisation: C, the inverse of the weight of the penalty.
-        copies: (N,), how often each row counts; None: once.
+        labels: 0 or 1, (N, G).
+        regularisation: C, the inverse of the penalty's weight.
+        copies: (N,), the weight of each row; None for equal weights.
 
     Returns:
-        kernel (F, G) and bias (G,), for the features as they are given.
+        kernel, (F, G), and bias, (G,), for unscaled features.
     """
     mean, scale = features.mean(axis=0), math.sqrt(features.var(axis=0).mean()) or 1.0
     scaled = (features - mean) / scale
@@ -112,6 +124,6 @@ def fit_regressions(features, labels, regularisation, copies=None):
             model = LogisticRegression(C=regularisation, max_iter=1000)
             model.fit(scaled, genre, sample_weight=copies)
             kernel[:, column], bias[column] = model.coef_[0] / scale, model.intercept_[0]
-        else:  # nothing to tell apart
+        else:  # a regression needs both classes
             bias[column] = logit(estimate_prior(genre))
     return kernel, bias - mean @ kernel
