@@ -1,6 +1,5 @@
 """What does a poster cost when there are many? Each step on 1,000 posters up to 256,000.
 
-    pip install -r benchmarks/requirements.txt
     python benchmarks/bench_growth.py                                 # of posters that are drawn
     python benchmarks/bench_growth.py data/posters --work /large/disk # of those of a folder
 
@@ -31,12 +30,10 @@ from matplotlib.figure import Figure
 from measuring import ROOT, run_step
 from PIL import Image
 
-sys.path.insert(0, str(ROOT))
+from bench_download import draw_posters
 
-from bench_download import draw_posters  # noqa: E402
-
-from postergenres.files import replacing  # noqa: E402
-from postergenres.parallel.pool import run_in_processes  # noqa: E402
+from postergenres.files import replacing
+from postergenres.parallel.pool import run_in_processes
 
 # --- settings -------------------------------------------------------------------------------------
 SIZES = (1000, 4000, 16_000, 64_000, 256_000)  # posters

@@ -18,10 +18,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
-from measuring import ROOT, describe, watching_memory
+from measuring import ROOT, format_range, watching_memory
 from PIL import Image
-
-sys.path.insert(0, str(ROOT))
 
 # --- settings -------------------------------------------------------------------------------------
 MODEL = "improved"  # of those that come with this
@@ -83,9 +81,9 @@ def compare(paths, data_dir):
             for name, spent in seconds.items():
                 rates[name].append(len(paths) / spent)
     for name, values in rates.items():
-        print(f"{name}: {describe(values, 0)} posters per second")
+        print(f"{name}: {format_range(values, 0)} posters per second")
     ratio = np.divide(rates["predict.py"], rates["forward pass"])
-    print(f"predict.py / forward pass: {describe(ratio, 2)}", flush=True)
+    print(f"predict.py / forward pass: {format_range(ratio, 2)}", flush=True)
 
 
 def measure_memory(work):

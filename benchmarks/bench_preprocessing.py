@@ -1,6 +1,5 @@
 """Step 3 beside other ways to decode and resize the same posters, in turns, in one run.
 
-    pip install -r benchmarks/requirements.txt
     python benchmarks/bench_preprocessing.py               # posters that are drawn
     python benchmarks/bench_preprocessing.py data/posters  # those of a folder
 
@@ -25,16 +24,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import study
-from measuring import ROOT, describe
+from measuring import ROOT, format_range
 from PIL import Image
 
-sys.path.insert(0, str(ROOT))
+from bench_download import draw_posters
 
-from bench_download import draw_posters  # noqa: E402
-
-from postergenres.dataset.decoding import decode_poster  # noqa: E402
-from postergenres.download.manifest import poster_path  # noqa: E402
-from postergenres.files import write_csv  # noqa: E402
+from postergenres.dataset.decoding import decode_poster
+from postergenres.download.manifest import poster_path
+from postergenres.files import write_csv
 
 # --- settings -------------------------------------------------------------------------------------
 POSTERS_DIR = None  # a folder of .jpg; None draws some, 182 x 268 as those of IMDb
@@ -95,7 +92,7 @@ def compare(title, paths, folder, repeats):
         ("apart, 2 processes", "apart, 1 process"),
     ):
         ratios = [row[ours] / row[other] for row in rates]
-        print(f"{ours} / {other}: {describe(ratios, 2)}")
+        print(f"{ours} / {other}: {format_range(ratios, 2)}")
 
 
 # --- the contestants: each returns posters per second ---------------------------------------------

@@ -1,6 +1,5 @@
 """Where does the time of each step go? A profile of each, summed up by kind of work.
 
-    pip install -r benchmarks/requirements.txt
     python benchmarks/bench_profile.py                      # the demonstration set
     python benchmarks/bench_profile.py CSV POSTERS_FOLDER   # posters of yours, from a folder
 

@@ -22,24 +22,22 @@ import pandas as pd
 from measuring import ROOT, draw_demonstration, run_step
 from scipy.special import expit, logit
 
-sys.path.insert(0, str(ROOT))
-
-import preprocessing  # noqa: E402
-import sampling  # noqa: E402
-import train  # noqa: E402
-from model import build_model  # noqa: E402
-from postergenres.dataset.store import open_store  # noqa: E402
-from postergenres.evaluation.inference import predict_probabilities  # noqa: E402
+import preprocessing
+import sampling
+import train
+from model import build_network
+from postergenres.dataset.store import open_store
+from postergenres.evaluation.inference import predict_probabilities
 from postergenres.evaluation.metrics import (
     choose_thresholds,
     compute_scores,
     prior_of_counts,
     score_prior,
 )
-from postergenres.training import loop  # noqa: E402
-from postergenres.training.callbacks import shift_priors  # noqa: E402
-from postergenres.training.checkpoints import Checkpoints  # noqa: E402
-from postergenres.training.schedule import Stage, initialize_network  # noqa: E402
+from postergenres.training import loop
+from postergenres.training.callbacks import shift_priors
+from postergenres.training.checkpoints import Checkpoints
+from postergenres.training.schedule import Stage, initialize_network
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # a folder with the posters.csv and the posters/ of step 1; nothing is written
@@ -136,7 +134,7 @@ def train_on(store, seen, val, batch_size, learning_rate, seed):
         "hints": 0,
     }
     keras.utils.set_random_seed(seed)
-    network = build_model("improved", *store.images.shape[1:3], len(store.genres))
+    network = build_network("improved", *store.images.shape[1:3], len(store.genres))
     initialize_network(network, store.images, store.labels, seen)
     training_run = loop.plan_run(settings, store, teacher=None, sample=seen)
     with tempfile.TemporaryDirectory() as folder:

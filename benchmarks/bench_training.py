@@ -26,9 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import study
-from measuring import ROOT, describe
-
-sys.path.insert(0, str(ROOT))
+from measuring import ROOT, format_range
 
 # --- settings -------------------------------------------------------------------------------------
 IMAGE_HEIGHT = 150  # pixels
@@ -237,11 +235,11 @@ def main():
             continue
         values, precision = np.array(rates[name]), name.split(", ")[1]
         if name == names[precision]:
-            print(f"{name}: {describe(values, 0)} GFLOP/s")
+            print(f"{name}: {format_range(values, 0)} GFLOP/s")
             continue
         gflop = step_gflop("study" if "study" in name else "improved")
-        share = describe(gflop * values / rates[names[precision]], 2)
-        print(f"{name}: {describe(values, 0)} images per second, {share} of a multiplication's")
+        share = format_range(gflop * values / rates[names[precision]], 2)
+        print(f"{name}: {format_range(values, 0)} images per second, {share} of a multiplication's")
     for one, other in (
         ("ours_study", "keras_as_the_study"),
         ("ours_study", "pytorch_study"),
@@ -251,7 +249,7 @@ def main():
     ):
         if names[other] in rates:
             ratio = np.divide(rates[names[one]], rates[names[other]])
-            print(f"{one} / {other}: {describe(ratio, 2)}")
+            print(f"{one} / {other}: {format_range(ratio, 2)}")
 
 
 def choose(architecture):
@@ -266,9 +264,9 @@ def choose(architecture):
 def compare_ways():
     first = "keras_as_the_study, float32"
     rates = take_turns([first, *WAYS, "pytorch_study, float32"])
-    print(f"{first}: {describe(rates[first], 0)} images per second")
+    print(f"{first}: {format_range(rates[first], 0)} images per second")
     for way in list(rates)[1:]:
-        print(f"{way}: {describe(np.divide(rates[way], rates[first]), 2)} times that")
+        print(f"{way}: {format_range(np.divide(rates[way], rates[first]), 2)} times that")
 
 
 def take_turns(names, turns=TURNS):

@@ -16,21 +16,19 @@ import time
 from pathlib import Path
 
 import numpy as np
-from measuring import ROOT, describe
+from measuring import ROOT, format_range
 from PIL import Image
 from sklearn.metrics import log_loss
 
-sys.path.insert(0, str(ROOT))
-
-from postergenres.dataset.store import open_store  # noqa: E402
-from postergenres.evaluation.bootstrap import compare_with_prior  # noqa: E402
-from postergenres.evaluation.inference import predict_batch, predict_probabilities  # noqa: E402
-from postergenres.evaluation.metrics import choose_thresholds, prior_of_counts  # noqa: E402
-from postergenres.files import read_json  # noqa: E402
-from postergenres.models.efficientnet import FEATURES, build_efficientnet  # noqa: E402
-from postergenres.models.saved import check_sample, open_model  # noqa: E402
-from postergenres.models.transfer import feature_extractor, fit_regressions  # noqa: E402
-from postergenres.training.distillation import apply_head, prepare_teacher  # noqa: E402
+from postergenres.dataset.store import open_store
+from postergenres.evaluation.bootstrap import compare_with_prior
+from postergenres.evaluation.inference import predict_batch, predict_probabilities
+from postergenres.evaluation.metrics import choose_thresholds, prior_of_counts
+from postergenres.files import read_json
+from postergenres.models.efficientnet import FEATURES, build_efficientnet
+from postergenres.models.saved import check_sample, open_model
+from postergenres.models.transfer import feature_extractor, fit_regressions
+from postergenres.training.distillation import apply_head, prepare_teacher
 
 # --- settings -------------------------------------------------------------------------------------
 THUMBNAIL = (8, 12)  # pixels, width and height
@@ -67,7 +65,7 @@ def print_row(name, store, probabilities, parameters, megabytes, speeds):
         row = scores.loc[score]
         low, high = (f"{row[bound]:.{digits}f}" for bound in ("low", "high"))
         cells.append(f"{row['score']:.{digits}f} [{low}, {high}], floor {row['floor']:.{digits}f}")
-    speed = describe(speeds, 0) if speeds else "-"
+    speed = format_range(speeds, 0) if speeds else "-"
     print("| | cross-entropy | mAP | macro ROC-AUC | parameters | MB | posters per second |")
     print("|", " | ".join([name, *cells, f"{parameters:,}", f"{megabytes:.3g}", speed]), "|")
 
