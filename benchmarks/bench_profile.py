@@ -16,7 +16,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from measuring import ROOT, draw_demonstration, run, step_command
+from measuring import draw_demonstration, run, step_command
 
 # --- settings -------------------------------------------------------------------------------------
 RATE = 50  # looks per second; more of them slow the step down

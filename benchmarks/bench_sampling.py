@@ -19,7 +19,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
-from measuring import ROOT, draw_demonstration, run_step
+from measuring import draw_demonstration, run_step
 from scipy.special import expit, logit
 
 import preprocessing

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import study
-from measuring import ROOT, format_range
+from measuring import format_range
 
 # --- settings -------------------------------------------------------------------------------------
 IMAGE_HEIGHT = 150  # pixels

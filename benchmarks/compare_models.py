@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from measuring import ROOT, format_range
+from measuring import format_range
 from PIL import Image
 from sklearn.metrics import log_loss
 
