@@ -22,6 +22,11 @@ import numpy as np
 from measuring import format_range, watching_memory
 from PIL import Image
 
+import predict
+from postergenres.evaluation.inference import predict_batch
+from postergenres.evaluation.named_posters import decode_batches
+from postergenres.models.saved import find_model, open_model
+
 # --- settings -------------------------------------------------------------------------------------
 MODEL = "improved"  # folder of data/pretrained/
 POSTERS = 1000  # per turn
@@ -70,10 +75,6 @@ def compare(paths, data_dir):
         paths: poster files.
         data_dir: the folder that predict.py writes to.
     """
-    import predict  # here, because TensorFlow would add to the memory of the measuring process
-    from postergenres.evaluation.inference import predict_batch
-    from postergenres.evaluation.named_posters import decode_batches
-    from postergenres.models.saved import find_model, open_model
 
     model, about = open_model(find_model(data_dir, MODEL))
     batches = decode_batches(paths, about["H"], about["W"], 64)
@@ -97,7 +98,6 @@ def compare(paths, data_dir):
 
 def measure_memory(work):
     """Predict the posters listed in work/paths.txt, and print the peak memory of this process."""
-    import predict
 
     paths = (work / "paths.txt").read_text(encoding="utf-8").splitlines()
     with watching_memory() as memory, redirect_stdout(io.StringIO()):

@@ -1,13 +1,14 @@
-"""Does oversampling help? The same small network, trained as long, on each strategy's sample.
+"""Compare the oversampling strategies: the same small network, trained on the sample of each.
 
-    python benchmarks/bench_sampling.py            # of the posters in DATA_DIR
-    python benchmarks/bench_sampling.py DATA_DIR   # of those in another
+    python -m pip install -e . -r requirements/bench.txt
+    python benchmarks/bench_sampling.py            # the posters of the folder data
+    python benchmarks/bench_sampling.py DATA_DIR   # the posters of another data folder
 
-Each seed has a split of its own, which the strategies share. They differ in the movies that the
-network sees; the number of gradient steps is the same. Scores are of the natural test split, F1 at
-thresholds of the validation split. As in step 4 the output biases are shifted to the natural shares
-of the genres; `unshifted` is the cross-entropy without. Where there is no DATA_DIR/posters.csv it
-is the demonstration set that is sampled. Takes about an hour on two cores.
+Each seed draws a split, which the strategies share. The strategies differ in the movies that the
+network sees; the number of gradient steps is the same. Scores are of the test split, which is never
+oversampled, F1 at thresholds chosen on the validation split. As in step 4, the output biases are
+shifted to the natural shares of the genres; `unshifted` is the cross-entropy without the shift. If
+DATA_DIR/posters.csv is missing, the demonstration set is sampled. Takes about an hour on two cores.
 """
 
 import os
@@ -40,19 +41,19 @@ from postergenres.training.checkpoints import Checkpoints
 from postergenres.training.schedule import Stage, initialize_network
 
 # --- settings -------------------------------------------------------------------------------------
-DATA_DIR = "data"  # a folder with the posters.csv and the posters/ of step 1; nothing is written
-SAMPLES = {  # what is compared, as settings of sampling.py
+DATA_DIR = "data"  # the folder with posters.csv and posters/ of step 1; it is only read
+SAMPLES = {  # name: settings of sampling.py
     "none, all": {"oversampling": "none", "sample_fraction": 1.0},
     "none": {"oversampling": "none"},
     "study": {"oversampling": "study"},
     "ml-ros": {"oversampling": "ml-ros", "max_copies": 10},
 }
-SEEDS = (0, 1, 2)
-STEPS = 2000  # gradient steps
+SEEDS = (0, 1, 2)  # one split and one training of each sample per seed
+STEPS = 2000  # gradient steps per training
 BATCH_SIZE = 32  # posters per step
-IMAGE_HEIGHT = 75  # pixels; half of what the pipeline takes, to be done in an hour
-IMAGE_WIDTH = 51
-LEARNING_RATE = 1e-3
+IMAGE_HEIGHT = 75  # pixels; half of the default of preprocessing.py, to finish within an hour
+IMAGE_WIDTH = 51  # pixels
+LEARNING_RATE = 1e-3  # the peak
 # --------------------------------------------------------------------------------------------------
 
 SCORES = ["mAP", "macro_f1", "binary_cross_entropy"]
@@ -68,11 +69,11 @@ def main(
     image_width=IMAGE_WIDTH,
     learning_rate=LEARNING_RATE,
 ):
-    """Print a row per run as it ends, then mean and deviation over the seeds."""
+    """Print a row for each training as it ends, then mean and standard deviation over the seeds."""
     rows = []
     with tempfile.TemporaryDirectory() as work:
         if not (Path(data_dir) / "posters.csv").is_file():
-            print(f"{data_dir} has no posters.csv: this is the demonstration set")
+            print(f"{Path(data_dir) / 'posters.csv'} is missing: using the demonstration set")
             movies, posters = draw_demonstration(Path(work) / "drawn")
             data_dir = Path(work) / "drawn"
             run_step("database", data_dir=data_dir, metadata_csv=movies, poster_base=posters)
@@ -83,14 +84,26 @@ def main(
                 sampling.main(work, seed=seed, **settings)
                 preprocessing.main(work, image_height, image_width)
                 store = open_store(work)
-                rows += run(name, store, seed, steps, batch_size, learning_rate)
+                rows += score_sample(name, store, seed, steps, batch_size, learning_rate)
                 print(pd.DataFrame(rows[-2:]).to_string(float_format="{:.4f}".format), flush=True)
     table = pd.DataFrame(rows).drop(columns="seed").groupby("sample", sort=False)
     print(table.agg(["mean", "std"]).to_string(float_format="{:.4f}".format))
 
 
-def run(name, store, seed, steps, batch_size, learning_rate):
-    """Train on the sample of a store and score: a row for the network, one for its floor."""
+def score_sample(name, store, seed, steps, batch_size, learning_rate):
+    """Train on the sample of a store and score the test split.
+
+    Args:
+        name: of the sample.
+        store: `dataset.store.Store`.
+        seed: of the order of the posters and of the network.
+        steps: gradient steps.
+        batch_size: posters per step.
+        learning_rate: the peak.
+
+    Returns:
+        Two dicts of scores, of the network and of the floor.
+    """
     rng = np.random.default_rng(seed)
     rows, val, test = (store.rows(split) for split in ("train", "val", "test"))
     sample = np.repeat(rows, store.index["copies"].iloc[rows])
@@ -121,7 +134,14 @@ def find_prior(store):
 
 
 def train_on(store, seen, val, batch_size, learning_rate, seed):
-    """Train a network as train.py does, in one epoch over these rows of the store."""
+    """Train a network as train.py does, in one epoch; returns it with shifted output biases.
+
+    Args:
+        store: `dataset.store.Store`.
+        seen: rows of the store to train on; a repeated row is seen again.
+        val: rows to validate on.
+        batch_size, learning_rate, seed: settings of train.py.
+    """
     settings = {
         "epochs": 1,
         "batch_size": batch_size,

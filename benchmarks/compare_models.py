@@ -1,13 +1,16 @@
-"""One kind of model after the other on the same test movies, each score with its interval.
+"""Score one kind of model on the test movies, as a row of a table in RESULTS.md.
 
+    python -m pip install -e . -r requirements/bench.txt
     python benchmarks/compare_models.py thumbnails DATA_DIR   # logistic regression on 12 x 8 pixels
-    python benchmarks/compare_models.py features DATA_DIR     # the teacher of train.py
-    python benchmarks/compare_models.py network DATA_DIR      # what train.py wrote there
+    python benchmarks/compare_models.py features DATA_DIR     # the ImageNet teacher of train.py
+    python benchmarks/compare_models.py network DATA_DIR      # the model in DATA_DIR/model
     python benchmarks/compare_models.py network DATA_DIR --model data/pretrained/improved
 
-DATA_DIR is a folder in which steps 1 to 3 were run. A line is a row of the table in RESULTS.md:
-cross-entropy, mAP and macro ROC-AUC with their 95 % intervals, parameters, megabytes on disk, and
-posters per second in memory, each and its mirror image, median and range of three turns.
+The row has cross-entropy, mAP and macro ROC-AUC with 95 % intervals; parameters; megabytes on disk;
+and posters per second from memory, each with its mirror image: median and range of three turns.
+
+Reads   DATA_DIR, a folder in which steps 1 to 3 were run; `features` also requirements/transfer.txt
+Writes  DATA_DIR/distillation/, if `features` finds no outputs of the ImageNet teacher there
 """
 
 import argparse
@@ -32,12 +35,19 @@ from postergenres.training.distillation import apply_head, prepare_teacher
 
 # --- settings -------------------------------------------------------------------------------------
 THUMBNAIL = (8, 12)  # pixels, width and height
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # C of the regressions; validation chooses
-TIMED = 256  # posters of a turn
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # values of C of the regressions; the best on validation wins
+TIMED = 256  # posters per turn
 # --------------------------------------------------------------------------------------------------
 
 
 def main(kind, data_dir, model=None):
+    """Score a kind of model and print its row.
+
+    Args:
+        kind: "thumbnails", "features" or "network".
+        data_dir: the data folder.
+        model: folder of a network; None for the model in the data folder.
+    """
     data_dir = Path(data_dir)
     store = open_store(data_dir)
     if kind == "thumbnails":
@@ -49,7 +59,16 @@ def main(kind, data_dir, model=None):
 
 
 def print_row(name, store, probabilities, parameters, megabytes, speeds):
-    """Print a line for what a model says of the validation and the test movies."""
+    """Print the row of a model.
+
+    Args:
+        name: of the row.
+        store: `dataset.store.Store`.
+        probabilities: (N, G) of the validation movies, and of the test movies.
+        parameters: number of parameters.
+        megabytes: on disk.
+        speeds: posters per second of each turn, or [].
+    """
     val, test = store.rows("val"), store.rows("test")
     prior = prior_of_counts(store.train_counts, store.train_movies)
     on_val, on_test = probabilities
@@ -71,7 +90,12 @@ def print_row(name, store, probabilities, parameters, megabytes, speeds):
 
 
 def time_batches(predict, posters):
-    """Posters per second of three turns, after one to warm up; `predict` takes batches of 64."""
+    """Return the posters per second of three turns, after one turn to warm up.
+
+    Args:
+        predict: function of a batch of up to 64 posters.
+        posters: uint8 (N, H, W, 3).
+    """
     speeds = []
     for _ in range(4):
         start = time.perf_counter()
@@ -123,8 +147,9 @@ def compare_network(store, folder):
     check_sample(about, store.samples_sha256, folder)
     if (about["H"], about["W"]) != store.images.shape[1:3]:
         sys.exit(
-            f"{folder} takes posters of {about['H']} x {about['W']}, the store has others. Set "
-            "IMAGE_HEIGHT and IMAGE_WIDTH in preprocessing.py, then run: python preprocessing.py"
+            f"{folder} needs posters of {about['H']} x {about['W']} pixels, and the store has "
+            "another size. Set IMAGE_HEIGHT and IMAGE_WIDTH in preprocessing.py, then run: "
+            "python preprocessing.py"
         )
     predicted = [
         predict_probabilities(model, store.images, store.rows(split)) for split in ("val", "test")
@@ -138,8 +163,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Score a kind of model on the test movies.")
     parser.add_argument("kind", choices=["thumbnails", "features", "network"])
     parser.add_argument("data_dir", metavar="DATA_DIR")
-    parser.add_argument("--model", metavar="FOLDER", help="in the place of DATA_DIR/model")
+    parser.add_argument("--model", metavar="FOLDER", help="instead of DATA_DIR/model")
     options = parser.parse_args()
     if options.model and options.kind != "network":
-        parser.error("--model is for: network")
+        parser.error("--model needs the kind network")
     main(**vars(options))

@@ -11,14 +11,14 @@ def decode(path, height, width):
     Returns:
         float64 (height, width, 3), 0 to 1.
     """
-    import imageio.v2
+    import imageio.v2  # here and below, because bench_training.py runs without these libraries, too
     import skimage.transform
 
     return skimage.transform.resize(imageio.v2.imread(path), (height, width, 3))
 
 
 def build(height, width, genres):
-    """Build the study's network for posters of `decode`, compiled with the Adagrad of Keras in 2018.
+    """Build the study's network for posters of `decode`, compiled with the Adagrad of 2018's Keras.
 
     The study also divided the pixels by 255 a second time, by mistake. That is left out here, since
     with it the network learns only the prior.
