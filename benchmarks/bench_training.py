@@ -18,6 +18,7 @@ an environment with PyTorch, NumPy and psutil. Takes about ten minutes, twenty w
 import argparse
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -139,7 +140,7 @@ def train_pytorch(layers, count, precision, scale, offset):
         layers: modules from pixels to logits.
         count: posters of a turn.
         precision: "float32" or "bfloat16".
-        scale, offset: pixels are divided by the one, then the other is added.
+        scale, offset: pixels are divided by `scale`, then `offset` is added.
     """
     import torch
 
@@ -323,8 +324,8 @@ def read_until(process, word):
     for line in process.stdout:
         if line.startswith(word):
             return float(line.split()[1]) if " " in word else None
-    command = " ".join(map(str, process.args))
-    sys.exit(f"{process.args[-1]} stopped with an error. To see it, run: {command!r}")
+    command = shlex.join(map(str, process.args))
+    sys.exit(f"{process.args[-1]} stopped with an error. To see it, run: {command}")
 
 
 def step_gflop(architecture):
