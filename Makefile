@@ -1,39 +1,61 @@
-# make demo   set up .venv, draw the demonstration set, run the five steps and print the scores
-# make test   set up .venv, check the style and run the tests
-# make bench  set up .venv and what to compare with, and run all benchmarks: three hours; on posters
-#             of yours: make bench CSV=movies.csv POSTERS=folder
-# A step runs again where its script or what it reads has changed since.
+# make setup      create .venv and install what the six scripts need
+# make demo       draw the demonstration set, run the five steps and print the scores
+# make test       check the style and run the tests
+# make bench      run all benchmarks, three hours; with your posters: CSV=movies.csv POSTERS=folder
+# make clean      delete what is made again within minutes; downloads and trained models stay
+# make distclean  also delete downloads, trained models and the teacher's outputs, after a question
+#
+# demo runs a step again if its script or a file that the script reads or imports has changed. Each
+# target sets up .venv first, with another Python if you name one: make demo PYTHON=python3.12
 
 PYTHON ?= python3
 BIN = .venv/bin
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test bench clean
+# What each step imports from the package; tests/test_packaging.py compares it with the imports.
+SHARED = $(wildcard postergenres/*.py)
+DOWNLOAD = $(SHARED) $(wildcard postergenres/download/*.py)
+DATASET = $(SHARED) $(wildcard postergenres/dataset/*.py postergenres/parallel/*.py) \
+	postergenres/download/__init__.py postergenres/download/manifest.py \
+	postergenres/download/metadata.py
+TRAINING = $(DATASET) model.py $(wildcard postergenres/models/*.py postergenres/training/*.py) \
+	postergenres/evaluation/__init__.py postergenres/evaluation/inference.py \
+	postergenres/evaluation/metrics.py
 
+.PHONY: setup demo test bench clean distclean
+
+# --- the five steps -------------------------------------------------------------------------------
+
+# Step 5 always runs: it prints the scores.
 demo: data/model/model.json
 	$(BIN)/python predict.py
 
-data/model/model.json: data/store/store.json train.py model.py $(wildcard postergenres/models/*.py postergenres/training/*.py)
+data/model/model.json: data/store/store.json train.py $(TRAINING)
 	$(BIN)/python train.py
 
-data/store/store.json: data/samples.csv preprocessing.py $(wildcard postergenres/dataset/*.py)
+# Step 3 leaves a store that is up to date as it is.
+data/store/store.json: data/samples.csv preprocessing.py $(DATASET)
 	$(BIN)/python preprocessing.py
 	@touch $@
 
-data/samples.csv: data/posters.csv sampling.py $(wildcard postergenres/dataset/*.py)
+data/samples.csv: data/posters.csv sampling.py $(DATASET)
 	$(BIN)/python sampling.py
 
-data/posters.csv: data/sample/movies_metadata.csv database.py $(wildcard postergenres/download/*.py)
+# Step 1 writes posters.csv even if it fails; an old date makes the next make run it again.
+data/posters.csv: data/sample/movies_metadata.csv database.py $(DOWNLOAD)
 	$(BIN)/python database.py || { touch -c -t 197001010000 $@; exit 1; }
 
-data/sample/movies_metadata.csv: data/sample/draw.py | .venv/demo
+data/sample/movies_metadata.csv: data/sample/draw.py | .venv/setup.stamp
 	$(BIN)/python data/sample/draw.py
 
-test: .venv/test
+# --- tests and benchmarks -------------------------------------------------------------------------
+
+test: .venv/test.stamp
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-bench: .venv/bench
+bench: .venv/bench.stamp
 	$(BIN)/python benchmarks/bench_download.py
 	$(BIN)/python benchmarks/bench_preprocessing.py $(POSTERS)
 	$(BIN)/python benchmarks/bench_training.py
@@ -44,20 +66,52 @@ bench: .venv/bench
 	$(BIN)/python benchmarks/bench_growth.py $(POSTERS)
 	$(BIN)/python benchmarks/bench_sampling.py
 
-.venv/demo: requirements.txt
+# --- installation: a stamp in .venv says that a set of requirements is installed -------------------
+
+setup: .venv/setup.stamp
+
+.venv/setup.stamp: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+		echo "Python 3.10 to 3.13 is needed. Name one: make setup PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PIP) -r requirements.txt
 	@touch $@
 
-.venv/test: requirements-dev.txt requirements-cluster.txt requirements-transfer.txt .venv/demo
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-transfer.txt
+.venv/test.stamp: .venv/setup.stamp pyproject.toml requirements/cluster.txt requirements/dev.txt \
+		requirements/transfer.txt
+	$(PIP) -r requirements/cluster.txt -r requirements/dev.txt
+	$(PIP) -r requirements/transfer.txt
+	$(PIP) -e . --no-deps
 	@touch $@
 
-.venv/bench: benchmarks/requirements.txt .venv/demo
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+.venv/bench.stamp: .venv/setup.stamp pyproject.toml requirements/bench.txt
+	$(PIP) -r requirements/bench.txt
+	$(PIP) -e . --no-deps
 	@touch $@
+
+# --- deleting -------------------------------------------------------------------------------------
 
 clean:
-	rm -rf data/posters data/posters.* data/samples.csv data/sampling.json data/store data/store.lock data/distillation data/model data/sample/posters \
-		data/sample/movies_metadata.csv data/metrics.json data/*predictions.csv data/*.png data/*.html growth.csv growth.png
+	rm -rf data/store data/store.lock data/samples.csv data/sampling.json data/sampling.png
+	rm -rf data/metrics.json data/test_predictions.csv data/report.html
+	rm -rf data/average_precision.png data/precision_recall.png data/reliability.png
+	rm -rf data/mistakes.png data/test_posters.png data/predictions.csv data/predictions.html
+	rm -rf data/sample/posters data/sample/movies_metadata.csv
+	rm -rf build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find postergenres tests benchmarks data -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf __pycache__
+
+distclean:
+	@if [ "$(FORCE)" != 1 ]; then \
+		echo "This also deletes the downloads (data/posters), the trained model (data/model), the"; \
+		echo "teacher's outputs (data/distillation) and growth.csv. The folder .venv stays."; \
+		if ! [ -t 0 ]; then \
+			echo "Nothing was deleted: no terminal to ask on. Run: make distclean FORCE=1" >&2; \
+			exit 1; \
+		fi; \
+		printf 'Type yes to delete all of it: '; \
+		read answer; \
+		if [ "$$answer" != yes ]; then echo "Nothing was deleted." >&2; exit 1; fi; \
+	fi
+	@$(MAKE) clean
+	rm -rf data/posters data/posters.* data/distillation data/model growth.csv growth.png

@@ -1,14 +1,20 @@
-"""What each ingredient of the training adds: rows that differ in one thing, on the same split.
+"""Measure what each part of the training adds: rows of settings that differ in one thing.
 
-    python benchmarks/ablation.py                          # every row
-    python benchmarks/ablation.py "soft targets" "hints"   # these
+    python benchmarks/ablation.py                          # all rows
+    python benchmarks/ablation.py "soft targets" "hints"   # two rows
     python benchmarks/ablation.py "hints" --epochs 15 --seeds 0 1 2 --split test
 
-DATA_DIR is a folder in which steps 1 to 3 were run with SAMPLE_FRACTION = 1.0, OVERSAMPLING =
-"none" and MIN_GENRE_MOVIES = 40, and distillation.py; nothing is written there. Scores are those of
-the validation movies, on which the recipe was chosen; only the last line above reads the test
-movies. Every row prints its own when it is done. An epoch of 10,494 posters takes about a minute
-and a quarter on two cores, of the study's network six.
+First install the benchmarks: python -m pip install -e . -r requirements/bench.txt. The rows with a
+teacher also need requirements/transfer.txt.
+
+All rows share the split of DATA_DIR, a folder in which steps 1 to 3 were run with SAMPLE_FRACTION =
+1.0, OVERSAMPLING = "none" and MIN_GENRE_MOVIES = 40.
+
+The scores are those of the validation movies, on which the defaults of train.py were chosen, unless
+--split test asks for the test movies. Each row is printed as soon as its training ends.
+
+Writes  DATA_DIR/distillation/, the teacher's outputs, if a row needs them and they are missing
+Takes   75 s for an epoch of 10,494 posters on two cores; six minutes with the study's network
 """
 
 import argparse
@@ -18,36 +24,35 @@ import tempfile
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-import sampling  # noqa: E402
-import train  # noqa: E402
-from model import build_network  # noqa: E402
-from postergenres.dataset.store import open_store  # noqa: E402
-from postergenres.evaluation.inference import predict_probabilities  # noqa: E402
-from postergenres.evaluation.metrics import (  # noqa: E402
+import sampling
+import train
+from model import build_network
+from postergenres.dataset.store import open_store
+from postergenres.evaluation.inference import predict_probabilities
+from postergenres.evaluation.metrics import (
     choose_thresholds,
     compute_scores,
     prior_of_counts,
     score_prior,
 )
-from postergenres.files import write_csv  # noqa: E402
-from postergenres.models.saved import open_model  # noqa: E402
-from postergenres.training.input import Batches  # noqa: E402
+from postergenres.files import write_csv
+from postergenres.models.saved import open_model
+from postergenres.training.distillation import prepare_teacher
+from postergenres.training.input import Batches
 
 # --- settings -------------------------------------------------------------------------------------
-DATA_DIR = "data"  # where the steps were run
-EPOCHS = 3  # of each row, unless --epochs says otherwise
-SEED = 0  # of each row, unless --seeds says otherwise
+DATA_DIR = "data"  # the folder in which the steps were run; --data overrides it
+EPOCHS = 3  # passes over the sample for each row; --epochs overrides it
+SEED = 0  # of each row; --seeds overrides it
 # --------------------------------------------------------------------------------------------------
 
 SOFT = {"soft_targets": 0.7}
 FULL = SOFT | {"hints": 0.1}
-ROWS = {  # name: what differs from the settings of train.py, or how the study trained
+ROWS = {  # name: settings of train.py or sampling.py; `scaled` and `share` are explained below
     "study as published": {"scaled": 2},
     "study, scaled once": {"scaled": 1},
     "study, trained as here": {"architecture": "study", "learning_rate": 1e-4},
@@ -65,11 +70,24 @@ SCORES = ["binary_cross_entropy", "mAP", "macro_roc_auc"]
 
 
 def main(names=(), data_dir=DATA_DIR, epochs=EPOCHS, seeds=(SEED,), split="val"):
-    """Train and score the rows; returns a DataFrame with a line for each row and seed."""
+    """Train and score the rows.
+
+    Args:
+        names: names of rows; none for all.
+        data_dir: the data folder, with the outputs of steps 1 to 3.
+        epochs: passes over the sample for each row.
+        seeds: each row is trained once with each seed.
+        split: "val" or "test", the movies that are scored.
+
+    Returns:
+        A DataFrame with the scores of the floor, then of each row and seed.
+    """
     unknown = set(names) - set(ROWS)
     if unknown:
-        sys.exit(f"no such row: {sorted(unknown)}; there are: {', '.join(ROWS)}")
+        sys.exit(f"No such row: {', '.join(sorted(unknown))}. Choose from: {', '.join(ROWS)}")
     store = open_store(data_dir)
+    if any(SOFT.keys() & ROWS[name].keys() for name in names or ROWS):
+        prepare_teacher(data_dir, store)
     prior = prior_of_counts(store.train_counts, store.train_movies)
     floor = score_prior(prior, store.labels[store.rows(split)])
     lines = [{"row": f"floor ({split})"} | {name: floor[name] for name in SCORES}]
@@ -78,7 +96,7 @@ def main(names=(), data_dir=DATA_DIR, epochs=EPOCHS, seeds=(SEED,), split="val")
         for seed in seeds:
             begin = time.perf_counter()
             with tempfile.TemporaryDirectory() as work:
-                model = run(ROWS[name], data_dir, Path(work), epochs, seed)
+                model = train_row(ROWS[name], data_dir, Path(work), epochs, seed)
             seconds = time.perf_counter() - begin
             lines.append({"row": name, "seed": seed, "epochs": epochs, "seconds": seconds})
             lines[-1] |= score_model(model, store, split)
@@ -93,8 +111,19 @@ def print_line(line):
     print("  ".join(cells), flush=True)
 
 
-def run(changes, data_dir, work, epochs, seed):
-    """Train a row in the folder `work`; returns the model."""
+def train_row(changes, data_dir, work, epochs, seed):
+    """Train the network of a row.
+
+    Args:
+        changes: settings of train.py and sampling.py that are not the default; also `share`, the
+            share of the training posters that is kept, and `scaled`: see `train_as_the_study`.
+        data_dir: the data folder, which is only read.
+        work: an empty folder to train in.
+        epochs, seed: settings of train.py.
+
+    Returns:
+        The trained Keras model.
+    """
     changes = dict(changes)
     write_variant(
         data_dir,
@@ -109,7 +138,14 @@ def run(changes, data_dir, work, epochs, seed):
 
 
 def write_variant(data_dir, work, share, resampling):
-    """A data folder with the same arrays, in which a part of the training posters is left out."""
+    """Write a data folder that shares the arrays of another but trains on fewer posters.
+
+    Args:
+        data_dir: the data folder whose arrays are linked.
+        work: the folder to write.
+        share: share of the training posters to keep, drawn at random.
+        resampling: arguments of `sampling.main` for another sample of the same split, or {}.
+    """
     data_dir = Path(data_dir).resolve()
     (work / "store").mkdir()
     for name in ("images.npy", "labels.npy", "store.json", "checksums.csv"):
@@ -120,13 +156,16 @@ def write_variant(data_dir, work, share, resampling):
     if resampling:
         (work / "posters").symlink_to(data_dir / "posters")
         shutil.copy(data_dir / "posters.csv", work)
-        sampling.main(work, min_genre_movies=40, **resampling)  # half of the movies, as it comes
+        sampling.main(work, min_genre_movies=40, **resampling)
         samples = pd.read_csv(work / "samples.csv", dtype=str, na_filter=False, index_col="id")
-        (work / "samples.csv").unlink()  # the store was made from another
+        (work / "samples.csv").unlink()  # the store was made from another sample
         drawn = index["id"].isin(samples.index)
         splits = samples["split"].reindex(index["id"]).fillna(index["split"].set_axis(index["id"]))
         if (splits.to_numpy() != index["split"].to_numpy()).any():
-            sys.exit("The split is not that of the store: other settings of sampling.py")
+            sys.exit(
+                f"The split of {data_dir / 'store'} was drawn with other settings. Run steps 2 and "
+                "3 again with the settings that this file names"
+            )
         copies = samples["copies"].reindex(index["id"]).fillna("1").astype(int)
         index["copies"] = copies.to_numpy()
         index.loc[~drawn, "split"] = "left out"
@@ -137,7 +176,7 @@ def write_variant(data_dir, work, share, resampling):
 
 
 class Plain(Batches):
-    """Batches in a new order each epoch, without augmentation."""
+    """Batches in a new order each epoch, without augmentation, not even mirroring."""
 
     def __getitem__(self, number):
         rows = self.order[number * self.batch_size : (number + 1) * self.batch_size]
@@ -145,45 +184,48 @@ class Plain(Batches):
 
 
 def train_as_the_study(store, scaled, epochs, seed):
-    """The study's network, batches of 16, Adagrad as it was in the Keras of 2018; the last epoch.
+    """Train the study's network as the study did: batches of 16, the Adagrad of Keras in 2018.
 
     Args:
-        scaled: how often the pixels are divided by 255; the study did it twice, by mistake.
+        store: `dataset.store.Store`.
+        scaled: how many times the pixels are divided by 255; the study did it twice, by mistake.
+        epochs, seed: as in train.py.
+
+    Returns:
+        The network after the last epoch.
     """
-    train.keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(seed)
     network = build_network("study", *store.images.shape[1:3], len(store.genres))
     if scaled == 2:
-        rescaling = next(x for x in network.layers if isinstance(x, train.keras.layers.Rescaling))
+        rescaling = next(x for x in network.layers if isinstance(x, keras.layers.Rescaling))
         rescaling.scale = 1 / 255**2
     targets = {"genres": store.labels.astype(np.float32)}
     batches = Plain(store.images, targets, store.rows("train"), 16, seed)
-    learner = train.keras.Model(network.input, {"genres": network.output})
-    learner.compile(
-        train.keras.optimizers.Adagrad(0.01, initial_accumulator_value=0.0),
+    training_network = keras.Model(network.input, {"genres": network.output})
+    training_network.compile(
+        keras.optimizers.Adagrad(0.01, initial_accumulator_value=0.0),
         {"genres": "binary_crossentropy"},
     )
-    start = train.keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, _: batches.start(epoch)
-    )
-    learner.fit(batches, epochs=epochs, shuffle=False, callbacks=[start], verbose=0)
+    start = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.start(epoch))
+    training_network.fit(batches, epochs=epochs, shuffle=False, callbacks=[start], verbose=0)
     return network
 
 
 def score_model(model, store, split):
-    """Cross-entropy, mAP and ROC-AUC of a model on a split; the thresholds of F1 do not matter."""
+    """Return the SCORES of a model on a split: {name: score}."""
     rows = store.rows(split)
     probabilities = predict_probabilities(model, store.images, rows)
-    thresholds = choose_thresholds(store.labels[rows], probabilities)
+    thresholds = choose_thresholds(store.labels[rows], probabilities)  # no SCORES depend on them
     scores = compute_scores(store.labels[rows], probabilities, thresholds)
     return {name: float(scores[name]) for name in SCORES}
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="What each ingredient of the training adds.")
+    parser = argparse.ArgumentParser(description="Measure what each part of the training adds.")
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
-    parser.add_argument("--data", default=DATA_DIR)
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[SEED])
-    parser.add_argument("--split", choices=["val", "test"], default="val")
+    parser.add_argument("--data", default=DATA_DIR, help="the data folder")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="for each row")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[SEED], help="for each row")
+    parser.add_argument("--split", choices=["val", "test"], default="val", help="movies to score")
     options = parser.parse_args()
     main(options.rows, options.data, options.epochs, options.seeds, options.split)

@@ -1,19 +1,23 @@
-"""Step 1 beside what people would use instead, on the same posters, in turns, in one run.
+"""Compare step 1 with other ways to download the same posters.
 
-    pip install -r benchmarks/requirements.txt
+    python -m pip install -e . -r requirements/bench.txt
     python benchmarks/bench_download.py
 
-Serial is a loop over urllib.request.urlretrieve, as in the study, on the first SERIAL_POSTERS.
-img2dataset has as many threads and the same work: it decodes each image and keeps its bytes; its
-time is its own, of the one shard, without its start. The host's limit is what http.client gets in
-as many threads that neither check nor keep anything; the bound is workers / latency. Last, step 1
-reads a CSV of MILLION rows with a limit of 1,000 and a folder as its source.
+The contestants take turns, and each ratio is of one turn:
+
+- serial: a loop over urllib.request.urlretrieve, as in the study, on the first SERIAL_POSTERS.
+- img2dataset: the same number of threads and the same work, since it decodes each image and keeps
+  the bytes. Its time is the one it reports for its only shard, without its start.
+- host's limit: http.client in the same number of threads, which neither check nor keep anything.
+- the bound: workers / latency.
+
+Last, step 1 reads a CSV of MILLION rows with a limit of 1,000 and a folder as its source (Linux
+only). Takes about two minutes.
 """
 
 import csv
 import http.client
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -25,21 +29,19 @@ from urllib.parse import urlsplit
 from urllib.request import urlretrieve
 
 import numpy as np
-from measuring import ROOT, describe
+from measuring import format_range
 from PIL import Image
 
-sys.path.insert(0, str(ROOT))
-
-import database  # noqa: E402
-from postergenres.download.metadata import Movies  # noqa: E402
+import database
+from postergenres.download.metadata import Movies
 
 # --- settings -------------------------------------------------------------------------------------
-METADATA_CSV = None  # a CSV of URLs on a host of yours that has LATENCY; None draws and serves some
-POSTERS = 2000
-LATENCY = 0.05  # seconds before each answer
-WORKERS = 64  # threads, or downloads at a time
-REPEATS = 3
-SERIAL_POSTERS = 400  # of the serial loop, which takes its time
+METADATA_CSV = None  # a CSV of URLs on your own host with LATENCY; None: drawn posters, served here
+POSTERS = 2000  # downloads per contestant and turn
+LATENCY = 0.05  # seconds before each response
+WORKERS = 64  # threads or concurrent downloads
+REPEATS = 3  # turns
+SERIAL_POSTERS = 400  # downloads of the serial loop, which is slow
 MILLION = 1_000_000  # rows of the CSV that is read with a limit
 # --------------------------------------------------------------------------------------------------
 
@@ -53,7 +55,7 @@ def main(
     serial_posters=SERIAL_POSTERS,
     million=MILLION,
 ):
-    """Print the rates, their ratios with the median and the range, and the million rows."""
+    """Print posters per second, the ratios to step 1, and the time for a CSV of a million rows."""
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         draw_posters(folder / "images", 200)
@@ -68,33 +70,37 @@ def main(
             for i in range(repeats):
                 work = folder / str(i)
                 work.mkdir()
-                rates.append(
-                    {
-                        "serial": serial_posters / time_serial(urls[:serial_posters], work),
-                        "img2dataset": len(urls) / time_img2dataset(urls, workers, work),
-                        "database.py": len(urls)
-                        / time_database(metadata_csv, posters, workers, work),
-                        "host's limit": len(urls) / time_host(urls, workers),
-                    }
-                )
+                seconds = {
+                    "serial": time_serial(urls[:serial_posters], work),
+                    "img2dataset": time_img2dataset(urls, workers, work),
+                    "database.py": time_database(metadata_csv, posters, workers, work),
+                    "host's limit": time_host(urls, workers),
+                }
+                counts = dict.fromkeys(seconds, len(urls)) | {"serial": serial_posters}
+                rates.append({name: counts[name] / spent for name, spent in seconds.items()})
                 print("  ".join(f"{name} {rate:,.0f}/s" for name, rate in rates[-1].items()))
         finally:
             if host:
                 host.terminate()
-        compare(rates, workers / latency)
+        print_ratios(rates, workers / latency)
         time_million(folder, million)
 
 
-def compare(rates, bound):
-    """Print ratios of rates: their median, and their range over the repeats."""
+def print_ratios(rates, bound):
+    """Print the ratios of step 1 to each contestant: median and range over the turns.
+
+    Args:
+        rates: list with a dict for each turn: {contestant: posters per second}.
+        bound: posters per second that the latency allows.
+    """
     ours = np.array([row["database.py"] for row in rates])
     others = {name: [row[name] for row in rates] for name in rates[0] if name != "database.py"}
     others[f"the bound of {bound:,.0f}/s"] = bound
     for name, values in others.items():
-        print(f"database.py / {name}: {describe(ours / values, 2)}")
+        print(f"database.py / {name}: {format_range(ours / values, 2)}")
 
 
-# --- the contestants: each returns seconds --------------------------------------------------------
+# --- contestants: each returns seconds ------------------------------------------------------------
 
 
 def time_serial(urls, folder):
@@ -144,11 +150,11 @@ def time_host(urls, workers):
     return time.perf_counter() - start
 
 
-# --- posters and their host -----------------------------------------------------------------------
+# --- posters and a host that serves them ----------------------------------------------------------
 
 
 def draw_posters(folder, count):
-    """Smooth noise of the size of a poster; about 15 kB each."""
+    """Write JPEGs of smooth noise, 182 x 268 pixels and about 15 kB each, into a new folder."""
     rng = np.random.default_rng(0)
     folder.mkdir()
     for i in range(count):
@@ -167,27 +173,27 @@ def write_movies(path, urls):
 
 
 def start_host(folder, latency):
-    """Serve a folder of images in another process. Returns the process and the URL."""
+    """Serve a folder of images from another process; returns the process and the URL."""
     command = [sys.executable, __file__, "serve", str(folder), str(latency)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     return process, process.stdout.readline().strip()
 
 
 async def serve(folder, latency):
-    """Answer `/<number>.jpg` with one of the images, after the latency."""
+    """Serve `/<number>.jpg`, one of the images of the folder, after the latency in seconds."""
     import asyncio
 
     from aiohttp import web
 
     images = [path.read_bytes() for path in sorted(Path(folder).iterdir())]
 
-    async def answer(request):
+    async def send_image(request):
         await asyncio.sleep(latency)
         number = int(request.match_info["number"])
         return web.Response(body=images[number % len(images)], content_type="image/jpeg")
 
     application = web.Application()
-    application.router.add_get(r"/{number:\d+}.jpg", answer)
+    application.router.add_get(r"/{number:\d+}.jpg", send_image)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -200,7 +206,7 @@ async def serve(folder, latency):
 
 
 def time_million(folder, rows, limit=1000):
-    """Print the time to the first poster and the peak memory (on Linux, which has VmHWM)."""
+    """Print the seconds to the first poster and the peak memory, which only Linux reports."""
     overview = "A long overview, with commas and quotes. " * 8
     with open(folder / "million.csv", "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -215,20 +221,21 @@ def time_million(folder, rows, limit=1000):
         f"database.main('data', 'million.csv', 'images', limit={limit})\n"
         "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
     )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     start = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code], cwd=folder, stdout=subprocess.PIPE, text=True
     )
     while not any((folder / "data").glob("posters/*[0-9].jpg")):
-        assert process.poll() is None, "step 1 ended without a poster"
+        if process.poll() is not None:
+            sys.exit("step 1 ended without a poster: see its message above")
         time.sleep(0.01)
     first = time.perf_counter() - start
     output, _ = process.communicate()
     print(
         f"{rows:,} rows ({megabytes:,.0f} MB), limit {limit:,}, from a folder: first poster after "
-        f"{first:.1f} s with the start of Python, all after {time.perf_counter() - start:.1f} s, "
-        f"peak memory {int(output.split()[-1]) / 1024:,.0f} MB"
+        f"{first:.1f} s including the start of Python, all after "
+        f"{time.perf_counter() - start:.1f} s, peak memory "
+        f"{int(output.split()[-1]) / 1024:,.0f} MB"
     )
 
 

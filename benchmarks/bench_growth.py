@@ -1,19 +1,19 @@
-"""What does a poster cost when there are many? Each step on 1,000 posters up to 256,000.
+"""Measure how the time and the memory of each step grow, from 1,000 posters to 256,000.
 
-    pip install -r benchmarks/requirements.txt
-    python benchmarks/bench_growth.py                                 # of posters that are drawn
-    python benchmarks/bench_growth.py data/posters --work /large/disk # of those of a folder
+    python -m pip install -e . -r requirements/bench.txt
+    python benchmarks/bench_growth.py                                 # drawn posters
+    python benchmarks/bench_growth.py data/posters --work /large/disk # the posters of a folder
 
-Each poster is joined of quarters of four others, so that no two are alike: of copies, step 2 would
-make one group of duplicates. All of them are taken (no oversampling, one epoch of `improved`), and
-each step is a process of its own, whose start counts. Prints seconds and the peak of the memory of
-its own, without the pages of files (Linux only), the main process's and with its workers; last, how
-the time grows: an exponent of 1 is a straight line. A run that was stopped goes on.
+Each poster is joined from quarters of four others, so that no two are alike; step 2 would put
+copies into one group of duplicates. All posters are used (no oversampling, one epoch of
+"improved"). Each step is a new Python process whose start counts. The peak memory, which is
+measured on Linux only, leaves out the pages of mapped files. The last lines fit the growth of the
+time; an exponent of 1 is a straight line. A stopped run resumes.
 
-Reads   the posters of the folder, if one is named
-Writes  growth.csv and growth.png in the current folder; the rest into a folder that is deleted, or
-        into --work, where the joined posters stay for the next run of the same folder
-Takes   about 50 minutes and 16 GB of disk on two cores; with --sizes 1000 4000, three minutes.
+Reads   the posters of the folder, if you name one
+Writes  growth.csv and growth.png in the current folder; the rest into a temporary folder, or into
+        the folder --work, where the joined posters stay for the next run
+Takes   about 50 minutes and 16 GB of disk on two cores; with --sizes 1000 4000, three minutes
 """
 
 import argparse
@@ -27,45 +27,50 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from bench_download import draw_posters
 from matplotlib.figure import Figure
-from measuring import ROOT, run_step
+from measuring import run_step
 from PIL import Image
 
-sys.path.insert(0, str(ROOT))
-
-from bench_download import draw_posters  # noqa: E402
-
-from postergenres.files import replacing  # noqa: E402
-from postergenres.parallel.pool import run_in_processes  # noqa: E402
+from postergenres.files import replacing
+from postergenres.parallel.pool import run_in_processes
 
 # --- settings -------------------------------------------------------------------------------------
-SIZES = (1000, 4000, 16_000, 64_000, 256_000)  # posters
-LARGEST = 64_000  # posters of train and predict, which would take hours on more
-SOURCES = 2000  # posters, of whose quarters the others are joined
-SIZE = (182, 268)  # pixels, width and height, as those of IMDb
+SIZES = (1000, 4000, 16_000, 64_000, 256_000)  # posters; --sizes overrides it
+LARGEST = 64_000  # posters; train and predict skip larger sizes, which would take hours
+SOURCES = 2000  # posters that are cut into quarters
+SIZE = (182, 268)  # pixels, width and height of the joined posters, as IMDb serves them
 QUALITY = 85  # of the JPEGs; 10 to 16 kB each
-FROM = 4000  # posters; with fewer it is the start of a step that counts, not what a poster costs
+FROM = 4000  # posters; the fit leaves out smaller sizes, where the start of a step dominates
 # --------------------------------------------------------------------------------------------------
 
-STEPS = {  # name: the arguments of its main(), beside data_dir
+STEPS = {  # name: arguments of its main() apart from data_dir
     "database": {},
     "sampling": {"sample_fraction": 1.0, "oversampling": "none"},
     "preprocessing": {},
     "train": {"epochs": 1},
     "predict": {},
 }
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7")  # Okabe and Ito's
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7")  # the Okabe-Ito palette
 COLUMNS = "posters step seconds ms_per_poster peak_mb peak_with_workers_mb kb_per_poster".split()
 
 
 def main(folder=None, work=None, sizes=SIZES, steps=tuple(STEPS), again=False):
-    """Measure what growth.csv does not have yet, then print and draw what it has."""
+    """Measure what growth.csv does not have yet, then print and draw its content.
+
+    Args:
+        folder: folder of .jpg to cut into quarters; None draws some.
+        work: folder for the posters and the outputs of the steps; None for a temporary one.
+        sizes: numbers of posters.
+        steps: names of steps to measure.
+        again: delete growth.csv first.
+    """
     table = Path("growth.csv")
     if again:
         table.unlink(missing_ok=True)
     missing = list_missing(table, sorted(sizes), steps)
     if table.is_file():
-        print(f"{table} has some of it from an earlier run; all anew with: --again")
+        print(f"{table} has results of an earlier run, which are kept. To measure again: --again")
     if missing:
         with tempfile.TemporaryDirectory() as temporary:
             work = Path(work or temporary).resolve()
@@ -74,24 +79,31 @@ def main(folder=None, work=None, sizes=SIZES, steps=tuple(STEPS), again=False):
                 measure(count, names, work, table)
     rows = pd.read_csv(table)
     rows = rows[rows["posters"].isin(sizes) & rows["step"].isin(steps)]
-    report(rows)
-    draw(rows, "growth.png")
+    print_tables(rows)
+    print_growth(rows)
+    save_picture(rows, "growth.png")
 
 
 def list_missing(table, sizes, steps):
-    """What is yet to be measured: {posters: names of steps}."""
+    """Return what is not yet measured: {posters: names of steps}.
+
+    Args:
+        table: path of growth.csv, which may be missing.
+        sizes: numbers of posters.
+        steps: names of steps.
+    """
     done = set()
     if table.is_file():
         done = set(pd.read_csv(table)[["posters", "step"]].itertuples(index=False, name=None))
     missing = {}
     for count in sizes:
-        feasible = [step for step in STEPS if step in steps and (count <= LARGEST or is_data(step))]
+        feasible = [step for step in STEPS if step in steps and (count <= LARGEST or is_fast(step))]
         if names := [step for step in feasible if (count, step) not in done]:
             missing[count] = names
     return missing
 
 
-def is_data(step):
+def is_fast(step):
     return step not in ("train", "predict")
 
 
@@ -99,7 +111,13 @@ def is_data(step):
 
 
 def join_posters(folder, work, count):
-    """Write what is missing of work/posters/: tt0000001.jpg and so on, of so many."""
+    """Write the missing files of work/posters/: tt0000001.jpg and so on.
+
+    Args:
+        folder: folder of .jpg to cut into quarters; None draws some.
+        work: the folder to write in.
+        count: number of posters.
+    """
     target, quarters = work / "posters", work / "quarters.npy"
     target.mkdir(parents=True, exist_ok=True)
     if all((target / f"{name(number)}.jpg").exists() for number in range(1, count + 1)):
@@ -110,23 +128,29 @@ def join_posters(folder, work, count):
         draw_posters(folder, SOURCES)
     sources = sorted(Path(folder).glob("*.jpg"))[:SOURCES]
     if not sources:
-        sys.exit(f"There is no poster in {folder}")
+        sys.exit(f"{folder} has no .jpg file. Name a folder of posters")
     np.save(quarters, np.concatenate([cut(path) for path in sources]))
     parts = np.array_split(np.arange(1, count + 1), -(-count // 100))
     tasks = ((quarters, part, target) for part in parts)
     deque(run_in_processes(join_some, tasks, None), maxlen=0)
-    print(f"{count:,} posters, joined of quarters of {len(sources):,}", flush=True)
+    print(f"{count:,} posters, joined from quarters of {len(sources):,}", flush=True)
 
 
 def cut(path):
-    """The quarters of a poster, uint8 (4, H / 2, W / 2, 3)."""
+    """Return the quarters of a poster, uint8 (4, H / 2, W / 2, 3)."""
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB").resize(SIZE, Image.Resampling.BICUBIC))
     return np.stack([part for half in np.split(pixels, 2) for part in np.split(half, 2, axis=1)])
 
 
 def join_some(quarters, numbers, target):
-    """Write the posters of these numbers, each of four quarters that its number draws."""
+    """Write the posters of these numbers; the number is the seed that draws the four quarters.
+
+    Args:
+        quarters: path of the quarters, uint8 (Q, H / 2, W / 2, 3).
+        numbers: whole numbers.
+        target: the folder to write in.
+    """
     quarters = np.load(quarters, mmap_mode="r")
     for number in numbers:
         path = target / f"{name(number)}.jpg"
@@ -144,7 +168,7 @@ def name(number):
 
 
 def write_movies(path, count, genres=20):
-    """A CSV of movies of one to three genres, of which the k-th is as common as 1 / k."""
+    """Write a CSV of movies with one to three genres; the k-th genre is drawn with weight 1 / k."""
     rng = np.random.default_rng(0)
     shares = 1 / np.arange(1, genres + 1)
     with open(path, "w", encoding="utf-8", newline="") as file:
@@ -160,26 +184,33 @@ def write_movies(path, count, genres=20):
 
 
 def measure(count, names, work, table):
-    """Run the steps up to the last of `names` on so many posters; enter those in the table."""
+    """Run the steps on some posters, and append the results to the table.
+
+    Args:
+        count: number of posters.
+        names: names of the steps to record; the steps before them run, too.
+        work: the folder with posters/.
+        table: path of growth.csv.
+    """
     data = work / "data"
-    shutil.rmtree(data, ignore_errors=True)  # what a run that was stopped has left
+    shutil.rmtree(data, ignore_errors=True)  # of a stopped run
     write_movies(work / "movies.csv", count)
     sources = {"metadata_csv": work / "movies.csv", "poster_base": work / "posters"}
     for step in list(STEPS)[: list(STEPS).index(names[-1]) + 1]:
         arguments = STEPS[step] | (sources if step == "database" else {})
         ran = run_step(step, data_dir=data, **arguments)
-        if step == "database":  # the same files again, which the disk need not hold twice
+        if step == "database":  # the same files, which need not be on the disk twice
             shutil.rmtree(data / "posters")
             (data / "posters").symlink_to(work / "posters")
         if step in names:
-            per_poster = 1000 * ran.seconds / count, 1000 * ran.peak / count
-            row = [count, step, ran.seconds, per_poster[0], ran.peak, ran.peak_with_workers]
-            enter(table, [*row, per_poster[1]])
+            milliseconds, kilobytes = 1000 * ran.seconds / count, 1000 * ran.peak / count
+            memory = [ran.peak, ran.peak_with_workers]
+            append_row(table, [count, step, ran.seconds, milliseconds, *memory, kilobytes])
     shutil.rmtree(data)
 
 
-def enter(table, row):
-    """Append a row to the CSV, and print it."""
+def append_row(table, row):
+    """Append a row of COLUMNS to the CSV, and print it."""
     is_new = not table.is_file()
     with open(table, "a", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -192,41 +223,49 @@ def enter(table, row):
     )
 
 
-def report(rows):
-    """Print a table of each measure, and how the time and the memory grow with the posters."""
+# --- results --------------------------------------------------------------------------------------
+
+
+def print_tables(rows):
+    """Print the time per poster and the peak memory, with a row for each step."""
     for column, title, form in (
         ("ms_per_poster", "ms per poster", "{:.2f}"),
         ("peak_mb", "peak memory of the main process, MB", "{:.0f}"),
         ("peak_with_workers_mb", "peak memory with the workers, MB", "{:.0f}"),
     ):
-        print(f"\n{title}\n{spread(rows, column).to_string(float_format=form.format, na_rep='')}")
-    costs = spread(rows, "ms_per_poster")
+        table = pivot(rows, column)
+        print(f"\n{title}\n{table.to_string(float_format=form.format, na_rep='')}")
+
+
+def print_growth(rows):
+    """Print how the time and the memory of each step grow with the number of posters."""
+    costs = pivot(rows, "ms_per_poster")
     print()
-    for step, seconds in spread(rows, "seconds").iterrows():
+    for step, seconds in pivot(rows, "seconds").iterrows():
         many = seconds[seconds.index >= FROM].dropna()
         if len(many) < 2:
             continue
         exponent = np.polyfit(np.log(many.index), np.log(many), 1)[0]
-        memory = spread(rows, "peak_mb").loc[step, many.index]
+        memory = pivot(rows, "peak_mb").loc[step, many.index]
         kilobytes = 1000 * np.polyfit(many.index, memory, 1)[0]
         ratios = costs.loc[step, many.index[1:]] / costs.loc[step, many.index[0]]
-        shown = ", ".join(f"{ratio:.2f} of {count:,}" for count, ratio in ratios.items())
+        shown = ", ".join(f"{ratio:.2f} with {count:,}" for count, ratio in ratios.items())
         print(
-            f"{step}: from {many.index[0]:,} posters on the time grows as posters ** "
-            f"{exponent:.2f}, the memory by {kilobytes:.2f} kB per poster; beside one of "
-            f"{many.index[0]:,} a poster costs {shown}"
+            f"{step}: from {many.index[0]:,} posters on, the time grows as posters ** "
+            f"{exponent:.2f}, the memory by {kilobytes:.2f} kB per poster; relative cost of a "
+            f"poster: 1 with {many.index[0]:,}, {shown}"
         )
 
 
-def spread(rows, column):
-    """A row for each step, a column for each number of posters."""
+def pivot(rows, column):
+    """Return a DataFrame with a row for each step and a column for each number of posters."""
     table = rows.pivot(index="step", columns="posters", values=column)
     return table.reindex([step for step in STEPS if step in table.index])
 
 
-def draw(rows, path):
-    """Draw time and memory by the number of posters, a line for each step; all scales are log."""
-    looks = list(zip(COLOURS, "osD^v", strict=True))
+def save_picture(rows, path):
+    """Draw time and memory by the number of posters, a line for each step, on log scales."""
+    styles = dict(zip(STEPS, zip(COLOURS, "osD^v", strict=True), strict=True))
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     panels = figure.subplots(1, 2)
     for axes, column, title in zip(
@@ -235,9 +274,9 @@ def draw(rows, path):
         ("Milliseconds per poster", "Peak memory of the main process, MB"),
         strict=True,
     ):
-        table = spread(rows, column)
+        table = pivot(rows, column)
         for step, values in table.iterrows():
-            colour, marker = looks[list(STEPS).index(step)]
+            colour, marker = styles[step]
             axes.plot(table.columns, values, color=colour, marker=marker, label=f"{step}.py")
         axes.set(xscale="log", yscale="log", title=title, xlabel="posters")
         low, high = table.min(axis=None) / 1.2, table.max(axis=None) * 1.2
@@ -255,11 +294,11 @@ def draw(rows, path):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="What does a poster cost when there are many?")
-    parser.add_argument("folder", nargs="?", help="of .jpg; none draws some")
-    parser.add_argument("--work", help="a folder on a disk with 16 GB to spare")
+    parser = argparse.ArgumentParser(description="Measure how time and memory grow with posters.")
+    parser.add_argument("folder", nargs="?", help="of .jpg; default: drawn posters")
+    parser.add_argument("--work", help="a folder on a disk with 16 GB of free space")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="posters")
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=tuple(STEPS))
-    parser.add_argument("--again", action="store_true", help="measure all anew")
+    parser.add_argument("--again", action="store_true", help="delete earlier results first")
     options = parser.parse_args()
     main(options.folder, options.work, options.sizes, options.steps, options.again)

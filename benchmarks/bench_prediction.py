@@ -1,12 +1,13 @@
-"""How fast does step 5 predict posters from disk? Beside the forward pass alone.
+"""Compare step 5 on poster files with the forward pass alone.
 
-    python benchmarks/bench_prediction.py               # posters that are drawn
-    python benchmarks/bench_prediction.py data/posters  # those of a folder
+    python -m pip install -e . -r requirements/bench.txt
+    python benchmarks/bench_prediction.py               # drawn posters
+    python benchmarks/bench_prediction.py data/posters  # the posters of a folder
 
-`predict.main` on files, from opening the model to the last page, beside `predict_batch` on the same
-posters in memory; in turns, and each ratio is of one turn. Then the peak memory of `predict.main`,
-without the pages of files, for more and more posters, one process each (Linux only). Takes about
-five minutes.
+`predict.main` on files, from opening the model to writing the page, and `predict_batch` on the same
+posters in memory take turns; each ratio is of one turn. Then the peak memory of `predict.main` is
+measured for growing numbers of posters, each in a new process, without the pages of mapped files
+(Linux only). Takes about five minutes.
 """
 
 import io
@@ -18,20 +19,28 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
-from measuring import ROOT, describe, watching_memory
+from measuring import format_range, watching_memory
 from PIL import Image
 
-sys.path.insert(0, str(ROOT))
+import predict
+from postergenres.evaluation.inference import predict_batch
+from postergenres.evaluation.named_posters import decode_batches
+from postergenres.models.saved import find_model, open_model
 
 # --- settings -------------------------------------------------------------------------------------
-MODEL = "improved"  # of those that come with this
+MODEL = "improved"  # folder of data/pretrained/
 POSTERS = 1000  # per turn
-TURNS = 3
-GROWTH = (1000, 4000, 16_000)  # posters, to see the memory grow; those above are repeated
+TURNS = 3  # and one to warm up
+GROWTH = (1000, 4000, 16_000)  # posters whose peak memory is measured; files are repeated
 # --------------------------------------------------------------------------------------------------
 
 
 def main(folder=None):
+    """Print posters per second, their ratio, and the peak memory.
+
+    Args:
+        folder: folder of .jpg; None draws some.
+    """
     with tempfile.TemporaryDirectory() as work:
         paths = list_posters(Path(folder) if folder else draw_posters(Path(work) / "drawn"))
         compare(paths[:POSTERS], Path(work) / "data")
@@ -45,11 +54,11 @@ def main(folder=None):
 
 def list_posters(folder):
     paths = [str(path) for path in sorted(folder.glob("*.jpg"))]
-    return paths or sys.exit(f"There is no poster in {folder}")
+    return paths or sys.exit(f"{folder} has no .jpg file. Name a folder of posters")
 
 
 def draw_posters(folder):
-    """Noisy posters of 182 x 268 pixels, which take as long to decode as those of IMDb."""
+    """Write noisy posters of 182 x 268 pixels, which decode as slowly as the posters of IMDb."""
     rng = np.random.default_rng(0)
     folder.mkdir()
     for number in range(POSTERS):
@@ -60,37 +69,35 @@ def draw_posters(folder):
 
 
 def compare(paths, data_dir):
-    import predict
-    from postergenres.evaluation.inference import predict_batch
-    from postergenres.evaluation.named_posters import decode_batches
-    from postergenres.models.saved import find_model, open_model
+    """Print posters per second of both, and their ratio.
+
+    Args:
+        paths: poster files.
+        data_dir: the folder that predict.py writes to.
+    """
 
     model, about = open_model(find_model(data_dir, MODEL))
     batches = decode_batches(paths, about["H"], about["W"], 64)
     pixels = [np.stack([one for one, _ in batch]) for batch in batches]
     rates = {"forward pass": [], "predict.py": []}
-    for turn in range(TURNS + 1):
-        seconds = {}
+    for _ in range(TURNS + 1):
         begin = time.perf_counter()
         for batch in pixels:
             predict_batch(model, batch)
-        seconds["forward pass"] = time.perf_counter() - begin
+        rates["forward pass"].append(len(paths) / (time.perf_counter() - begin))
         begin = time.perf_counter()
         with redirect_stdout(io.StringIO()):
             predict.main(paths, data_dir, pretrained=MODEL)
-        seconds["predict.py"] = time.perf_counter() - begin
-        if turn:  # the first one is to warm up
-            for name, spent in seconds.items():
-                rates[name].append(len(paths) / spent)
+        rates["predict.py"].append(len(paths) / (time.perf_counter() - begin))
+    rates = {name: values[1:] for name, values in rates.items()}  # the first turn is to warm up
     for name, values in rates.items():
-        print(f"{name}: {describe(values, 0)} posters per second")
+        print(f"{name}: {format_range(values, 0)} posters per second")
     ratio = np.divide(rates["predict.py"], rates["forward pass"])
-    print(f"predict.py / forward pass: {describe(ratio, 2)}", flush=True)
+    print(f"predict.py / forward pass: {format_range(ratio, 2)}", flush=True)
 
 
 def measure_memory(work):
-    """Predict the posters listed in paths.txt, and print the peak of the memory of our own."""
-    import predict
+    """Predict the posters listed in work/paths.txt, and print the peak memory of this process."""
 
     paths = (work / "paths.txt").read_text(encoding="utf-8").splitlines()
     with watching_memory() as memory, redirect_stdout(io.StringIO()):

@@ -1,15 +1,21 @@
-"""Step 3 beside other ways to decode and resize the same posters, in turns, in one run.
+"""Compare step 3 with other ways to decode and resize the same posters.
 
-    pip install -r benchmarks/requirements.txt
-    python benchmarks/bench_preprocessing.py               # posters that are drawn
-    python benchmarks/bench_preprocessing.py data/posters  # those of a folder
+    python -m pip install -e . -r requirements/bench.txt
+    python benchmarks/bench_preprocessing.py               # drawn posters
+    python benchmarks/bench_preprocessing.py data/posters  # the posters of a folder
 
-On one core: decode_poster of decoding.py, the study's way (imageio, then skimage.transform.resize,
-one by one), OpenCV with INTER_AREA, its way to make images smaller, tf.data with antialiasing
-(bicubic, as here, and its default, bilinear, which weighs a quarter of the pixels), and the limit:
-Pillow's JPEG decoder in draft mode, without any resizing. Then the whole of step 3 with one process
-and with two, beside the same work in processes that share nothing and write nothing. The posters
-are taken as they are and enlarged to WIDE as well. Takes about ten minutes on two cores.
+The contestants take turns, and each ratio is of one turn. On one core:
+
+- decode_poster: what step 3 does.
+- study: imageio, then skimage.transform.resize, one poster after the other.
+- OpenCV: with INTER_AREA, which its documentation recommends for shrinking.
+- tf.data: with antialiasing; bicubic as in step 3, and bilinear, the default, which reads a quarter
+  of the pixels; with one thread and with two.
+- decoder alone: Pillow's JPEG decoder in draft mode, without resizing. This is the limit.
+
+Then all of step 3, with one process and with two, and the same decoding in separate processes that
+write nothing. The posters are used in their own size, then enlarged to a width of WIDE pixels.
+Takes about ten minutes on two cores.
 """
 
 import argparse
@@ -25,28 +31,32 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import study
-from measuring import ROOT, describe
+from bench_download import draw_posters
+from measuring import format_range
 from PIL import Image
 
-sys.path.insert(0, str(ROOT))
-
-from bench_download import draw_posters  # noqa: E402
-
-from postergenres.dataset.decoding import decode_poster  # noqa: E402
-from postergenres.download.manifest import poster_path  # noqa: E402
-from postergenres.files import write_csv  # noqa: E402
+from postergenres.dataset.decoding import decode_poster
+from postergenres.download.manifest import poster_path
+from postergenres.files import write_csv
 
 # --- settings -------------------------------------------------------------------------------------
-POSTERS_DIR = None  # a folder of .jpg; None draws some, 182 x 268 as those of IMDb
-POSTERS = 4000  # of the folder, in each comparison
-WIDE = 500  # pixels, as TMDb's w500
-HEIGHT, WIDTH = 150, 101  # pixels
-REPEATS = 3
+POSTERS_DIR = None  # a folder of .jpg; None draws some of 182 x 268 pixels, as IMDb serves them
+POSTERS = 4000  # per comparison
+WIDE = 500  # pixels, width of the enlarged posters, as TMDb serves them under w500
+HEIGHT, WIDTH = 150, 101  # pixels, the size to resize to
+REPEATS = 3  # turns
 # --------------------------------------------------------------------------------------------------
 
 
 def main(posters_dir=POSTERS_DIR, posters=POSTERS, wide=WIDE, repeats=REPEATS):
-    """Print the rates, and their ratios with the median and the range."""
+    """Print posters per second of each contestant, and the ratios with median and range.
+
+    Args:
+        posters_dir: folder of .jpg; None draws some.
+        posters: posters per comparison; files are repeated if there are fewer.
+        wide: width in pixels of the enlarged posters.
+        repeats: number of turns.
+    """
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         if posters_dir is None:
@@ -54,7 +64,7 @@ def main(posters_dir=POSTERS_DIR, posters=POSTERS, wide=WIDE, repeats=REPEATS):
             draw_posters(posters_dir, 500)
         sources = sorted(Path(posters_dir).glob("*.jpg"))
         taken = [sources[i % len(sources)] for i in range(posters)]
-        compare("posters as they are", taken, folder / "as they are", repeats)
+        compare("posters in their own size", taken, folder / "own size", repeats)
         (folder / "wide").mkdir()
         enlarged = [enlarge(path, folder / "wide", wide) for path in sorted(set(taken))]
         taken = [enlarged[i % len(enlarged)] for i in range(posters)]
@@ -62,25 +72,17 @@ def main(posters_dir=POSTERS_DIR, posters=POSTERS, wide=WIDE, repeats=REPEATS):
 
 
 def compare(title, paths, folder, repeats):
-    """Print the rates of all contestants on these posters, and the ratios to ours."""
+    """Print posters per second of all contestants on the same posters, and the ratios.
+
+    Args:
+        title: of the table.
+        paths: poster files.
+        folder: the data folder to make for step 3.
+        repeats: number of turns.
+    """
     paths = list(map(str, paths))
     data = make_data(folder, paths, len(paths))
-    rates = []
-    for _ in range(repeats):
-        one_core = {
-            "decode_poster": time_loop(decode_ours, paths),
-            "study": time_loop(decode_study, paths[: len(paths) // 4]),
-            "OpenCV": time_loop(decode_opencv, paths),
-            "decoder alone": time_loop(decode_only, paths),
-            "tf.data bicubic, 1 thread": run_apart("bicubic", 1, *paths)[0],
-            "tf.data bicubic, 2 threads": run_apart("bicubic", 2, *paths)[0],
-            "tf.data bilinear, 1 thread": run_apart("bilinear", 1, *paths)[0],
-            "tf.data bilinear, 2 threads": run_apart("bilinear", 2, *paths)[0],
-            "apart, 1 process": time_apart(paths, 1),
-            "apart, 2 processes": time_apart(paths, 2),
-        }
-        steps = {f"step 3, {n} workers": time_step(data, n, len(paths)) for n in (1, 2)}
-        rates.append(one_core | steps)
+    rates = [take_turn(paths, data) for _ in range(repeats)]
     print(f"\n{title}: {len(paths):,}, posters per second")
     print(pd.DataFrame(rates).T.to_string(float_format="{:,.0f}".format))
     for ours, other in (
@@ -91,18 +93,36 @@ def compare(title, paths, folder, repeats):
         ("decode_poster", "tf.data bilinear, 1 thread"),
         ("step 3, 2 workers", "tf.data bicubic, 2 threads"),
         ("step 3, 2 workers", "tf.data bilinear, 2 threads"),
-        ("step 3, 2 workers", "step 3, 1 workers"),
-        ("apart, 2 processes", "apart, 1 process"),
+        ("step 3, 2 workers", "step 3, 1 worker"),
+        ("separate, 2 processes", "separate, 1 process"),
     ):
         ratios = [row[ours] / row[other] for row in rates]
-        print(f"{ours} / {other}: {describe(ratios, 2)}")
+        print(f"{ours} / {other}: {format_range(ratios, 2)}")
 
 
-# --- the contestants: each returns posters per second ---------------------------------------------
+def take_turn(paths, data):
+    """Run every contestant once; returns {contestant: posters per second}."""
+    return {
+        "decode_poster": time_loop(decode_ours, paths),
+        "study": time_loop(decode_study, paths[: len(paths) // 4]),
+        "OpenCV": time_loop(decode_opencv, paths),
+        "decoder alone": time_loop(decode_only, paths),
+        "tf.data bicubic, 1 thread": run_separately("bicubic", 1, *paths),
+        "tf.data bicubic, 2 threads": run_separately("bicubic", 2, *paths),
+        "tf.data bilinear, 1 thread": run_separately("bilinear", 1, *paths),
+        "tf.data bilinear, 2 threads": run_separately("bilinear", 2, *paths),
+        "separate, 1 process": time_processes(paths, 1),
+        "separate, 2 processes": time_processes(paths, 2),
+        "step 3, 1 worker": time_step(data, 1, len(paths)),
+        "step 3, 2 workers": time_step(data, 2, len(paths)),
+    }
+
+
+# --- contestants: each returns posters per second -------------------------------------------------
 
 
 def time_loop(decode, paths):
-    decode(paths[0])  # imports what it needs
+    decode(paths[0])  # the first call imports modules
     start = time.perf_counter()
     for path in paths:
         decode(path)
@@ -120,7 +140,7 @@ def decode_study(path):
 def decode_opencv(path):
     import cv2
 
-    cv2.setNumThreads(1)  # one core, as for the others
+    cv2.setNumThreads(1)  # one core, like the other contestants
     image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     image = cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
@@ -147,17 +167,17 @@ def time_tf_data(paths, method, threads):
     options.threading.private_threadpool_size = threads
     posters = tf.data.Dataset.from_tensor_slices(paths)
     posters = posters.map(decode, num_parallel_calls=threads).batch(32).with_options(options)
-    next(iter(posters.take(1)))  # traces the function
+    next(iter(posters.take(1)))  # traces decode()
     start = time.perf_counter()
     for _ in posters:
         pass
     return len(paths) / (time.perf_counter() - start)
 
 
-def time_apart(paths, processes):
-    """The same decoding in processes that share nothing: what the machine's cores allow."""
+def time_processes(paths, processes):
+    """Decode in processes that share nothing: the limit that the cores of the machine set."""
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        pool.map(decode_all, [paths[:20]] * processes, chunksize=1)  # starts them
+        pool.map(decode_all, [paths[:20]] * processes, chunksize=1)  # starts the processes
         start = time.perf_counter()
         pool.map(decode_all, [paths[i::processes] for i in range(processes)], chunksize=1)
         return len(paths) / (time.perf_counter() - start)
@@ -169,13 +189,13 @@ def decode_all(paths):
 
 
 def time_step(data, workers, count):
-    """The whole of step 3, from the start of main() to its end."""
+    """Run all of step 3 on a new store, from the start of main() to its end."""
     shutil.rmtree(data / "store", ignore_errors=True)
-    return count / run_apart("step", workers, data)[0]
+    return count / run_separately("step", workers, data)
 
 
 def run_step(workers, data):
-    """Step 3 in this process: its seconds."""
+    """Run step 3 in this process; returns its seconds."""
     import preprocessing
 
     start = time.perf_counter()
@@ -183,8 +203,14 @@ def run_step(workers, data):
     return time.perf_counter() - start
 
 
-def run_apart(what, number, *arguments):
-    """Run a contestant in a Python of its own. Returns the numbers that it prints last."""
+def run_separately(what, number, *arguments):
+    """Run a contestant in a new Python process; returns the number that it prints last.
+
+    Args:
+        what: "bicubic" or "bilinear", for tf.data; "step" for step 3.
+        number: threads of tf.data, or workers of step 3.
+        arguments: poster files, or the data folder.
+    """
     command = [sys.executable, __file__, what, str(number), *map(str, arguments)]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     output = subprocess.run(
@@ -195,13 +221,14 @@ def run_apart(what, number, *arguments):
         text=True,
         check=True,
     ).stdout
-    return [float(word) for word in output.splitlines()[-1].split()]
+    return float(output.splitlines()[-1])
 
 
 # --- posters --------------------------------------------------------------------------------------
 
 
 def enlarge(path, folder, width):
+    """Write an enlarged poster into a folder; returns its path."""
     target = folder / path.name
     with Image.open(path) as image:
         size = (width, round(width * image.height / image.width))
@@ -210,7 +237,7 @@ def enlarge(path, folder, width):
 
 
 def make_data(folder, paths, count):
-    """A data folder with the posters, repeated under new ids until there are `count` of them."""
+    """Make a data folder for step 3: `count` posters, which repeat the files under new ids."""
     (folder / "posters").mkdir(parents=True)
     ids = [f"tt{i:07d}" for i in range(count)]
     for i, movie in enumerate(ids):
@@ -227,8 +254,9 @@ if __name__ == "__main__":
     elif sys.argv[1:2] == ["step"]:
         print(run_step(int(sys.argv[2]), Path(sys.argv[3])))
     else:
-        parser = argparse.ArgumentParser(description="How fast are posters decoded and stored?")
+        parser = argparse.ArgumentParser(description="Compare ways to decode and resize posters.")
         parser.add_argument("folder", nargs="?", default=POSTERS_DIR, help="of .jpg")
-        parser.add_argument("--posters", type=int, default=POSTERS, help="in each comparison")
+        parser.add_argument("--posters", type=int, default=POSTERS, help="per comparison")
+        parser.add_argument("--repeats", type=int, default=REPEATS, help="turns")
         options = parser.parse_args()
-        main(options.folder, options.posters)
+        main(options.folder, options.posters, repeats=options.repeats)

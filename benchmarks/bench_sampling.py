@@ -1,13 +1,14 @@
-"""Does oversampling help? The same small network, trained as long, on each strategy's sample.
+"""Compare the oversampling strategies: the same small network, trained on the sample of each.
 
-    python benchmarks/bench_sampling.py            # of the posters in DATA_DIR
-    python benchmarks/bench_sampling.py DATA_DIR   # of those in another
+    python -m pip install -e . -r requirements/bench.txt
+    python benchmarks/bench_sampling.py            # the posters of the folder data
+    python benchmarks/bench_sampling.py DATA_DIR   # the posters of another data folder
 
-Each seed has a split of its own, which the strategies share. They differ in the movies that the
-network sees; the number of gradient steps is the same. Scores are of the natural test split, F1 at
-thresholds of the validation split. As in step 4 the output biases are shifted to the natural shares
-of the genres; `unshifted` is the cross-entropy without. Where there is no DATA_DIR/posters.csv it
-is the demonstration set that is sampled. Takes about an hour on two cores.
+Each seed draws a split, which the strategies share. The strategies differ in the movies that the
+network sees; the number of gradient steps is the same. Scores are of the test split, which is never
+oversampled, F1 at thresholds chosen on the validation split. As in step 4, the output biases are
+shifted to the natural shares of the genres; `unshifted` is the cross-entropy without the shift. If
+DATA_DIR/posters.csv is missing, the demonstration set is sampled. Takes about an hour on two cores.
 """
 
 import os
@@ -16,42 +17,43 @@ import sys
 import tempfile
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
-from measuring import ROOT, draw_demonstration, run_step
+from measuring import draw_demonstration, run_step
 from scipy.special import expit, logit
 
-sys.path.insert(0, str(ROOT))
-
-import preprocessing  # noqa: E402
-import sampling  # noqa: E402
-import train  # noqa: E402
-from model import build_network  # noqa: E402
-from postergenres.dataset.store import open_store  # noqa: E402
-from postergenres.evaluation.inference import predict_probabilities  # noqa: E402
+import preprocessing
+import sampling
+import train
+from model import build_network
+from postergenres.dataset.store import open_store
+from postergenres.evaluation.inference import predict_probabilities
 from postergenres.evaluation.metrics import (
     choose_thresholds,
     compute_scores,
     prior_of_counts,
     score_prior,
 )
-from postergenres.training import loop  # noqa: E402
-from postergenres.training.schedule import Stage, start_network  # noqa: E402
+from postergenres.training import loop
+from postergenres.training.callbacks import shift_priors
+from postergenres.training.checkpoints import Checkpoints
+from postergenres.training.schedule import Stage, initialize_network
 
 # --- settings -------------------------------------------------------------------------------------
-DATA_DIR = "data"  # a folder with the posters.csv and the posters/ of step 1; nothing is written
-SAMPLES = {  # what is compared, as settings of sampling.py
+DATA_DIR = "data"  # the folder with posters.csv and posters/ of step 1; it is only read
+SAMPLES = {  # name: settings of sampling.py
     "none, all": {"oversampling": "none", "sample_fraction": 1.0},
     "none": {"oversampling": "none"},
     "study": {"oversampling": "study"},
     "ml-ros": {"oversampling": "ml-ros", "max_copies": 10},
 }
-SEEDS = (0, 1, 2)
-STEPS = 2000  # gradient steps
+SEEDS = (0, 1, 2)  # one split and one training of each sample per seed
+STEPS = 2000  # gradient steps per training
 BATCH_SIZE = 32  # posters per step
-IMAGE_HEIGHT = 75  # pixels; half of what the pipeline takes, to be done in an hour
-IMAGE_WIDTH = 51
-LEARNING_RATE = 1e-3
+IMAGE_HEIGHT = 75  # pixels; half of the default of preprocessing.py, to finish within an hour
+IMAGE_WIDTH = 51  # pixels
+LEARNING_RATE = 1e-3  # the peak
 # --------------------------------------------------------------------------------------------------
 
 SCORES = ["mAP", "macro_f1", "binary_cross_entropy"]
@@ -67,11 +69,11 @@ def main(
     image_width=IMAGE_WIDTH,
     learning_rate=LEARNING_RATE,
 ):
-    """Print a row per run as it ends, then mean and deviation over the seeds."""
+    """Print a row for each training as it ends, then mean and standard deviation over the seeds."""
     rows = []
     with tempfile.TemporaryDirectory() as work:
         if not (Path(data_dir) / "posters.csv").is_file():
-            print(f"{data_dir} has no posters.csv: this is the demonstration set")
+            print(f"{Path(data_dir) / 'posters.csv'} is missing: using the demonstration set")
             movies, posters = draw_demonstration(Path(work) / "drawn")
             data_dir = Path(work) / "drawn"
             run_step("database", data_dir=data_dir, metadata_csv=movies, poster_base=posters)
@@ -82,14 +84,26 @@ def main(
                 sampling.main(work, seed=seed, **settings)
                 preprocessing.main(work, image_height, image_width)
                 store = open_store(work)
-                rows += run(name, store, seed, steps, batch_size, learning_rate)
+                rows += score_sample(name, store, seed, steps, batch_size, learning_rate)
                 print(pd.DataFrame(rows[-2:]).to_string(float_format="{:.4f}".format), flush=True)
     table = pd.DataFrame(rows).drop(columns="seed").groupby("sample", sort=False)
     print(table.agg(["mean", "std"]).to_string(float_format="{:.4f}".format))
 
 
-def run(name, store, seed, steps, batch_size, learning_rate):
-    """Train on the sample of a store and score: a row for the network, one for its floor."""
+def score_sample(name, store, seed, steps, batch_size, learning_rate):
+    """Train on the sample of a store and score the test split.
+
+    Args:
+        name: of the sample.
+        store: `dataset.store.Store`.
+        seed: of the order of the posters and of the network.
+        steps: gradient steps.
+        batch_size: posters per step.
+        learning_rate: the peak.
+
+    Returns:
+        Two dicts of scores, of the network and of the floor.
+    """
     rng = np.random.default_rng(seed)
     rows, val, test = (store.rows(split) for split in ("train", "val", "test"))
     sample = np.repeat(rows, store.index["copies"].iloc[rows])
@@ -97,7 +111,7 @@ def run(name, store, seed, steps, batch_size, learning_rate):
     seen = np.concatenate(passes)[: steps * batch_size]  # one epoch of so many steps
     network = train_on(store, seen, val, batch_size, learning_rate, seed)
 
-    shift = loop.find_shift(store, seen, val)
+    shift = loop.compute_prior_shift(store, seen, val)
     on_val, on_test = (predict_probabilities(network, store.images, part) for part in (val, test))
     scores = compute_scores(
         store.labels[test], on_test, choose_thresholds(store.labels[val], on_val, min_support=1)
@@ -120,7 +134,14 @@ def find_prior(store):
 
 
 def train_on(store, seen, val, batch_size, learning_rate, seed):
-    """Train a network as train.py does, in one epoch over these rows of the store."""
+    """Train a network as train.py does, in one epoch; returns it with shifted output biases.
+
+    Args:
+        store: `dataset.store.Store`.
+        seen: rows of the store to train on; a repeated row is seen again.
+        val: rows to validate on.
+        batch_size, learning_rate, seed: settings of train.py.
+    """
     settings = {
         "epochs": 1,
         "batch_size": batch_size,
@@ -132,15 +153,15 @@ def train_on(store, seen, val, batch_size, learning_rate, seed):
         "soft_targets": 0,
         "hints": 0,
     }
-    train.keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(seed)
     network = build_network("improved", *store.images.shape[1:3], len(store.genres))
-    start_network(network, store.images, store.labels, seen)
-    floor = score_prior(find_prior(store), store.labels[val])
+    initialize_network(network, store.images, store.labels, seen)
+    training_run = loop.plan_run(settings, store, teacher=None, sample=seen)
     with tempfile.TemporaryDirectory() as folder:
-        checkpoints = train.Checkpoints(Path(folder) / "unfinished" / "all", settings)
+        checkpoints = Checkpoints(Path(folder) / "unfinished" / "all", settings)
         stage = Stage("all", 0, 1, learning_rate)
-        loop.fit(network, store, None, seen, val, settings, stage, checkpoints, floor)
-    train.shift_priors(network, loop.find_shift(store, seen, val))
+        loop.fit_stage(training_run, network, stage, checkpoints)
+    shift_priors(network, loop.compute_prior_shift(store, seen, val))
     return network
 
 

@@ -1,21 +1,24 @@
-"""How fast is a training step? Beside Keras as the study used it, and beside PyTorch.
+"""Compare the speed of a training step with Keras as the study used it, and with PyTorch.
 
+    python -m pip install -e . -r requirements/bench.txt
     python benchmarks/bench_training.py             # the ratios
     python benchmarks/bench_training.py --study     # ways to train the study's network
-    python benchmarks/bench_training.py --profile   # where the time of a step goes
+    python benchmarks/bench_training.py --profile   # the share of each kind of operation
 
-Each contender is a process of its own that waits for its turn; all train on the same random posters
-in turns, and ratios are of the same turn. Ours reads batches from a memory map and augments them;
-the others have their posters in memory. The precision is what train.py would choose; the study's
-was float32. The rate of a large matrix multiplication is measured in the same turns: what of it a
-network reaches says how much there is left to gain. Takes about ten minutes, twenty with --study.
-PyTorch is not in requirements.txt, and left out where it is missing: install it, or name the Python
-of an environment that has it, and NumPy and psutil, in the variable TORCH_PYTHON.
+Each contestant is a process that waits for its turn, and each ratio is of one turn. All train on
+random posters of one size. Ours reads batches from a memory map and augments them; the others have
+their posters in memory. The precision is the one that train.py would choose; the study's method
+uses float32. A large matrix multiplication takes turns with them: the share of its rate that a
+network reaches shows how much could still be gained.
+
+PyTorch is left out if it is missing. Install it, or set the variable TORCH_PYTHON to the Python of
+an environment with PyTorch, NumPy and psutil. Takes about ten minutes, twenty with --study.
 """
 
 import argparse
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -26,26 +29,27 @@ from pathlib import Path
 
 import numpy as np
 import study
-from measuring import ROOT, describe
-
-sys.path.insert(0, str(ROOT))
+from measuring import format_range
 
 # --- settings -------------------------------------------------------------------------------------
 IMAGE_HEIGHT = 150  # pixels
-IMAGE_WIDTH = 101
-GENRES = 23
-POSTERS = 640  # that one turn trains on; the study's network takes a quarter
-TURNS = 5
-PYTHON = sys.executable  # of the processes; PyTorch's may have an environment of its own
-TORCH_PYTHON = os.environ.get("TORCH_PYTHON", PYTHON)
+IMAGE_WIDTH = 101  # pixels
+GENRES = 23  # outputs
+POSTERS = 640  # per turn; a quarter of it for the study's network, which is slower
+TURNS = 5  # after two to warm up
+PYTHON = sys.executable  # of all processes but PyTorch's
+TORCH_PYTHON = os.environ.get("TORCH_PYTHON", PYTHON)  # of PyTorch's processes
 # --------------------------------------------------------------------------------------------------
 
 
-# --- contenders: each returns a function that trains on a number of posters -----------------------
+# --- contestants ----------------------------------------------------------------------------------
+#
+# Each returns a function that trains for one turn, and the number of posters of a turn. TensorFlow
+# and PyTorch are imported in the functions, because each process needs only one of them.
 
 
 def keras_as_the_study(precision):
-    """Float32 posters and labels in memory, batches of 16, Adagrad, `model.fit` as it comes."""
+    """Train as the study did: float32 posters in memory, batches of 16, Adagrad."""
     posters = draw_posters(POSTERS // 4).astype(precision) / 255
     network = study.build(IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
     labels = draw_labels(len(posters))
@@ -53,7 +57,7 @@ def keras_as_the_study(precision):
 
 
 def ours(architecture, count, precision):
-    """What train.py does in an epoch, but for the validation."""
+    """Train as train.py does in an epoch, without the validation."""
     from model import build_network, keras
     from postergenres.training.input import Batches
     from postergenres.training.precision import computing_in
@@ -64,9 +68,9 @@ def ours(architecture, count, precision):
         network = build_network(architecture, IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
     images, labels = np.load(file, mmap_mode="r"), {"genres": draw_labels(count)}
     batches = Batches(images, labels, np.arange(count), 32, seed=0, shift=0.08)
-    learner = keras.Model(network.input, {"genres": network.output})
-    learner.compile(keras.optimizers.AdamW(1e-3), {"genres": "binary_crossentropy"})
-    return lambda: learner.fit(batches, epochs=1, shuffle=False, verbose=0), count
+    training_network = keras.Model(network.input, {"genres": network.output})
+    training_network.compile(keras.optimizers.AdamW(1e-3), {"genres": "binary_crossentropy"})
+    return lambda: training_network.fit(batches, epochs=1, shuffle=False, verbose=0), count
 
 
 def ours_study(precision):
@@ -78,7 +82,7 @@ def ours_improved(precision):
 
 
 def keras_improved(precision):
-    """The improved network on posters in memory, without augmentation, as PyTorch has it."""
+    """Train the improved network on posters in memory, without augmentation, as PyTorch does."""
     import tensorflow as tf
 
     from model import build_network, keras
@@ -97,7 +101,7 @@ def keras_improved(precision):
 
 
 def pytorch_study(precision):
-    """The study's network in PyTorch, channels last, trained as ours."""
+    """Train the study's network in PyTorch, in the channels-last layout."""
     from torch import nn
 
     layers = (
@@ -111,18 +115,18 @@ def pytorch_study(precision):
 
 
 def pytorch_improved(precision):
-    """The improved network in PyTorch, channels last, likewise."""
+    """Train the improved network in PyTorch, in the channels-last layout."""
     from torch import nn
 
-    def convolve(channels, filters, kernel, stride):
+    def block(channels, filters, kernel, stride):
         convolution = nn.Conv2d(channels, filters, kernel, stride, kernel // 2, bias=False)
         return convolution, nn.MaxPool2d(2), nn.BatchNorm2d(filters, 1e-3), nn.ReLU()
 
     layers = (
-        *convolve(3, 48, 5, 2),
-        *convolve(48, 128, 3, 1),
-        *convolve(128, 256, 3, 1),
-        *convolve(256, 384, 3, 1),
+        *block(3, 48, 5, 2),
+        *block(48, 128, 3, 1),
+        *block(128, 256, 3, 1),
+        *block(256, 384, 3, 1),
         *(nn.Flatten(), nn.Dropout(0.25), nn.LazyLinear(256, bias=False)),
         *(nn.BatchNorm1d(256, 1e-3), nn.ReLU(), nn.Dropout(0.25), nn.Linear(256, GENRES)),
     )
@@ -130,6 +134,14 @@ def pytorch_improved(precision):
 
 
 def train_pytorch(layers, count, precision, scale, offset):
+    """Train layers in PyTorch with AdamW in batches of 32.
+
+    Args:
+        layers: modules from pixels to logits.
+        count: posters of a turn.
+        precision: "float32" or "bfloat16".
+        scale, offset: pixels are divided by `scale`, then `offset` is added.
+    """
     import torch
 
     network = torch.nn.Sequential(*layers)
@@ -140,7 +152,7 @@ def train_pytorch(layers, count, precision, scale, offset):
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
             return network(pixels).float()
 
-    predict()  # tells the first dense layer its size
+    predict()  # the first dense layer learns its size
     network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
     loss = torch.nn.BCEWithLogitsLoss()
@@ -155,7 +167,7 @@ def train_pytorch(layers, count, precision, scale, offset):
 
 
 def matrix_multiplication(precision, size=2048, repeats=10):
-    """Multiply two matrices; the "posters" of a turn are its GFLOP."""
+    """Multiply two square matrices; the number of posters of a turn is its GFLOP instead."""
     import tensorflow as tf
 
     one, other = tf.cast(tf.random.normal((2, size, size)), precision)
@@ -168,7 +180,7 @@ def matrix_multiplication(precision, size=2048, repeats=10):
     return turn, repeats * 2 * size**3 / 1e9
 
 
-# Ways to train the study's network: batch size, what `compile` is told, precision, environment.
+# Ways to train the study's network: batch size, options of `compile`, precision, environment.
 ONE_AT_A_TIME = {"TF_NUM_INTEROP_THREADS": "1"}
 WAYS = {
     "batches of 8": (8, {}, "float32", {}),
@@ -183,8 +195,9 @@ WAYS = {
 
 
 def study_in_another_way(way):
+    """Train the study's network in one of the WAYS."""
     batch_size, options, precision, environment = WAYS[way]
-    os.environ.update(environment)  # before TensorFlow is imported
+    os.environ.update(environment)  # before the import of TensorFlow, which reads it
     from model import build_network, keras
     from postergenres.training.precision import computing_in
 
@@ -205,13 +218,13 @@ def draw_labels(count):
 
 
 def serve(name):
-    """Take turns as the process of a contender: a line in, images per second out."""
+    """Run a contestant: train for a turn per line of stdin, and print posters per second."""
     if name in WAYS:
         turn, count = study_in_another_way(name)
     else:
-        contender, precision = name.split(", ")
-        turn, count = globals()[contender](precision)
-    turn()  # builds what is built once
+        contestant, precision = name.split(", ")
+        turn, count = globals()[contestant](precision)
+    turn()  # builds the graph
     turn()
     print("ready", flush=True)
     for _ in sys.stdin:
@@ -224,6 +237,7 @@ def serve(name):
 
 
 def main():
+    """Print posters per second of each contestant, its share of a multiplication, and ratios."""
     precisions = {name: choose(name) for name in ("study", "improved")}
     names = {f"ours_{name}": f"ours_{name}, {chosen}" for name, chosen in precisions.items()}
     names |= {f"pytorch_{name}": f"pytorch_{name}, {chosen}" for name, chosen in precisions.items()}
@@ -237,11 +251,14 @@ def main():
             continue
         values, precision = np.array(rates[name]), name.split(", ")[1]
         if name == names[precision]:
-            print(f"{name}: {describe(values, 0)} GFLOP/s")
+            print(f"{name}: {format_range(values, 0)} GFLOP/s")
             continue
         gflop = step_gflop("study" if "study" in name else "improved")
-        share = describe(gflop * values / rates[names[precision]], 2)
-        print(f"{name}: {describe(values, 0)} images per second, {share} of a multiplication's")
+        share = format_range(gflop * values / rates[names[precision]], 2)
+        print(
+            f"{name}: {format_range(values, 0)} posters per second, {share} of the rate of a "
+            "matrix multiplication"
+        )
     for one, other in (
         ("ours_study", "keras_as_the_study"),
         ("ours_study", "pytorch_study"),
@@ -251,11 +268,11 @@ def main():
     ):
         if names[other] in rates:
             ratio = np.divide(rates[names[one]], rates[names[other]])
-            print(f"{one} / {other}: {describe(ratio, 2)}")
+            print(f"{one} / {other}: {format_range(ratio, 2)}")
 
 
 def choose(architecture):
-    """The precision that train.py would choose here."""
+    """Return the precision that train.py would choose on this machine."""
     from model import build_network
     from postergenres.training.precision import choose_precision
 
@@ -264,17 +281,21 @@ def choose(architecture):
 
 
 def compare_ways():
+    """Print the speed of each of the WAYS to train the study's network, relative to the study's."""
     first = "keras_as_the_study, float32"
     rates = take_turns([first, *WAYS, "pytorch_study, float32"])
-    print(f"{first}: {describe(rates[first], 0)} images per second")
+    print(f"{first}: {format_range(rates[first], 0)} posters per second")
     for way in list(rates)[1:]:
-        print(f"{way}: {describe(np.divide(rates[way], rates[first]), 2)} times that")
+        print(f"{way} / {first}: {format_range(np.divide(rates[way], rates[first]), 2)}")
 
 
 def take_turns(names, turns=TURNS):
-    """Images per second of each contender in each turn, {name: [...]}, PyTorch's where there is."""
+    """Run the contestants in turns; returns {name: [posters per second of each turn]}.
+
+    Contestants of PyTorch are left out if it is missing.
+    """
     if subprocess.run([TORCH_PYTHON, "-c", "import torch"], capture_output=True).returncode:
-        print("PyTorch is left out: install it, or name another Python in TORCH_PYTHON")
+        print("PyTorch is missing and left out. Install it, or set TORCH_PYTHON to another Python")
         names = [name for name in names if "torch" not in name]
     processes = {name: start(name) for name in names}
     rates = {name: [] for name in names}
@@ -303,44 +324,45 @@ def read_until(process, word):
     for line in process.stdout:
         if line.startswith(word):
             return float(line.split()[1]) if " " in word else None
-    sys.exit(f"{process.args[-1]} ended: is what it needs installed? See requirements.txt here")
+    command = shlex.join(map(str, process.args))
+    sys.exit(f"{process.args[-1]} stopped with an error. To see it, run: {command}")
 
 
 def step_gflop(architecture):
-    """GFLOP of a training step per image: the products of the layers, forwards and twice backwards.
+    """Return the GFLOP of a training step per poster.
 
-    The first convolution has no gradient for its input.
+    Each layer multiplies once forwards and twice backwards, for the gradients of its weights and
+    its input. The first convolution needs no gradient for its input.
     """
     from model import build_network, keras
 
     network = build_network(architecture, IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
-    gflop, times = 0, 2
+    gflop, passes = 0, 2
     for layer in network.layers:
         if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
             places = np.prod(layer.output.shape[1:-1])  # 1 for a Dense
-            gflop += times * places * np.prod(layer.kernel.shape) * 2 / 1e9
-            times = 3
+            gflop += passes * places * np.prod(layer.kernel.shape) * 2 / 1e9
+            passes = 3
     return gflop
 
 
 # --- the profile ----------------------------------------------------------------------------------
 
 
-def profile(steps=20):
-    """Print the share of each kind of oneDNN primitive in the time of our improved steps."""
-    script = f"""
-import sys, time
-sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]
-import bench_training as bench
-turn, count = bench.keras_improved("float32")
-turn()
-print("begin", flush=True)
-start = time.perf_counter()
-turn()
-print("end", 1000 * (time.perf_counter() - start), flush=True)
-"""
-    environment = os.environ | {"ONEDNN_VERBOSE": "1"} | ONE_AT_A_TIME  # none overlap
-    command = [PYTHON, "-c", script]
+def run_profiled():
+    """Train the improved network for one turn, between a line "begin" and a line "end"."""
+    turn, _ = keras_improved("float32")
+    turn()
+    print("begin", flush=True)
+    start = time.perf_counter()
+    turn()
+    print("end", 1000 * (time.perf_counter() - start), flush=True)
+
+
+def profile():
+    """Print the share of each kind of oneDNN primitive in a training step of our network."""
+    environment = os.environ | {"ONEDNN_VERBOSE": "1"} | ONE_AT_A_TIME  # so that none overlap
+    command = [PYTHON, __file__, "--run-profiled"]
     output = subprocess.run(command, env=environment, capture_output=True, text=True).stdout
     spent, end = re.search(r"^begin\n(.*)^end (\S+)", output, re.DOTALL | re.MULTILINE).groups()
     milliseconds = Counter()
@@ -351,20 +373,23 @@ print("end", 1000 * (time.perf_counter() - start), flush=True)
             way = next((field for field in fields if field.startswith(("forward", "backward"))), "")
             milliseconds[f"{kind} {way}".strip()] += float(fields[-1])
     total = float(end)
-    milliseconds["TensorFlow's own kernels, and the rest"] = total - sum(milliseconds.values())
-    print(f"a step of 32 posters: {total / (POSTERS // 32):.1f} ms, of which")
+    milliseconds["TensorFlow's own kernels and the rest"] = total - sum(milliseconds.values())
+    print(f"a step of 32 posters takes {total / (POSTERS // 32):.1f} ms:")
     for kind, spent in milliseconds.most_common():
         print(f"  {kind:<45} {spent / total:6.1%}")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="How fast is a training step?")
+    parser = argparse.ArgumentParser(description="Compare the speed of a training step.")
     parser.add_argument("--study", action="store_true", help="ways to train the study's network")
-    parser.add_argument("--profile", action="store_true", help="where the time of a step goes")
+    parser.add_argument("--profile", action="store_true", help="the share of each operation")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
+    parser.add_argument("--run-profiled", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         serve(options.serve)
+    elif options.run_profiled:
+        run_profiled()
     elif options.study:
         compare_ways()
     elif options.profile:

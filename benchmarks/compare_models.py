@@ -1,13 +1,16 @@
-"""One kind of model after the other on the same test movies, each score with its interval.
+"""Score one kind of model on the test movies, as a row of a table in RESULTS.md.
 
+    python -m pip install -e . -r requirements/bench.txt
     python benchmarks/compare_models.py thumbnails DATA_DIR   # logistic regression on 12 x 8 pixels
-    python benchmarks/compare_models.py features DATA_DIR     # the teacher of distillation.py
-    python benchmarks/compare_models.py network DATA_DIR      # what train.py wrote there
+    python benchmarks/compare_models.py features DATA_DIR     # the ImageNet teacher of train.py
+    python benchmarks/compare_models.py network DATA_DIR      # the model in DATA_DIR/model
     python benchmarks/compare_models.py network DATA_DIR --model data/pretrained/improved
 
-DATA_DIR is a folder in which steps 1 to 3 were run. A line is a row of the table in RESULTS.md:
-cross-entropy, mAP and macro ROC-AUC with their 95 % intervals, parameters, megabytes on disk, and
-posters per second in memory, each and its mirror image, median and range of three turns.
+The row has cross-entropy, mAP and macro ROC-AUC with 95 % intervals; parameters; megabytes on disk;
+and posters per second from memory, each with its mirror image: median and range of three turns.
+
+Reads   DATA_DIR, a folder in which steps 1 to 3 were run; `features` also requirements/transfer.txt
+Writes  DATA_DIR/distillation/, if `features` finds no outputs of the ImageNet teacher there
 """
 
 import argparse
@@ -16,30 +19,35 @@ import time
 from pathlib import Path
 
 import numpy as np
-from measuring import ROOT, describe
+from measuring import format_range
 from PIL import Image
 from sklearn.metrics import log_loss
 
-sys.path.insert(0, str(ROOT))
-
-from postergenres.dataset.store import open_store  # noqa: E402
-from postergenres.evaluation.bootstrap import compare_with_prior  # noqa: E402
-from postergenres.evaluation.inference import predict_batch, predict_probabilities  # noqa: E402
-from postergenres.evaluation.metrics import choose_thresholds, prior_of_counts  # noqa: E402
-from postergenres.files import read_json  # noqa: E402
-from postergenres.models.efficientnet import FEATURES, build_efficientnet  # noqa: E402
-from postergenres.models.saved import check_sample, open_model  # noqa: E402
-from postergenres.models.transfer import feature_extractor, fit_regressions  # noqa: E402
-from postergenres.training.distillation import ask_head, open_teacher  # noqa: E402
+from postergenres.dataset.store import open_store
+from postergenres.evaluation.bootstrap import compare_with_prior
+from postergenres.evaluation.inference import predict_batch, predict_probabilities
+from postergenres.evaluation.metrics import choose_thresholds, prior_of_counts
+from postergenres.files import read_json
+from postergenres.models.efficientnet import FEATURES, build_efficientnet
+from postergenres.models.saved import check_sample, open_model
+from postergenres.models.transfer import feature_extractor, fit_regressions
+from postergenres.training.distillation import apply_head, prepare_teacher
 
 # --- settings -------------------------------------------------------------------------------------
 THUMBNAIL = (8, 12)  # pixels, width and height
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # C of the regressions; validation chooses
-TIMED = 256  # posters of a turn
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # values of C of the regressions; the best on validation wins
+TIMED = 256  # posters per turn
 # --------------------------------------------------------------------------------------------------
 
 
 def main(kind, data_dir, model=None):
+    """Score a kind of model and print its row.
+
+    Args:
+        kind: "thumbnails", "features" or "network".
+        data_dir: the data folder.
+        model: folder of a network; None for the model in the data folder.
+    """
     data_dir = Path(data_dir)
     store = open_store(data_dir)
     if kind == "thumbnails":
@@ -51,7 +59,16 @@ def main(kind, data_dir, model=None):
 
 
 def print_row(name, store, probabilities, parameters, megabytes, speeds):
-    """Print a line for what a model says of the validation and the test movies."""
+    """Print the row of a model.
+
+    Args:
+        name: of the row.
+        store: `dataset.store.Store`.
+        probabilities: (N, G) of the validation movies, and of the test movies.
+        parameters: number of parameters.
+        megabytes: on disk.
+        speeds: posters per second of each turn, or [].
+    """
     val, test = store.rows("val"), store.rows("test")
     prior = prior_of_counts(store.train_counts, store.train_movies)
     on_val, on_test = probabilities
@@ -67,13 +84,18 @@ def print_row(name, store, probabilities, parameters, megabytes, speeds):
         row = scores.loc[score]
         low, high = (f"{row[bound]:.{digits}f}" for bound in ("low", "high"))
         cells.append(f"{row['score']:.{digits}f} [{low}, {high}], floor {row['floor']:.{digits}f}")
-    speed = describe(speeds, 0) if speeds else "-"
+    speed = format_range(speeds, 0) if speeds else "-"
     print("| | cross-entropy | mAP | macro ROC-AUC | parameters | MB | posters per second |")
     print("|", " | ".join([name, *cells, f"{parameters:,}", f"{megabytes:.3g}", speed]), "|")
 
 
 def time_batches(predict, posters):
-    """Posters per second of three turns, after one to warm up; `predict` takes batches of 64."""
+    """Return the posters per second of three turns, after one turn to warm up.
+
+    Args:
+        predict: function of a batch of up to 64 posters.
+        posters: uint8 (N, H, W, 3).
+    """
     speeds = []
     for _ in range(4):
         start = time.perf_counter()
@@ -92,7 +114,7 @@ def compare_thumbnails(store):
     tried = []
     for penalty in PENALTIES:
         head = fit_regressions(pixels[train], store.labels[train], penalty)
-        on_val, on_test = (ask_head(pixels[rows], *head) for rows in (val, test))
+        on_val, on_test = (apply_head(pixels[rows], *head) for rows in (val, test))
         tried.append(
             (log_loss(store.labels[val].ravel(), on_val.ravel()), penalty, (on_val, on_test))
         )
@@ -107,10 +129,8 @@ def shrink(image):
 
 
 def compare_features(store, data_dir):
-    targets = open_teacher(data_dir, store).targets
+    targets = prepare_teacher(data_dir, store).targets
     settings = read_json(data_dir / "distillation" / "distillation.json")["settings"]
-    if "fine_tuned" in settings:
-        sys.exit("The teacher there was fine-tuned. Run distillation.py with FINE_TUNED = None")
     size = settings["teacher_height"], settings["teacher_width"]
     network = build_efficientnet(settings["variant"], *size)
     classes, head = network.get_layer("_fc").count_params(), (FEATURES + 1) * len(store.genres)
@@ -127,8 +147,9 @@ def compare_network(store, folder):
     check_sample(about, store.samples_sha256, folder)
     if (about["H"], about["W"]) != store.images.shape[1:3]:
         sys.exit(
-            f"{folder} takes posters of {about['H']} x {about['W']}, the store has others. Set "
-            "IMAGE_HEIGHT and IMAGE_WIDTH in preprocessing.py, then run: python preprocessing.py"
+            f"{folder} needs posters of {about['H']} x {about['W']} pixels, and the store has "
+            "another size. Set IMAGE_HEIGHT and IMAGE_WIDTH in preprocessing.py, then run: "
+            "python preprocessing.py"
         )
     predicted = [
         predict_probabilities(model, store.images, store.rows(split)) for split in ("val", "test")
@@ -142,8 +163,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Score a kind of model on the test movies.")
     parser.add_argument("kind", choices=["thumbnails", "features", "network"])
     parser.add_argument("data_dir", metavar="DATA_DIR")
-    parser.add_argument("--model", metavar="FOLDER", help="in the place of DATA_DIR/model")
+    parser.add_argument("--model", metavar="FOLDER", help="instead of DATA_DIR/model")
     options = parser.parse_args()
     if options.model and options.kind != "network":
-        parser.error("--model is for: network")
+        parser.error("--model needs the kind network")
     main(**vars(options))

@@ -1,4 +1,4 @@
-"""What the benchmarks measure, and how they put it into words."""
+"""Measure the time and the memory of the steps, and format the results of repeats."""
 
 import os
 import subprocess
@@ -15,8 +15,8 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def describe(values, digits):
-    """The median and the range: `124 (120 to 160)`."""
+def format_range(values, digits):
+    """Return the median and the range of some numbers as text: `124 (120 to 160)`."""
     values = np.sort(values)
     return f"{np.median(values):.{digits}f} ({values[0]:.{digits}f} to {values[-1]:.{digits}f})"
 
@@ -24,10 +24,10 @@ def describe(values, digits):
 # --- memory: Linux only ---------------------------------------------------------------------------
 
 
-def own_memory(process):
-    """The memory of a process of its own, in MB; 0 where it has ended.
+def measure_own_memory(process):
+    """Return the memory of a process in MB, without shared pages; 0 if the process has ended.
 
-    Pages of files, which the system can take back, are not counted.
+    Shared pages include those of mapped files, which the system can reclaim.
     """
     with suppress(psutil.Error):
         memory = process.memory_info()
@@ -37,20 +37,25 @@ def own_memory(process):
 
 @contextmanager
 def watching_memory(pid=None):
-    """Watch a process, this one or another.
+    """Watch the memory of a process and its workers while the block runs.
 
-    Yields what will have `peak`, the most memory of its own that it had, and `peak_with_workers`,
-    the most that it and the processes it started had together, in MB.
+    Args:
+        pid: the process; None for this one.
+
+    Yields:
+        An object with `peak`, the most memory of the process itself, and `peak_with_workers`, the
+        most memory of the process and all its descendants together, in MB. Both are updated every
+        0.05 s and final at the end of the block.
     """
     memory, done = SimpleNamespace(peak=0, peak_with_workers=0), threading.Event()
     process = psutil.Process(pid)
 
     def watch():
         while not done.wait(0.05):
-            own, workers = own_memory(process), []
+            own, workers = measure_own_memory(process), []
             with suppress(psutil.Error):
                 workers = process.children(recursive=True)
-            together = own + sum(map(own_memory, workers))
+            together = own + sum(map(measure_own_memory, workers))
             memory.peak = max(memory.peak, own)
             memory.peak_with_workers = max(memory.peak_with_workers, together)
 
@@ -67,48 +72,47 @@ def watching_memory(pid=None):
 
 
 def step_command(step, **arguments):
-    """The command that runs a step in a Python of its own: `step.main(**arguments)`."""
+    """Return the command that calls `step.main(**arguments)` in a new Python process."""
     arguments = {name: str(x) if isinstance(x, Path) else x for name, x in arguments.items()}
     return [sys.executable, "-c", f"import {step}\n{step}.main(**{arguments!r})"]
 
 
-def step_environment():
-    """Without progress bars, and with the scripts to import."""
-    return os.environ | {"PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-
-
 def run_step(step, **arguments):
-    """Run a step in a Python of its own, whose start counts: see `run`."""
-    return run(step_command(step, **arguments))
+    """Run a step in a new Python process, including its start; returns what `run_process` does."""
+    return run_process(step_command(step, **arguments))
 
 
-def run(command):
-    """Run a Python of a benchmark or of a step.
+def run_process(command):
+    """Run a command without progress bars, and measure it.
 
-    Returns what has `seconds`, `lines`, each with the seconds after which it was printed, and the
-    memory as of `watching_memory`. Exits with the last lines where the process fails.
+    Args:
+        command: list of strings and paths.
+
+    Returns:
+        An object with `seconds`; `lines`, a list of (seconds since the start, printed line); and
+        `peak` and `peak_with_workers` of `watching_memory`.
+
+    Raises:
+        SystemExit: the process failed; the message ends with the last lines that it printed.
     """
-    os.sync()  # or it would wait for what the step before wrote
+    os.sync()  # otherwise this process would also wait for what the previous one wrote
+    environment = os.environ | {"TQDM_DISABLE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     begin = time.perf_counter()
     with subprocess.Popen(
-        command,
-        env=step_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         with watching_memory(process.pid) as memory:
             lines = [(time.perf_counter() - begin, line) for line in process.stdout]
             process.wait()
         seconds = time.perf_counter() - begin
     if process.returncode:
-        said = "".join(line for _, line in lines[-20:])
-        sys.exit(f"{' '.join(map(str, command))} failed:\n{said}")
+        printed = "".join(line for _, line in lines[-20:])
+        sys.exit(f"{' '.join(map(str, command))} failed:\n{printed}")
     return SimpleNamespace(seconds=seconds, lines=lines, **vars(memory))
 
 
 def draw_demonstration(folder):
-    """Draw the demonstration set. Returns its CSV and the folder of its posters."""
+    """Draw the demonstration set into a folder; returns its CSV and its folder of posters."""
     code = "import sys; sys.path[0] = sys.argv[1]; import draw; draw.main(sys.argv[2])"
-    run([sys.executable, "-c", code, ROOT / "data" / "sample", folder])
+    run_process([sys.executable, "-c", code, ROOT / "data" / "sample", folder])
     return folder / "movies_metadata.csv", folder / "posters"

@@ -1,4 +1,4 @@
-"""The scripts as a user meets them: run from the shell, in order, with edited constants."""
+"""The scripts as a user runs them: from the shell, in order, with edited constants."""
 
 import ast
 import hashlib
@@ -18,15 +18,21 @@ from PIL import Image
 from postergenres.download.manifest import poster_path
 from postergenres.files import write_csv
 
-# What draw.py wrote where the set was made; a machine that draws other movies shows other scores.
+# Of the CSV that draw.py must write on every machine; other movies would have other scores.
 DRAWN_CSV_SHA256 = "58e358ffc2a85a958ce9784aae65555565ffb817f222dc45efb2722da25b06ad"
 
 
 STEPS = ("database", "sampling", "preprocessing", "train", "predict")
+PACKAGE = sorted((ROOT / "postergenres").rglob("*.py"))
+SCRIPTS = sorted(ROOT.glob("*.py"))
+TEST_FILES = sorted((ROOT / "tests").rglob("test_*.py"))
+
+
+# --- the structure of the repository --------------------------------------------------------------
 
 
 def imports_of(path):
-    """The modules that a file imports, anywhere in it, by their full names."""
+    """Return the full names of the modules that a file imports, anywhere in the file."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
@@ -37,17 +43,13 @@ def imports_of(path):
     return names
 
 
-PACKAGE = sorted((ROOT / "postergenres").rglob("*.py"))
-SCRIPTS = sorted(ROOT.glob("*.py"))
-
-
-def test_six_scripts_stand_at_the_top():
+def test_the_root_has_six_scripts():
     assert {path.stem for path in SCRIPTS} == {*STEPS, "model"}
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
-def test_a_script_imports_no_other_step(path):
-    """Only train.py imports model.py, whose networks it trains."""
+def test_a_script_imports_no_other_script(path):
+    """Only train.py imports model.py."""
     allowed = {"model"} if path.stem == "train" else set()
     assert {name.split(".")[0] for name in imports_of(path)} & {*STEPS, "model"} <= allowed
 
@@ -58,7 +60,7 @@ def test_the_package_imports_no_script(path):
 
 
 def reach(path):
-    """All modules that importing a file of the package can import, through the package, too."""
+    """Return the modules that a file imports, directly or through modules of the package."""
     seen, queue = set(), [path]
     while queue:
         for name in imports_of(queue.pop()) - seen:
@@ -72,10 +74,50 @@ def module_name(path):
 
 
 @pytest.mark.parametrize("folder", ["download", "dataset"])
-def test_the_data_rooms_reach_neither_keras_nor_tensorflow(folder):
+def test_the_data_modules_reach_neither_keras_nor_tensorflow(folder):
     for path in (ROOT / "postergenres" / folder).glob("*.py"):
         reached = {name.split(".")[0] for name in reach(path)}
         assert not reached & {"keras", "tensorflow"}, path
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_has_at_most_150_lines(step):
+    assert len((ROOT / f"{step}.py").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_main_of_a_step_has_at_most_30_lines(step):
+    """The lines of the body, without the docstring."""
+    tree = ast.parse((ROOT / f"{step}.py").read_text(encoding="utf-8"))
+    (main,) = (node for node in tree.body if getattr(node, "name", None) == "main")
+    assert ast.get_docstring(main)
+    assert main.end_lineno - main.body[0].end_lineno <= 30
+
+
+def test_the_readme_has_at_most_150_lines():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_every_module_and_every_script_has_a_test_file():
+    """tests/dataset/test_store.py for postergenres/dataset/store.py, and so on."""
+    modules = [path.relative_to(ROOT / "postergenres") for path in PACKAGE]
+    modules += [path.relative_to(ROOT) for path in SCRIPTS]
+    expected = {
+        (path.parent / f"test_{path.name}").as_posix()
+        for path in modules
+        if path.name != "__init__.py"
+    }
+    present = {path.relative_to(ROOT / "tests").as_posix() for path in TEST_FILES}
+    assert not expected - present
+
+
+def test_no_two_test_files_share_a_name():
+    """pytest imports test files by their bare names."""
+    names = [path.name for path in TEST_FILES]
+    assert len(names) == len(set(names))
+
+
+# --- from the shell -------------------------------------------------------------------------------
 
 
 def run(script, folder, *arguments):
@@ -100,7 +142,7 @@ def copy_scripts(folder):
 
 
 def edit(script, name, value):
-    """Change a constant as a user does, in the file."""
+    """Change a constant in the file, as a user does."""
     text = script.read_text(encoding="utf-8")
     text, count = re.subn(rf"^{name} = \S+", f"{name} = {value}", text, flags=re.MULTILINE)
     assert count == 1
@@ -123,7 +165,7 @@ def test_the_data_steps_do_not_load_tensorflow():
         ("preprocessing.py", "python sampling.py"),
     ],
 )
-def test_missing_input_is_one_line_with_the_next_command(tmp_path, script, command):
+def test_a_missing_input_is_reported_in_one_line_with_the_command_to_run(tmp_path, script, command):
     copy_scripts(tmp_path)
     finished = run(script, tmp_path)
     assert finished.returncode == 1
@@ -132,7 +174,7 @@ def test_missing_input_is_one_line_with_the_next_command(tmp_path, script, comma
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["sample"]
 
 
-def test_the_five_steps_in_order(tmp_path):
+def test_the_five_steps_run_in_order(tmp_path):
     copy_scripts(tmp_path)
     edit(tmp_path / "data" / "sample" / "draw.py", "MOVIES", "200")
     edit(tmp_path / "train.py", "EPOCHS", "2")
@@ -150,8 +192,11 @@ def test_the_five_steps_in_order(tmp_path):
     assert poster.name in finished.stdout and "No such file" in finished.stdout
 
 
+# --- killed runs ----------------------------------------------------------------------------------
+
+
 def start(call, folder):
-    """Call a step's main() in a process of its own, from a script in this folder."""
+    """Start a process that calls the main() of a step, from a script in `folder`."""
     step = call.split(".")[0]
     code = f"import {step}\nif __name__ == '__main__':\n    {call}\n"
     (folder / "run.py").write_text(code, encoding="utf-8")
@@ -162,26 +207,26 @@ def start(call, folder):
 
 
 def children_of(process):
-    """The processes that it started, where the system says so (Linux)."""
+    """Return the ids of the children of a process; none on systems other than Linux."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return children.read_text().split() if children.is_file() else []
 
 
 def kill(process, is_time):
-    """Kill it once it has done something, and wait until its own processes are gone."""
+    """Kill a process as soon as `is_time()`, and wait until its children are gone."""
     while process.poll() is None and not is_time():
         time.sleep(0.002)
     children = children_of(process)
     process.kill()
-    assert process.wait() != 0  # it did not come to its end
+    assert process.wait() != 0  # it was killed before its end
     deadline = time.monotonic() + 10
     while any(Path(f"/proc/{child}").exists() for child in children):
-        assert time.monotonic() < deadline, "its pool is still there"
+        assert time.monotonic() < deadline, "the workers are still running"
         time.sleep(0.01)
 
 
 @pytest.mark.parametrize("count", [1, 200])
-def test_killed_downloads_run_again_end_as_undisturbed_ones(tmp_path, count):
+def test_killed_downloads_resume_and_end_like_an_undisturbed_run(tmp_path, count):
     source, undisturbed, killed = tmp_path / "source", tmp_path / "whole", tmp_path / "killed"
     draw_colours(source, movies=400)
     paths = f"{str(source / 'movies.csv')!r}, {str(source / 'images')!r}"
@@ -195,9 +240,9 @@ def test_killed_downloads_run_again_end_as_undisturbed_ones(tmp_path, count):
     assert contents(killed) == contents(undisturbed)
 
 
-def test_a_killed_store_is_continued_and_ends_as_an_undisturbed_one(tmp_path):
+def test_a_killed_store_resumes_and_ends_like_an_undisturbed_run(tmp_path):
     undisturbed, killed = tmp_path / "whole", tmp_path / "killed"
-    body = image_bytes(size=(1400, 2100), form="PNG")  # takes some 25 ms to decode
+    body = image_bytes(size=(1400, 2100), form="PNG")  # takes about 25 ms to decode
     splits = ["train", "val", "test"] * 64
     samples = pd.DataFrame({"id": range(192), "title": "x", "genres": "Drama", "split": splits})
     for data in (undisturbed, killed):
@@ -233,7 +278,7 @@ def drawn(tmp_path_factory):
     )
 
 
-def test_the_demonstration_set_has_the_blemishes_of_reality(drawn):
+def test_the_demonstration_set_has_the_flaws_of_real_metadata(drawn):
     draw, folder, table = drawn
     assert len(table) == 640 and list(table.columns) == draw.COLUMNS
     names = table["genres"].map(lambda cell: [genre["name"] for genre in ast.literal_eval(cell)])
@@ -255,7 +300,7 @@ def test_the_demonstration_set_has_the_blemishes_of_reality(drawn):
     assert broken == 3
 
 
-def test_the_demonstration_set_is_the_same_everywhere(drawn, tmp_path):
+def test_the_demonstration_set_is_the_same_on_every_machine(drawn, tmp_path):
     draw, folder, table = drawn
     digest = hashlib.sha256((folder / "movies_metadata.csv").read_bytes()).hexdigest()
     assert digest == DRAWN_CSV_SHA256

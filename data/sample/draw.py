@@ -2,12 +2,12 @@
 
     python data/sample/draw.py
 
-The posters are drawn, not real: each genre has its colours, its motif and its lettering, mixed
-where a movie has several genres, with noise and with some posters that mislead. They show that
-the pipeline works. Scores on them say nothing about real movies.
+Each genre has its own colors, motif and lettering. The poster of a movie with several genres mixes
+them; noise is added, and some posters mislead. The set shows that the pipeline works. Scores on it
+say nothing about real movies.
 
 Writes  movies_metadata.csv and posters/ beside this file, the same on every machine
-Takes   about 10 s for 640 movies.
+Takes   about 10 s for 640 movies
 """
 
 import csv
@@ -23,9 +23,9 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 # --- settings -------------------------------------------------------------------------------------
-OUTPUT_DIR = Path(__file__).resolve().parent  # where the CSV and the folder of posters go
-MOVIES = 640  # rows of the CSV; the rarest genre is carried by about one movie in forty
-SEED = 0  # another seed draws other movies
+OUTPUT_DIR = Path(__file__).resolve().parent  # the folder for the CSV and posters/
+MOVIES = 640  # rows of the CSV; about one in forty has the rarest genre
+SEED = 0  # change it to draw other movies
 # --------------------------------------------------------------------------------------------------
 
 SIZE = (185, 278)  # pixels, width and height, as TMDb serves posters under /t/p/w185
@@ -33,7 +33,16 @@ NOTICE = "Invented movie with a drawn poster: scores on it say nothing about rea
 
 
 def main(output_dir=OUTPUT_DIR, movies=MOVIES, seed=SEED):
-    """Draw the posters, then write the CSV that lists them."""
+    """Draw the posters, then write the CSV that lists them.
+
+    Args:
+        output_dir: the folder to write in.
+        movies: number of movies; the first ones are the same for any number.
+        seed: of everything that is drawn at random.
+
+    Raises:
+        ValueError: `movies` is below 1.
+    """
     if movies < 1:
         raise ValueError(f"movies must be at least 1, got {movies!r}")
     output_dir = Path(output_dir)
@@ -76,8 +85,8 @@ NOUNS = (
 
 
 def kind_of(number):
-    """The blemishes of real metadata, at fixed places: most movies have none."""
-    blemishes = {
+    """Return "plain" for most movies; every so many rows, one of the flaws of real metadata."""
+    flaws = {
         (80, 7): "TV Movie",
         (107, 11): "Foreign",
         (160, 23): "no genre",
@@ -86,14 +95,14 @@ def kind_of(number):
         (640, 300): "not an image",
         (640, 500): "empty",
     }
-    for (every, offset), kind in blemishes.items():
+    for (every, offset), kind in flaws.items():
         if number % every == offset:
             return kind
     return "plain"
 
 
 def invent_movie(number, rng):
-    """One row of the CSV as a dict, and under `looks` the genres that its poster is drawn from."""
+    """Return a row of the CSV as a dict; `looks` are the genres to draw the poster from."""
     names, weights = list(GENRES), np.array([genre.weight for genre in GENRES.values()])
     count = rng.choice([1, 2, 3], p=[0.34, 0.42, 0.24])
     looks = rng.choice(names, size=count, replace=False, p=weights / weights.sum()).tolist()
@@ -143,13 +152,13 @@ def draw_poster(title, genres, rng):
     """Draw a poster from the palettes, motifs and lettering of its genres."""
     names = list(GENRES)
     palettes = [GENRES[genre].palette for genre in genres]
-    if rng.random() < 0.2:  # posters mislead: the colours of some other genre
+    if rng.random() < 0.2:  # the poster misleads, with the colors of another genre
         palettes[0] = GENRES[rng.choice(names)].palette
     image = blend(palettes[0][0], palettes[-1][1], rng)
     draw = ImageDraw.Draw(image)
     for genre, palette in zip(genres, palettes, strict=True):
         if rng.random() < 0.12:
-            continue  # and some hide what they are
+            continue  # the poster hides this genre
         for _ in range(rng.integers(2, 5)):
             draw_motif(draw, genre, jitter(palette[2], rng), rng)
     if rng.random() < 0.25:
@@ -162,7 +171,7 @@ def draw_poster(title, genres, rng):
 
 
 def encode(image, kind):
-    """The bytes of the poster as JPEG, or what a bad host would serve in its place."""
+    """Return the poster as JPEG bytes, or the bytes that a faulty host would serve instead."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
     body = buffer.getvalue()
@@ -172,23 +181,25 @@ def encode(image, kind):
 
 
 def jitter(colour, rng):
+    """Return a color near another, as a tuple of three numbers from 0 to 255."""
     return tuple(int(c) for c in np.clip(np.array(colour) + rng.integers(-28, 29, 3), 0, 255))
 
 
 def blend(top, bottom, rng):
-    """A background that goes from one colour at the top to another at the bottom."""
+    """Return an image that fades from one color at the top to another at the bottom."""
     steps = np.linspace(0, 1, SIZE[1])[:, None] ** rng.uniform(0.6, 1.6)
     column = (1 - steps) * np.array(jitter(top, rng)) + steps * np.array(jitter(bottom, rng))
     return Image.fromarray(np.repeat(column[:, None].round().astype(np.uint8), SIZE[0], axis=1))
 
 
 def draw_motif(draw, genre, colour, rng):
+    """Draw the motif of a genre at a random place, in a random size."""
     x, y = rng.uniform(15, SIZE[0] - 15), rng.uniform(50, SIZE[1] - 55)
     GENRES[genre].motif(draw, x, y, rng.uniform(14, 38), colour)
 
 
 def draw_title(image, title, genre, colour, rng):
-    """Write the title in the genre's lettering: case, size, slant, spacing and place."""
+    """Write the title in the lettering of a genre: case, size, slant, spacing and place."""
     style = GENRES[genre]
     text = (" " * style.spacing).join(style.case(title))
     font = ImageFont.load_default(size=style.size)
@@ -205,12 +216,12 @@ def draw_title(image, title, genre, colour, rng):
     top = 8 if style.place == "top" else SIZE[1] - 40
     place = ((SIZE[0] - layer.width) // 2, top + int(rng.integers(0, 6)))
     behind = np.asarray(image)[place[1] + layer.height // 2].mean()
-    if abs(np.mean(colour) - behind) < 60:  # illegible on what the poster has there
+    if abs(np.mean(colour) - behind) < 60:  # too little contrast with the background
         colour = (250, 248, 240) if behind < 128 else (24, 22, 20)
     image.paste(Image.new("RGB", layer.size, colour), place, layer)
 
 
-# --- motifs: each draws around (x, y), about r pixels to each side --------------------------------
+# --- motifs, centered at (x, y) and about 2 r pixels wide -----------------------------------------
 
 
 def polygon(draw, points, colour):
@@ -319,15 +330,19 @@ def cactus(draw, x, y, r, colour):
 
 
 class Genre(NamedTuple):
-    """How the posters of a genre look.
+    """The look of the posters of a genre.
 
     Attributes:
-        tmdb_id: its number in the CSV.
-        weight: how often it is drawn, beside the other weights.
-        motif: function that draws it.
-        palette: colours of the top, the bottom, the motif and the lettering.
-        case, size, place: of the title; `place` is top or bottom, `size` in pixels.
-        spacing, stroke, slant: of the title; spaces between letters, pixels, tangent of the angle.
+        tmdb_id: the number of the genre in the CSV.
+        weight: how often the genre is drawn, relative to the other weights.
+        motif: the function that draws the motif.
+        palette: colors of the top, the bottom, the motif and the title.
+        case: function that changes the case of the title.
+        size: of the title, in pixels.
+        place: of the title, "top" or "bottom".
+        spacing: spaces between the letters of the title.
+        stroke: width in pixels by which the letters are thickened.
+        slant: tangent of the angle of the letters.
     """
 
     tmdb_id: int

@@ -5,11 +5,11 @@ from PIL import Image
 
 
 def mirror_and_shift(images, shift, rng):
-    """Mirror half of the posters, at random, and shift each; the pixels of its edge fill the gap.
+    """Mirror a random half of the posters and shift each; its edge pixels fill the gap.
 
     Args:
         images: uint8 (N, H, W, 3).
-        shift: the furthest, as a share of H and W, in either direction.
+        shift: the largest shift in either direction, as a share of H and W.
         rng: a NumPy generator.
 
     Returns:
@@ -28,14 +28,14 @@ def mirror_and_shift(images, shift, rng):
 
 
 def crop_at_random(images, crop, rng):
-    """Cut each poster to a part of it, and scale the parts to one size, the mean of theirs.
+    """Crop each poster at random and resize all crops to one size, their mean size.
 
-    So what is shown is on average as large as on a whole poster (Touvron et al. 2019, Fixing the
-    train-test resolution discrepancy).
+    Objects then have the same mean size as on whole posters. Source: Touvron et al. 2019, Fixing
+    the train-test resolution discrepancy.
 
     Args:
         images: uint8 (N, H, W, 3).
-        crop: the most that is cut off, as a share of H and W.
+        crop: the largest part that is cut off, as a share of H and W.
         rng: a NumPy generator.
 
     Returns:
@@ -53,12 +53,12 @@ def crop_at_random(images, crop, rng):
 
 
 def change_colours(images, most, rng):
-    """Change the contrast of each poster, and the brightness of each of its channels.
+    """Change the contrast and brightness of each poster, and the brightness of each channel.
 
     Args:
         images: uint8 (N, H, W, 3).
-        most: the furthest, as a share: of the contrast, and of the brightness; by half of it the
-            channels differ besides.
+        most: the largest change of the contrast and of the brightness, as a share. The brightness
+            of single channels changes by up to half of it.
         rng: a NumPy generator.
 
     Returns:

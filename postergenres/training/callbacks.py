@@ -1,4 +1,4 @@
-"""What happens around the epochs of a training, as Keras callbacks."""
+"""Keras callbacks of the training."""
 
 import time
 
@@ -8,9 +8,13 @@ from tqdm import tqdm
 
 
 class EpochStart(keras.callbacks.Callback):
-    """Sets by its number what an epoch draws at random: batches and dropout.
+    """Seed the random draws of each epoch, batches and dropout, by the number of the epoch.
 
-    A training that was stopped then draws what it would have drawn.
+    A resumed training then draws the same numbers as one that was never stopped.
+
+    Args:
+        batches: `input.Batches` to train on.
+        seed: a whole number.
     """
 
     def __init__(self, batches, seed):
@@ -26,14 +30,14 @@ class EpochStart(keras.callbacks.Callback):
 
 
 class PriorShift(keras.callbacks.Callback):
-    """Moves the output biases to the genre shares of whole movies, for as long as it validates.
+    """Shift the output biases to the genre shares of the dataset during each validation.
 
-    Oversampling makes rare genres common, and a network trained on it expects them to be common.
-    The shift of the logits takes that back (Saerens et al. 2002, Adjusting the Outputs of a
-    Classifier to New a Priori Probabilities); only then can a loss be set beside the prior.
+    A network that is trained on an oversampled dataset predicts rare genres too often. Only with
+    shifted biases can its loss be compared with the loss of the prior. Source: Saerens et al. 2002,
+    Adjusting the Outputs of a Classifier to New a Priori Probabilities.
 
     Args:
-        shift: (G,) what to add to the logits.
+        shift: (G,) to add to the logits.
     """
 
     def __init__(self, shift):
@@ -49,18 +53,19 @@ class PriorShift(keras.callbacks.Callback):
 
 
 def shift_priors(network, shift):
+    """Add `shift`, (G,), to the output biases of a network."""
     bias = network.get_layer("genres").bias
     bias.assign(bias + shift)
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar for the steps of an epoch, on a terminal, and a line for each epoch.
+    """Show a bar of the steps of an epoch on a terminal, and print a line after each epoch.
 
     Args:
-        epochs: of all stages.
+        epochs: number of epochs over all stages.
         steps: steps per epoch.
-        loss: the name of the loss in Keras' logs.
-        floor: the validation loss of the prior.
+        loss: name of the loss in Keras' logs.
+        floor: validation loss of the prior.
     """
 
     def __init__(self, epochs, steps, loss, floor):

@@ -1,8 +1,8 @@
-"""Training that survives being killed: a checkpoint at the end of each epoch.
+"""Write a checkpoint after each epoch, so that a killed training can be resumed.
 
-Keras' `BackupAndRestore` writes the weights, the state of the optimizer and the epoch. It does not
-know the history, nor what `EarlyStopping` remembers, and a kill while it writes leaves half of it.
-So a checkpoint is a folder that holds all of this and gets its name last, in one rename.
+Keras' `BackupAndRestore` writes the weights, the optimizer state and the epoch. It saves neither
+the history nor the state of `EarlyStopping`, and a kill while it writes leaves a broken file. A
+checkpoint here is therefore a folder with all files, which gets its final name last, in one rename.
 """
 
 import shutil
@@ -15,17 +15,20 @@ from postergenres.files import read_json, write_json
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Seals what `BackupAndRestore` has written; comes after it and the stopper in the callbacks.
+    """Complete the checkpoint that `BackupAndRestore` has written.
+
+    In the list of callbacks it comes after `BackupAndRestore` and `EarlyStopping`.
 
     Args:
-        folder: holds `epoch-000007/`, the checkpoint, and `latest/`, which the next one grows in.
-            `BackupAndRestore` is given `folder / "latest"`.
-        settings: what the training depends on, as JSON has it. A checkpoint of others is not used.
+        folder: holds `epoch-000007/`, the newest checkpoint, and `latest/`, in which the next one
+            is written. `BackupAndRestore` gets `folder / "latest"`.
+        settings: everything that the training depends on, as JSON types. A checkpoint of other
+            settings is discarded.
 
     Attributes:
-        epochs: the logs of the epochs so far, one dictionary for each.
-        precision: what the training computes in; None until it is known.
-        failed: whether a loss was not a number.
+        epochs: list of the logs of all epochs so far, a dict for each.
+        precision: "float32" or "bfloat16"; None until a training has chosen it.
+        failed: True after a loss that is not a number.
     """
 
     def __init__(self, folder, settings):
@@ -36,40 +39,42 @@ class Checkpoints(keras.callbacks.Callback):
         self.restore()
 
     def attach(self, stopper):
-        """Name the `keras.callbacks.EarlyStopping` that keeps the best weights."""
+        """Set the `keras.callbacks.EarlyStopping` whose state is part of the checkpoint."""
         self.stopper = stopper
 
     @property
     def latest(self):
+        """The folder in which the next checkpoint is written."""
         return self.folder / "latest"
 
     def restore(self):
-        """Put the newest checkpoint where `BackupAndRestore` will look for it."""
-        sealed = max(self.folder.glob("epoch-*/"), default=None)  # the names sort as the numbers
+        """Copy the newest checkpoint to the folder that `BackupAndRestore` reads."""
+        newest = max(self.folder.glob("epoch-*/"), default=None)  # names sort like their numbers
         if self.latest.exists():
             shutil.rmtree(self.latest)
-        if sealed is None:
+        if newest is None:
             return
-        state = read_json(sealed / "state.json")
+        state = read_json(newest / "state.json")
         if state["settings"] != self.settings:
-            print(f"{self.folder} holds a training with other settings; this one begins anew")
-            discard(self.folder)
+            print(f"{self.folder} holds a training with other settings: starting a new one")
+            discard_checkpoints(self.folder)
             return
         self.epochs, self.precision = state["epochs"], state["precision"]
-        shutil.copytree(sealed, self.latest)
+        shutil.copytree(newest, self.latest)
 
     @property
     def finished(self):
-        """Whether the training that is resumed had stopped early already."""
-        return self.epochs_since_best() >= self.stopper.patience
+        """True if early stopping had already ended the training that is resumed."""
+        return self.count_epochs_since_best() >= self.stopper.patience
 
-    def epochs_since_best(self):
+    def count_epochs_since_best(self):
+        """Return how many epochs came after the epoch with the lowest monitored loss."""
         losses = [epoch[self.stopper.monitor] for epoch in self.epochs]
         return len(losses) - 1 - int(np.argmin(losses)) if losses else 0
 
     def on_train_begin(self, logs=None):
         if self.epochs:
-            self.stopper.wait = self.epochs_since_best()
+            self.stopper.wait = self.count_epochs_since_best()
             self.stopper.best_epoch = len(self.epochs) - 1 - self.stopper.wait
             self.stopper.best = self.epochs[self.stopper.best_epoch][self.stopper.monitor]
             with np.load(self.latest / "best.npz") as best:
@@ -81,20 +86,24 @@ class Checkpoints(keras.callbacks.Callback):
         self.epochs.append(logs)
         if not np.isfinite(list(logs.values())).all():
             self.failed = True
-            self.stopper.best_weights = None  # several hosts could not agree on what is no number
+            self.stopper.best_weights = None  # restoring nan weights would fail on several hosts
             return
+        self.write_checkpoint(epoch + 1)
+
+    def write_checkpoint(self, number):
+        """Complete the checkpoint in `latest`, rename it, and delete the older ones."""
         np.savez(self.latest / "best.npz", *self.stopper.best_weights)
         state = {"settings": self.settings, "precision": self.precision, "epochs": self.epochs}
         write_json(state, self.latest / "state.json")
         older = list(self.folder.glob("epoch-*/"))
-        self.latest.rename(self.folder / f"epoch-{epoch + 1:06}")
+        self.latest.rename(self.folder / f"epoch-{number:06}")
         for checkpoint in older:
             shutil.rmtree(checkpoint)
 
 
-def discard(folder):
-    """Forget a training: it has ended, or its settings are not those of today."""
+def discard_checkpoints(folder):
+    """Delete the checkpoints of a training that has ended or has other settings."""
     if folder.exists():
         discarded = folder.with_name("discarded")
-        folder.rename(discarded)  # at once: a kill leaves no half of a checkpoint
+        folder.rename(discarded)  # a rename first: a kill leaves no half of a checkpoint
         shutil.rmtree(discarded, ignore_errors=True)

@@ -1,17 +1,13 @@
-"""Optional, before step 4: a teacher that knows photographs looks at the posters.
-
-    pip install -r requirements-transfer.txt
-    python distillation.py
+"""The teacher, whose outputs train.py adds to the labels (knowledge distillation).
 
 The teacher is EfficientNet-Lite, trained on ImageNet, with a logistic regression for each genre on
-its features; or the same after it was fine-tuned by train.py, in FINE_TUNED. Its probabilities and
-its features are what SOFT_TARGETS and HINTS in train.py add to the labels. The CNN learns from
-them, and needs no teacher once it is trained.
+its features; or a backbone that train.py has fine-tuned. Its probabilities (SOFT_TARGETS) and its
+features (HINTS) are targets of the student, which does not need the teacher after training.
 
-Reads   DATA_DIR/store/ and DATA_DIR/posters/
-Writes  DATA_DIR/distillation/: targets.npy, float32 (N, G), and features.npy, float32 (N,
-        COMPONENTS), with a row for each poster of the store; last distillation.json
-Takes   a quarter of an hour for 15,000 posters on two cores. A run that was stopped goes on.
+DATA_DIR/distillation/ holds targets.npy, float32 (N, G), and features.npy, float32 (N, COMPONENTS),
+with a row for each poster of the store; a folder of feature files, one for each chunk of posters,
+with which a stopped run is resumed; and last distillation.json. Making the outputs takes a quarter
+of an hour for 15,000 posters on two cores.
 """
 
 import hashlib
@@ -26,7 +22,7 @@ from sklearn.decomposition import PCA
 from sklearn.model_selection import KFold
 
 from postergenres.dataset.decoding import try_decode
-from postergenres.dataset.store import open_store, read_checksums
+from postergenres.dataset.store import read_checksums
 from postergenres.download.manifest import poster_path
 from postergenres.evaluation.inference import predict_batch
 from postergenres.evaluation.metrics import (
@@ -38,74 +34,149 @@ from postergenres.evaluation.metrics import (
     prior_of_counts,
     score_prior,
 )
-from postergenres.files import file_sha256, read_json, replacing, write_json
+from postergenres.files import file_sha256, lock_file, read_json, replacing, write_json
 from postergenres.models.efficientnet import FEATURES, build_efficientnet
 from postergenres.models.saved import check_sample, open_model
 from postergenres.models.transfer import BACKBONES, feature_extractor, fit_regressions
 from postergenres.progress import show_progress
 
-# --- settings -------------------------------------------------------------------------------------
-DATA_DIR = "data"  # the folder that preprocessing.py wrote
-VARIANT = "lite2"  # "lite0" and "lite1" are faster, and see a little less
-TEACHER_HEIGHT = 288  # pixels; the teacher sees the posters larger than the CNN does
+VARIANT = "lite2"  # "lite0" and "lite1" are faster and slightly worse
+TEACHER_HEIGHT = 288  # pixels; larger than the posters of the student
 TEACHER_WIDTH = 192  # pixels
 COMPONENTS = 384  # principal components of the features that are kept
 REGULARISATION = 0.0017  # C of the logistic regressions; lower it for fewer posters
-FINE_TUNED = None  # or "elsewhere/model", a fine-tuned network of train.py: it teaches instead
-SEED = 0  # another seed divides the training posters in another way
-# --------------------------------------------------------------------------------------------------
-
-BATCH = 64  # posters per forward pass
-CHUNK = 1024  # posters per file of features
+SEED = 0  # of the folds
 FOLDS = 5
+BATCH = 64  # posters per forward pass
+CHUNK = 1024  # posters per feature file
 
 
-def main(
-    data_dir=DATA_DIR,
+@dataclass(frozen=True)
+class Teacher:
+    """The teacher's outputs for the posters of a store.
+
+    Attributes:
+        targets: float32 (N, G), probabilities of the genres.
+        prior: (G,), genre shares of the movies that the probabilities are calibrated for.
+        features: float32 (N, K), memory-mapped; mean variance 1 on the training posters.
+        sha256: list of the checksums of targets and features.
+    """
+
+    targets: np.ndarray
+    prior: np.ndarray
+    features: np.ndarray
+    sha256: list
+
+
+def prepare_teacher(data_dir, store, fine_tuned=None, may_make=True, **options):
+    """Return the teacher; make its outputs first if they are missing or stale.
+
+    Args:
+        data_dir: the data folder, with store/ and posters/.
+        store: `dataset.store.Store`.
+        fine_tuned: model folder of a fine-tuned backbone; None for the ImageNet network.
+        may_make: False on one of several hosts, all of which need the same outputs.
+        options: arguments of `imagenet_settings` or `fine_tuned_settings` that are not the default.
+
+    Raises:
+        SystemExit: the outputs cannot be made, or must not.
+        ValueError: an option is out of range.
+    """
+    folder = Path(data_dir) / "distillation"
+    if fine_tuned:
+        settings = fine_tuned_settings(fine_tuned, **options)
+    else:
+        settings = imagenet_settings(**options)
+    reason = find_staleness(folder, store, settings)
+    if reason and not may_make:
+        sys.exit(
+            f"{reason}. Run train.py once on one host with HOSTS = None (it may be stopped as soon "
+            f"as training begins), then copy {folder} to the other hosts."
+        )
+    if reason:
+        print(f"making the teacher's outputs: {reason}", flush=True)
+        folder.mkdir(exist_ok=True)
+        with lock_file(folder / "making.lock", f"Another train.py is at work on {folder}."):
+            make_outputs(data_dir, store, settings)
+    return open_teacher(data_dir)
+
+
+def open_teacher(data_dir):
+    """Open the outputs that `prepare_teacher` has made, whatever their teacher and store."""
+    folder = Path(data_dir) / "distillation"
+    about = read_json(folder / "distillation.json")
+    return Teacher(
+        targets=np.load(folder / "targets.npy"),
+        prior=np.array(about["prior"]),
+        features=np.load(folder / "features.npy", mmap_mode="r"),
+        sha256=[about["targets_sha256"], about["features_sha256"]],
+    )
+
+
+# --- settings of the teacher ----------------------------------------------------------------------
+
+
+def imagenet_settings(
     variant=VARIANT,
     teacher_height=TEACHER_HEIGHT,
     teacher_width=TEACHER_WIDTH,
     components=COMPONENTS,
     regularisation=REGULARISATION,
-    fine_tuned=FINE_TUNED,
     seed=SEED,
 ):
-    """Extract features, fit the teacher, write what it says; returns distillation.json."""
-    check_settings(components, regularisation)
-    store = open_store(data_dir)
-    folder = Path(data_dir) / "distillation"
-    folder.mkdir(exist_ok=True)
-    if fine_tuned:
-        model = open_fine_tuned(Path(fine_tuned), store)
-        name = file_sha256(Path(fine_tuned) / "model.keras")[:16]
-        build = partial(feature_extractor, model)
-    else:
-        name = f"{variant}-{teacher_height}x{teacher_width}"
-        build = partial(build_teacher, variant, teacher_height, teacher_width)
-    try:
-        seen = extract_features(store, data_dir, name, build)
-    except KeyboardInterrupt:
-        print("Stopped. To go on from here, run: python distillation.py", file=sys.stderr)
-        sys.exit(130)
-    train, val = store.rows("train"), store.rows("val")
-    features = reduce_features(seen, train, components)
-    if fine_tuned:
-        targets = ask_head(seen, *model.get_layer("genres").get_weights()).astype(np.float32)
-        prior = estimate_prior(store.labels[val])  # train.py shifts its output biases to these
-        settings = {"fine_tuned": str(fine_tuned), "components": components}
-    else:
-        targets = teach_genres(features, store.labels, train, regularisation, seed)
-        prior = estimate_prior(store.labels[train])
-        settings = {
-            "variant": variant,
-            "teacher_height": teacher_height,
-            "teacher_width": teacher_width,
-            "components": components,
-            "regularisation": regularisation,
-            "seed": seed,
-        }
+    """Return the settings of an ImageNet teacher as distillation.json records them."""
+    settings = dict(locals())
+    check_components(components)
+    if not 0 < regularisation < float("inf"):
+        raise ValueError(f"regularisation must be above 0, got {regularisation!r}")
+    return settings
 
-    (folder / "distillation.json").unlink(missing_ok=True)  # it comes last: then all is whole
+
+def fine_tuned_settings(fine_tuned, components=COMPONENTS):
+    """Return the settings of a fine-tuned teacher as distillation.json records them."""
+    check_components(components)
+    return {"fine_tuned": str(fine_tuned), "components": components}
+
+
+def check_components(components):
+    if not 1 <= components <= FEATURES:
+        raise ValueError(f"components must be between 1 and {FEATURES}, got {components!r}")
+
+
+def find_staleness(folder, store, settings):
+    """Return why the outputs in a folder must be made (again), in words; None if they are current.
+
+    Args:
+        folder: `pathlib.Path` of DATA_DIR/distillation.
+        store: `dataset.store.Store`.
+        settings: see `imagenet_settings` and `fine_tuned_settings`.
+    """
+    if not folder.is_dir():
+        return f"{folder} is missing"
+    if not (folder / "distillation.json").is_file():
+        return f"{folder} is unfinished"
+    about = read_json(folder / "distillation.json")
+    if about["store_sha256"] != store.sha256:
+        return f"{folder} was made for another store"
+    if "prior" not in about:
+        return f"{folder} was made by an older version"
+    if about.get("settings") != settings:
+        return f"{folder} was made by another teacher"
+    return None
+
+
+# --- making the outputs ---------------------------------------------------------------------------
+
+
+def make_outputs(data_dir, store, settings):
+    """Make and write the outputs of a teacher, print its scores, return distillation.json.
+
+    Nothing is deleted until all features are there.
+    """
+    make = make_fine_tuned if "fine_tuned" in settings else make_imagenet
+    targets, features, prior = make(data_dir, store, **settings)
+    folder = Path(data_dir) / "distillation"
+    (folder / "distillation.json").unlink(missing_ok=True)  # written last: then all is whole
     for name, array in (("targets.npy", targets), ("features.npy", features)):
         with replacing(folder / name) as part:
             np.save(part, array)
@@ -118,50 +189,83 @@ def main(
         "scores": score_teacher(store, targets),
     }
     write_json(about, folder / "distillation.json")
-    report(about, folder)
+    print("validation scores of the teacher:")
+    print_scores(about["scores"])
+    print(f"wrote {folder / 'targets.npy'} and features.npy")
     return about
 
 
-def check_settings(components, regularisation):
-    if not 1 <= components <= FEATURES:
-        raise ValueError(f"components must be between 1 and {FEATURES}, got {components!r}")
-    if not 0 < regularisation < float("inf"):
-        raise ValueError(f"regularisation must be above 0, got {regularisation!r}")
+def make_imagenet(
+    data_dir, store, variant, teacher_height, teacher_width, components, regularisation, seed
+):
+    """Return targets, features and prior of an ImageNet network with logistic regressions.
 
-
-# --- the teacher ----------------------------------------------------------------------------------
-
-
-def open_fine_tuned(folder, store):
-    """A network that train.py has fine-tuned; exits where it does not fit the store.
-
-    It has seen the labels of the training posters, and is surer of these than of others.
+    Raises:
+        SystemExit: the package with the weights is missing, or a poster is.
     """
-    model, about = open_model(folder)
-    check_sample(about, store.samples_sha256, folder)
-    if about["settings"]["architecture"] not in BACKBONES:
-        sys.exit(
-            f"{folder} holds a network without a backbone, which has nothing to teach. Set "
-            "ARCHITECTURE in train.py, then run: python train.py"
-        )
-    return model
+    name = f"{variant}-{teacher_height}x{teacher_width}"
+    build = partial(build_teacher, variant, teacher_height, teacher_width)
+    extracted = extract_features(store, data_dir, name, build)
+    train = store.rows("train")
+    features = reduce_features(extracted, train, components)
+    targets = fit_targets(features, store.labels, train, regularisation, seed)
+    return targets, features, estimate_prior(store.labels[train])
 
 
 def build_teacher(variant, height, width):
     return feature_extractor(build_efficientnet(variant, height, width))
 
 
-def extract_features(store, data_dir, name, build):
-    """What the network sees in each poster: float32 (N, 1280), mean of it and its mirror image.
+def make_fine_tuned(data_dir, store, fine_tuned, components):
+    """Return targets, features and prior of a fine-tuned backbone.
 
-    Every chunk of posters has a file, by the checksums of its posters.
+    Raises:
+        SystemExit: the network does not fit the store, or a poster is missing.
+    """
+    model = open_fine_tuned(Path(fine_tuned), store)
+    name = file_sha256(Path(fine_tuned) / "model.keras")[:16]
+    extracted = extract_features(store, data_dir, name, partial(feature_extractor, model))
+    features = reduce_features(extracted, store.rows("train"), components)
+    targets = apply_head(extracted, *model.get_layer("genres").get_weights()).astype(np.float32)
+    return targets, features, estimate_prior(store.labels[store.rows("val")])  # see shift_priors
+
+
+def open_fine_tuned(folder, store):
+    """Open a backbone that train.py has fine-tuned.
+
+    It was trained on the labels of the training posters, so that its probabilities for these
+    posters are overconfident.
+
+    Raises:
+        SystemExit: the network is of another sample or has no backbone.
+    """
+    model, about = open_model(folder)
+    check_sample(about, store.samples_sha256, folder)
+    if about["settings"]["architecture"] not in BACKBONES:
+        sys.exit(
+            f"{folder} holds a network without a backbone, which cannot be a teacher. Set "
+            "FINE_TUNED in train.py to the folder of a fine-tuned backbone, then run: "
+            "python train.py"
+        )
+    return model
+
+
+# --- features -------------------------------------------------------------------------------------
+
+
+def extract_features(store, data_dir, name, build):
+    """Return the features of all posters, float32 (N, 1280), each averaged with its mirror image.
+
+    Each chunk of posters has a file, named by the checksums of its posters.
 
     Args:
-        name: of the folder for these files.
-        build: a function without arguments that builds the network, from posters to features.
+        store: `dataset.store.Store`.
+        data_dir: the data folder.
+        name: folder name of the files.
+        build: a function without arguments that returns the network from posters to features; it
+            is called only if a file is missing.
     """
     folder = Path(data_dir) / "distillation" / name
-    folder.mkdir(exist_ok=True)
     ids = store.index["id"].to_list()
     checksums = read_checksums(Path(data_dir) / "store")
     chunks, network = [], None
@@ -172,6 +276,7 @@ def extract_features(store, data_dir, name, build):
             path = folder / f"{key[:16]}.npy"
             if not path.is_file():
                 network = network or build()
+                folder.mkdir(exist_ok=True)
                 with replacing(path) as part:
                     np.save(part, extract_chunk(network, movies, data_dir, bar))
             else:
@@ -181,6 +286,7 @@ def extract_features(store, data_dir, name, build):
 
 
 def extract_chunk(network, movies, data_dir, bar):
+    """Return the features of some movies, float32 (M, 1280); exit if a poster cannot be decoded."""
     height, width = network.input_shape[1:3]
     features = []
     for start in range(0, len(movies), BATCH):
@@ -196,17 +302,36 @@ def extract_chunk(network, movies, data_dir, bar):
 
 
 def reduce_features(features, train, components):
-    """Their principal components on the training posters, of unit variance in the mean."""
+    """Return the principal components on the training posters, scaled to a mean variance of 1.
+
+    Args:
+        features: (N, F).
+        train: row numbers of the training posters.
+        components: how many to keep; never more than there are training posters.
+
+    Returns:
+        float32 (N, components).
+    """
     pca = PCA(min(components, len(train)), svd_solver="covariance_eigh").fit(features[train])
     reduced = pca.transform(features) / np.sqrt(pca.explained_variance_.mean())
     return reduced.astype(np.float32)
 
 
-def teach_genres(features, labels, train, regularisation, seed):
-    """The probabilities of the genres by logistic regression on the features: float32 (N, G).
+# --- targets --------------------------------------------------------------------------------------
 
-    A training poster gets those of a regression that was fitted without it: fitted with it, they
-    would repeat its label.
+
+def fit_targets(features, labels, train, regularisation, seed):
+    """Return probabilities of the genres by logistic regression on the features, float32 (N, G).
+
+    The probabilities of a training poster come from a regression that was fitted without it
+    (cross-fitting): a regression fitted with it would repeat its labels.
+
+    Args:
+        features: (N, F).
+        labels: (N, G) of 0 and 1.
+        train: row numbers of the training posters.
+        regularisation: C of the regressions.
+        seed: of the folds.
     """
     probabilities = np.empty(labels.shape, np.float32)
     rest = np.setdiff1d(np.arange(len(labels)), train)
@@ -218,61 +343,19 @@ def teach_genres(features, labels, train, regularisation, seed):
 
 
 def predict_others(features, labels, fit, predict, regularisation):
-    return ask_head(features[predict], *fit_regressions(features[fit], labels[fit], regularisation))
+    """Return probabilities for the rows `predict` of regressions fitted on the rows `fit`."""
+    head = fit_regressions(features[fit], labels[fit], regularisation)
+    return apply_head(features[predict], *head)
 
 
-def ask_head(features, kernel, bias):
+def apply_head(features, kernel, bias):
+    """Return the probabilities of a sigmoid layer: features (N, F) to (N, G)."""
     return expit(features @ kernel + bias)
 
 
-# --- what comes out -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """What the teacher says of the posters of a store.
-
-    Attributes:
-        targets: float32 (N, G), probabilities of the genres.
-        prior: (G,), the genre shares that they take for granted.
-        features: float32 (N, K), memory-mapped; of unit mean variance on the training posters.
-        sha256: the checksums of both.
-    """
-
-    targets: np.ndarray
-    prior: np.ndarray
-    features: np.ndarray
-    sha256: list
-
-
-def open_teacher(data_dir, store):
-    """Open what this step wrote. Exits with one line where it is missing or out of date."""
-    folder = Path(data_dir) / "distillation"
-    if not (folder / "distillation.json").is_file():
-        sys.exit(f"{folder / 'distillation.json'} is missing. Run: python distillation.py")
-    about = read_json(folder / "distillation.json")
-    if about["store_sha256"] != store.sha256 or "prior" not in about:
-        sys.exit(f"{folder} is not of this store, or of older scripts. Run: python distillation.py")
-    targets = np.load(folder / "targets.npy")
-    features = np.load(folder / "features.npy", mmap_mode="r")
-    prior = np.array(about["prior"])
-    return Teacher(targets, prior, features, [about["targets_sha256"], about["features_sha256"]])
-
-
 def score_teacher(store, targets):
-    """The scores of the teacher on the validation movies, each beside its floor."""
+    """Return the scores of the teacher on the validation movies, each beside its floor."""
     labels, targets = store.labels[store.rows("val")], targets[store.rows("val")]
     scores = compute_scores(labels, targets, choose_thresholds(labels, targets))
     prior = prior_of_counts(store.train_counts, store.train_movies)
     return beside_floor(scores, score_prior(prior, labels))
-
-
-def report(about, folder):
-    print("validation scores of the teacher:")
-    print_scores(about["scores"])
-    print(f"wrote {folder / 'targets.npy'} and features.npy")
-    print("next: set SOFT_TARGETS and HINTS in train.py, and run: python train.py")
-
-
-if __name__ == "__main__":
-    main()

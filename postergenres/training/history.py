@@ -1,13 +1,25 @@
-"""The history of a training, as a table and a picture."""
+"""The training history as a table and a picture."""
 
 from matplotlib.figure import Figure
 
-from postergenres.files import replacing, write_csv
+from postergenres.files import write_csv
+from postergenres.plotting import save_figure
 
 
 def save_history(history, floor, folder):
-    """Write history.csv, and training.png: both losses by epoch beside the floor."""
+    """Write history.csv, and training.png with both losses by epoch beside the floor.
+
+    Args:
+        history: DataFrame of epoch, loss, val_loss and learning_rate.
+        floor: validation loss of the prior.
+        folder: `pathlib.Path` of the folder to write in.
+    """
     write_csv(history, folder / "history.csv")
+    save_figure(draw_history(history, floor), folder / "training.png", dpi=150)
+
+
+def draw_history(history, floor):
+    """Return the Matplotlib figure of training.png: see `save_history`."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.plot(history["epoch"], history["val_loss"], "o-", label="validation movies")
@@ -25,5 +37,4 @@ def save_history(history, floor, folder):
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    with replacing(folder / "training.png") as part:
-        figure.savefig(part, dpi=150)
+    return figure

@@ -1,4 +1,4 @@
-"""Batches of posters and targets, read from the memory map when they are needed."""
+"""Batches of posters and targets, read from the memory map on demand."""
 
 import keras
 import numpy as np
@@ -7,26 +7,26 @@ from postergenres.training.augmentation import change_colours, crop_at_random, m
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of posters and targets; in training in a new order each epoch, and augmented.
+    """Batches of posters and targets; with a seed they are shuffled each epoch and augmented.
 
-    A batch depends on the seed, the epoch and its number alone, so that a training that was stopped
-    goes on as if it had not been. On TensorFlow Keras makes the next batches while a step is
-    computed.
+    A batch depends only on the seed, the epoch and its number, so that a resumed training sees the
+    same batches as one that was never stopped. On TensorFlow, Keras prepares the next batches
+    during a step.
 
     Args:
         images: uint8 (N, H, W, 3), memory-mapped.
-        targets: {name of an output: float32 (N, ...)}.
+        targets: {output: float32 (N, ...)}.
         rows: row numbers of both; a repeated row is seen again in each epoch.
-        batch_size: posters per batch; the last one may be smaller.
-        seed: of the order and the augmentation; None keeps the order and the posters as they are.
-        shift: how far a poster may be shifted, as a share of its height and width.
-        crop: how much of its height and width may be cut off: see `crop_at_random`.
-        colour: how far its contrast and the brightness of each channel may change, as a share.
-        devices: that share the batches. Each needs its part of the last batch, too: in training
-            some of the rows, other ones each epoch, may be left out; without a seed some are
-            repeated, and a batch has weights, which leave the repeats out of the mean loss.
-        part: of each batch that is to be returned: (its number, number of parts). All of a batch is
-            drawn and augmented for any of them, so that it does not depend on their number.
+        batch_size: posters per batch; the last batch may be smaller.
+        seed: of the order and the augmentation; None keeps the order and the posters unchanged.
+        shift: the largest shift of a poster, as a share of its height and width.
+        crop: the largest part of its height and width that is cut off: see `crop_at_random`.
+        colour: the largest change of contrast and brightness, as a share: see `change_colours`.
+        devices: how many devices share each batch. All of them need a share of the last batch:
+            with a seed a few random rows of each epoch are left out; without a seed a few rows are
+            repeated, and sample weights remove the repeats from the mean loss.
+        part: (index, count): the part of each batch to return, of so many. The whole batch is
+            drawn and augmented for each part, so that it does not depend on their count.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class Batches(keras.utils.PyDataset):
         self.count = len(rows) - len(rows) % devices
         if seed is None and self.count < len(rows):
             self.count += devices
-            self.rows = np.resize(rows, self.count)  # begins again where it ends
+            self.rows = np.resize(rows, self.count)  # repeats the first rows
             self.weights = np.zeros(self.count, np.float32)
             self.weights[: len(rows)] = self.count / len(rows)
         self.start(epoch=0)
 
     def start(self, epoch):
-        """Go to the start of an epoch, counted from 0."""
+        """Draw the order of the rows for an epoch, counted from 0."""
         self.epoch, self.order = epoch, self.rows
         if self.seed is not None:
             order = np.random.default_rng((self.seed, epoch)).permutation(self.rows)
@@ -70,15 +70,19 @@ class Batches(keras.utils.PyDataset):
         rows = self.order[batch]
         images = self.images[rows]
         if self.seed is not None:
-            rng = np.random.default_rng((self.seed, self.epoch, number))
-            images = mirror_and_shift(images, self.shift, rng)
-            if self.crop:
-                images = crop_at_random(images, self.crop, rng)
-            if self.colour:
-                images = change_colours(images, self.colour, rng)
+            images = self.augment(images, np.random.default_rng((self.seed, self.epoch, number)))
         index, parts = self.part
         part = slice(index * len(rows) // parts, (index + 1) * len(rows) // parts)
         targets = {name: values[rows[part]] for name, values in self.targets.items()}
         if self.weights is None:
             return images[part], targets
         return images[part], targets, self.weights[batch][part]
+
+    def augment(self, images, rng):
+        """Return the posters of a batch, uint8 (B, H, W, 3), augmented with draws from `rng`."""
+        images = mirror_and_shift(images, self.shift, rng)
+        if self.crop:
+            images = crop_at_random(images, self.crop, rng)
+        if self.colour:
+            images = change_colours(images, self.colour, rng)
+        return images

@@ -1,9 +1,9 @@
-"""Train a network on a store."""
+"""Train a network on a store and write the model."""
 
 import shutil
 import sys
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit
 
+from postergenres.dataset.store import Store
 from postergenres.evaluation.inference import predict_probabilities
 from postergenres.evaluation.metrics import (
     beside_floor,
@@ -25,19 +26,111 @@ from postergenres.evaluation.metrics import (
 from postergenres.files import lock_file
 from postergenres.models.saved import discard_model, list_versions, save_model
 from postergenres.training.callbacks import EpochStart, PriorShift, Progress, shift_priors
-from postergenres.training.checkpoints import Checkpoints, discard
-from postergenres.training.distributed import ALONE, distribute, share_statistics
+from postergenres.training.checkpoints import Checkpoints, discard_checkpoints
+from postergenres.training.distributed import ALONE, Team, distribute, share_statistics
 from postergenres.training.history import save_history
 from postergenres.training.input import Batches
 from postergenres.training.multihost import following
 from postergenres.training.precision import choose_precision, computing_in
-from postergenres.training.schedule import choose_stage, plan_stages, schedule_rate, start_network
+from postergenres.training.schedule import (
+    freeze_layers,
+    initialize_network,
+    plan_stages,
+    schedule_learning_rate,
+)
 from postergenres.training.targets import add_hints, make_targets
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that the stages of a training share.
+
+    Attributes:
+        settings: see `schedule.fill_defaults`.
+        store: `dataset.store.Store`.
+        sample: row numbers of the store to train on; a repeated row is seen again in each epoch.
+        val: row numbers to validate on.
+        train_targets, val_targets: {output: float32 (N, ...)}.
+        prior_shift: (G,), see `compute_prior_shift`.
+        prior: (G,) genre shares of all training movies.
+        floor: scores of the prior on the validation movies.
+        devices: `distributed.Team` to train on.
+    """
+
+    settings: dict
+    store: Store
+    sample: np.ndarray
+    val: np.ndarray
+    train_targets: dict
+    val_targets: dict
+    prior_shift: np.ndarray
+    prior: np.ndarray
+    floor: dict
+    devices: Team
+
+    @property
+    def loss(self):
+        """The name in Keras' logs of the cross-entropy to the genre targets."""
+        return "genres_loss" if "hints" in self.train_targets else "loss"
+
+
+def plan_run(settings, store, teacher, sample=None, devices=ALONE):
+    """Return the `Run` of these settings.
+
+    Args:
+        settings: see `schedule.fill_defaults`.
+        store: `dataset.store.Store`.
+        teacher: `distillation.Teacher`, or None.
+        sample: row numbers to train on; None: the training rows, each with its copies.
+        devices: `distributed.Team` to train on.
+    """
+    val = store.rows("val")
+    if sample is None:
+        rows = store.rows("train")
+        sample = np.repeat(rows, store.index["copies"].iloc[rows])
+    train_targets, val_targets = make_targets(
+        store, teacher, estimate_prior(store.labels[sample]), settings
+    )
+    prior = prior_of_counts(store.train_counts, store.train_movies)
+    return Run(
+        settings,
+        store,
+        sample,
+        val,
+        train_targets,
+        val_targets,
+        compute_prior_shift(store, sample, val),
+        prior,
+        score_prior(prior, store.labels[val]),
+        devices,
+    )
+
+
+def compute_prior_shift(store, sample, val):
+    """Return what moves the logits from the genre shares of the sample to those of `val`: (G,)."""
+    return logit(estimate_prior(store.labels[val])) - logit(estimate_prior(store.labels[sample]))
+
+
+def list_inputs(store, teacher):
+    """Return what a training depends on beside its settings: checksums and versions."""
+    return {
+        "store": store.sha256,
+        "teacher": teacher.sha256 if teacher else None,
+        "versions": list_versions(),
+    }
 
 
 @contextmanager
 def claim_folder(data_dir, process):
-    """Yield the folder to write in: DATA_DIR, but where another process writes there."""
+    """Yield the folder to write in: DATA_DIR, locked; in all but the first process a private one.
+
+    Args:
+        data_dir: the data folder.
+        process: `multihost.Process`.
+
+    Raises:
+        SystemExit: another train.py writes there.
+    """
     if process.index:
         with following(process) as folder:
             yield folder
@@ -49,151 +142,210 @@ def claim_folder(data_dir, process):
         yield data_dir
 
 
+# --- the whole training ---------------------------------------------------------------------------
+
+
 def train_model(build_network, store, teacher, settings, data_dir, process):
-    """Train a network on the store, write it, and return what was written to model.json."""
+    """Train a network on the store, write the model, and return the content of model.json.
+
+    Args:
+        build_network: see `model.build_network`.
+        store: `dataset.store.Store`.
+        teacher: `distillation.Teacher`, or None.
+        settings: see `schedule.fill_defaults`.
+        data_dir: the folder to write in, see `claim_folder`.
+        process: `multihost.Process`.
+    """
     folder = Path(data_dir) / "model"
     build = partial(build_network, settings["architecture"], genre_count=len(store.genres))
     size = store.images.shape[1:3]
-    stages = plan_stages(settings["architecture"], settings["epochs"], settings["learning_rate"])
-    identity = settings | identify(store, teacher)
-    # What a training that was killed while it tidied up has left:
-    shutil.rmtree(folder / "discarded", ignore_errors=True)
-    checkpoints = [
-        Checkpoints(folder / "unfinished" / stage.name, identity | {"stage": asdict(stage)})
-        for stage in stages
-    ]
-    precision = checkpoints[0].precision or choose_precision(
+    stages = open_stages(settings, list_inputs(store, teacher), folder)
+    first = stages[0][1]
+    precision = first.precision or choose_precision(
         settings["precision"], partial(build, *size), settings["batch_size"]
     )
-    rows, val = store.rows("train"), store.rows("val")
-    sample = np.repeat(rows, store.index["copies"].iloc[rows])
-    prior = prior_of_counts(store.train_counts, store.train_movies)
-    floor = score_prior(prior, store.labels[val])
     keras.utils.set_random_seed(settings["seed"])
-    team = distribute((process.index, process.count))
-    if settings["batch_size"] % team.size:
-        sys.exit(f"Make BATCH_SIZE in train.py a multiple of {team.size}, the number of devices.")
-    model = build(*size)  # in float32, on one device, without what is there for training only
-    print(
-        f"{settings['architecture']} network, {model.count_params():,} parameters, "
-        f"{precision}; {len(rows):,} posters to train on, {len(sample):,} with "
-        f"repeats; {len(val):,} to validate"
-    )
-    if not checkpoints[0].epochs:
-        start_network(model, store.images, store.labels, sample)
+    devices = distribute((process.index, process.count))
+    if settings["batch_size"] % devices.size:
+        sys.exit(f"Make BATCH_SIZE in train.py a multiple of {devices.size}, the device count.")
+    run = plan_run(settings, store, teacher, devices=devices)
+    model = build(*size)  # float32, on one device, as it will be saved
+    print_run(run, model, precision)
+    if not first.epochs:
+        initialize_network(model, store.images, store.labels, run.sample)
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-    model.set_weights(process.share(model.get_weights()))  # other hardware rounds in another way
-    history, lowest = pd.DataFrame(), float("inf")
-    with computing_in(precision), team.scope():
-        network = build(*(None, None) if settings["crop"] else size)  # None: of any size
-        network.set_weights(model.get_weights())
-        if team.size > 1:
-            share_statistics(network)
-        for stage, sealed in zip(stages, checkpoints, strict=True):
-            sealed.precision = precision
-            done = fit(network, store, teacher, sample, val, settings, stage, sealed, floor, team)
-            if done["val_loss"].min() < lowest:
-                lowest = done["val_loss"].min()
-                model.set_weights(network.get_weights())
-            history = pd.concat([history, done], ignore_index=True)
-
-    shift_priors(model, find_shift(store, sample, val))
-    about = describe(model, store, val, prior, floor, history)
+    model.set_weights(process.share(model.get_weights()))  # other hardware rounds differently
+    with computing_in(precision), devices.scope():
+        network = build(*(None, None) if settings["crop"] else size)  # None: crops have other sizes
+        history = fit_stages(run, network, model, stages, precision)
+    shift_priors(model, run.prior_shift)
+    about = describe_model(run, model, history)
     about["settings"] = settings | {"precision": precision}
-    discard_model(data_dir)
-    save_history(history, floor["binary_cross_entropy"], folder)
-    save_model(model, about, data_dir)
-    discard(folder / "unfinished")
-    report(about, folder)
+    write_model(model, about, history, run.floor["binary_cross_entropy"], data_dir)
     return about
 
 
-def find_shift(store, sample, val):
-    """What takes the logits from the genre shares of the sample to those of whole movies: (G,)."""
-    return logit(estimate_prior(store.labels[val])) - logit(estimate_prior(store.labels[sample]))
+def open_stages(settings, inputs, folder):
+    """Return the stages of a training, each with its checkpoints: list of (Stage, Checkpoints)."""
+    shutil.rmtree(folder / "discarded", ignore_errors=True)  # left by a kill during a deletion
+    stages = plan_stages(settings["architecture"], settings["epochs"], settings["learning_rate"])
+    checkpoints = [
+        Checkpoints(
+            folder / "unfinished" / stage.name, settings | inputs | {"stage": asdict(stage)}
+        )
+        for stage in stages
+    ]
+    return list(zip(stages, checkpoints, strict=True))
 
 
-def identify(store, teacher):
-    """What a training depends on beside its settings, to know an unfinished one by."""
-    return {
-        "store": store.sha256,
-        "teacher": teacher.sha256 if teacher else None,
-        "versions": list_versions(),
-    }
-
-
-def fit(network, store, teacher, sample, val, settings, stage, checkpoints, floor, team=ALONE):
-    """Train the network in a stage, and leave it with the weights of the epoch of lowest loss.
-
-    That is the loss on the validation movies, for which the priors are shifted; the weights are
-    those before the shift. A stage that was finished before is not trained again.
+def fit_stages(run, network, model, stages, precision):
+    """Train all stages; leave `model` with the weights of the epoch of the lowest loss.
 
     Args:
-        sample: row numbers of the store to train on; a repeated row is seen again in each epoch.
-        val: row numbers to validate on.
+        run: `Run`.
+        network: the network to train, built in the precision and on the devices of the training.
+        model: the same network in float32; its weights are where the training starts.
+        stages: list of (Stage, Checkpoints).
+        precision: recorded in the checkpoints.
 
     Returns:
-        A DataFrame with one row per epoch: epoch; loss, the cross-entropy to the targets, soft or
-        not; val_loss, that to the labels; learning_rate, at the end of the epoch.
+        The history of all stages: see `fit_stage`.
     """
-    batch_size, seed = settings["batch_size"], settings["seed"]
-    sample_prior = estimate_prior(store.labels[sample])
-    lessons, exams = make_targets(store, teacher, sample_prior, settings)
-    augmentation = {name: settings[name] for name in ("shift", "crop", "colour")}
-    shared = {"devices": team.size, "part": team.part}
-    batches = Batches(store.images, lessons, sample, batch_size, seed, **augmentation, **shared)
-    learner = add_hints(network, lessons)
-    choose_stage(network, stage)
-    schedule = schedule_rate(stage, len(batches))
-    learner.compile(
-        keras.optimizers.AdamW(schedule),
-        {name: {"genres": "binary_crossentropy", "hints": "mse"}[name] for name in lessons},
-        loss_weights={name: {"genres": 1, "hints": settings["hints"]}[name] for name in lessons},
-    )
-    loss = "genres_loss" if "hints" in lessons else "loss"  # as Keras names it
-    stopper = keras.callbacks.EarlyStopping(
-        f"val_{loss}", mode="min", patience=settings["patience"], restore_best_weights=True
-    )
-    checkpoints.attach(stopper)
-    logs = checkpoints.folder.parents[1] / "tensorboard"
-    before = stage.start + len(checkpoints.epochs)
+    network.set_weights(model.get_weights())
+    if run.devices.size > 1:
+        share_statistics(network)
+    histories, lowest = [], float("inf")
+    for stage, checkpoints in stages:
+        checkpoints.precision = precision
+        histories.append(fit_stage(run, network, stage, checkpoints))
+        if histories[-1]["val_loss"].min() < lowest:
+            lowest = histories[-1]["val_loss"].min()
+            model.set_weights(network.get_weights())
+    return pd.concat(histories, ignore_index=True)
+
+
+# --- one stage ------------------------------------------------------------------------------------
+
+
+def fit_stage(run, network, stage, checkpoints):
+    """Train the network in a stage; leave it with the weights of the epoch of the lowest loss.
+
+    The lowest loss is on the validation movies with shifted priors; the weights are those before
+    the shift. A stage that was finished before is not trained again.
+
+    Args:
+        run: `Run`.
+        network: `keras.Model`.
+        stage: `schedule.Stage`.
+        checkpoints: `Checkpoints` of this stage.
+
+    Returns:
+        A DataFrame with a row for each epoch: epoch; loss, the cross-entropy to the train targets;
+        val_loss, the cross-entropy to the labels; learning_rate, at the end of the epoch.
+    """
+    batches, val_batches = open_batches(run)
+    training_network = add_hints(network, run.train_targets)
+    freeze_layers(network, stage)
+    compile_network(training_network, run, stage, len(batches))
+    callbacks = make_callbacks(run, batches, checkpoints)
+    done = stage.start + len(checkpoints.epochs)
     if checkpoints.epochs:
-        print(f"going on after epoch {before}")
-    learner.fit(
+        print(f"resuming after epoch {done}")
+    training_network.fit(
         batches,
-        validation_data=Batches(store.images, exams, val, batch_size, **shared),
-        initial_epoch=before,
-        epochs=before if checkpoints.finished else stage.end,
+        validation_data=val_batches,
+        initial_epoch=done,
+        epochs=done if checkpoints.finished else stage.end,
         shuffle=False,  # the batches draw their own order
-        callbacks=[
-            PriorShift(find_shift(store, sample, val)),
-            EpochStart(batches, seed),
-            keras.callbacks.TerminateOnNaN(),
-            Progress(settings["epochs"], len(batches), loss, floor["binary_cross_entropy"]),
-            stopper,
-            keras.callbacks.TensorBoard(logs, write_graph=False),
-            keras.callbacks.BackupAndRestore(checkpoints.latest, delete_checkpoint=False),
-            checkpoints,  # seals what BackupAndRestore wrote
-        ],
+        callbacks=callbacks,
         verbose=0,
     )
     if checkpoints.failed:
-        discard(checkpoints.folder.parent)  # it would go on from nothing
+        discard_checkpoints(checkpoints.folder.parent)
         sys.exit(
-            f"The loss is not a number. Set LEARNING_RATE, which was {stage.learning_rate:g}, "
-            "lower, then run: python train.py"
+            f"The loss is not a number. Set LEARNING_RATE lower than {stage.learning_rate:g}, then "
+            "run: python train.py"
         )
-    history = pd.DataFrame(checkpoints.epochs)
-    history["epoch"] = stage.start + history.index + 1
+    return tabulate_epochs(checkpoints.epochs, stage.start, run.loss)
+
+
+def open_batches(run):
+    """Return the training and the validation `Batches`."""
+    images, size, seed = run.store.images, run.settings["batch_size"], run.settings["seed"]
+    augmentation = {name: run.settings[name] for name in ("shift", "crop", "colour")}
+    shared = {"devices": run.devices.size, "part": run.devices.part}
+    return (
+        Batches(images, run.train_targets, run.sample, size, seed, **augmentation, **shared),
+        Batches(images, run.val_targets, run.val, size, **shared),
+    )
+
+
+def compile_network(training_network, run, stage, steps_per_epoch):
+    """Compile the network with the losses of its outputs and the schedule of the stage."""
+    losses = {"genres": "binary_crossentropy", "hints": "mse"}
+    weights = {"genres": 1, "hints": run.settings["hints"]}
+    training_network.compile(
+        keras.optimizers.AdamW(schedule_learning_rate(stage, steps_per_epoch)),
+        {name: losses[name] for name in run.train_targets},
+        loss_weights={name: weights[name] for name in run.train_targets},
+    )
+
+
+def make_callbacks(run, batches, checkpoints):
+    """Return the callbacks of a stage, in the order in which Keras must call them."""
+    stopper = keras.callbacks.EarlyStopping(
+        f"val_{run.loss}",
+        mode="min",
+        patience=run.settings["patience"],
+        restore_best_weights=True,
+    )
+    checkpoints.attach(stopper)
+    logs = checkpoints.folder.parents[1] / "tensorboard"
+    epochs, floor = run.settings["epochs"], run.floor["binary_cross_entropy"]
+    return [
+        PriorShift(run.prior_shift),
+        EpochStart(batches, run.settings["seed"]),
+        keras.callbacks.TerminateOnNaN(),
+        Progress(epochs, len(batches), run.loss, floor),
+        stopper,
+        keras.callbacks.TensorBoard(logs, write_graph=False),
+        keras.callbacks.BackupAndRestore(checkpoints.latest, delete_checkpoint=False),
+        checkpoints,  # completes what BackupAndRestore has written
+    ]
+
+
+def tabulate_epochs(epochs, start, loss):
+    """Return the history of a stage: see `fit_stage`.
+
+    Args:
+        epochs: list of Keras' logs, a dict for each epoch.
+        start: how many epochs the stages before had.
+        loss: see `Run.loss`.
+    """
+    history = pd.DataFrame(epochs)
+    history["epoch"] = start + history.index + 1
     names = {"epoch": "epoch", loss: "loss", f"val_{loss}": "val_loss"}
     return history[[*names, "learning_rate"]].rename(columns=names)
 
 
-def describe(model, store, val, prior, floor, history):
-    """What model.json holds beside the settings; thresholds and scores are those on `val`."""
-    probabilities = predict_probabilities(model, store.images, val)
-    thresholds = choose_thresholds(store.labels[val], probabilities)
-    scores = compute_scores(store.labels[val], probabilities, thresholds)
+# --- the output -----------------------------------------------------------------------------------
+
+
+def print_run(run, model, precision):
+    """Print the network, its size and precision, and how many posters it is trained on."""
+    print(
+        f"{run.settings['architecture']} network, {model.count_params():,} parameters, "
+        f"{precision}; {len(run.store.rows('train')):,} posters to train on, "
+        f"{len(run.sample):,} with repeats; {len(run.val):,} to validate"
+    )
+
+
+def describe_model(run, model, history):
+    """Return the content of model.json but the settings; its scores are on the validation split."""
+    store, labels = run.store, run.store.labels[run.val]
+    probabilities = predict_probabilities(model, store.images, run.val)
+    thresholds = choose_thresholds(labels, probabilities)
+    scores = compute_scores(labels, probabilities, thresholds)
     return {
         "genres": store.genres,
         "H": store.images.shape[1],
@@ -201,18 +353,24 @@ def describe(model, store, val, prior, floor, history):
         "best_epoch": int(history["epoch"][history["val_loss"].idxmin()]),
         "thresholds": dict(zip(store.genres, thresholds.genres.tolist(), strict=True)),
         "shared_thresholds": {"micro": thresholds.micro, "samples": thresholds.samples},
-        "prior": dict(zip(store.genres, prior.tolist(), strict=True)),
-        "scores": {
-            "split": "val",
-            **beside_floor(scores, floor),
-        },
+        "prior": dict(zip(store.genres, run.prior.tolist(), strict=True)),
+        "scores": {"split": "val"} | beside_floor(scores, run.floor),
         "samples_sha256": store.samples_sha256,
         "store_sha256": store.sha256,
         "versions": list_versions(),
     }
 
 
-def report(about, folder):
+def write_model(model, about, history, floor, data_dir):
+    """Write the model and its history, delete the checkpoints, and print the scores.
+
+    The order is safe to kill: model.json is missing until everything else is written.
+    """
+    folder = Path(data_dir) / "model"
+    discard_model(data_dir)
+    save_history(history, floor, folder)
+    save_model(model, about, data_dir)
+    discard_checkpoints(folder / "unfinished")
     print(f"validation scores of epoch {about['best_epoch']}, which is kept:")
     print_scores(about["scores"])
     print(f"wrote {folder / 'model.keras'}, model.json, history.csv and training.png")
