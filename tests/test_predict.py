@@ -6,13 +6,12 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import COLOURS, image_bytes
+from conftest import image_bytes
 from PIL import Image
 
 import predict
 import preprocessing
 from postergenres.dataset.store import open_store
-from postergenres.evaluation.gradcam import explain, overlay
 from postergenres.evaluation.metrics import SCORES
 from postergenres.evaluation.named_posters import decode_batches
 from postergenres.models.saved import PRETRAINED_FOLDERS, open_model
@@ -169,19 +168,6 @@ def test_odd_names_are_rows(pipeline):
     assert len(table) == 4 and (table["error"] != "").all()
     written = pd.read_csv(pipeline.data / "predictions.csv", keep_default_na=False)
     assert list(written["path"]) == list(table["path"])
-
-
-def test_grad_cam_lights_up_what_speaks_for_the_genre(pipeline):
-    model, about = open_model(pipeline.data / "model")
-    action, drama = (about["genres"].index(genre) for genre in ("Action", "Drama"))
-    bands = np.repeat(np.array([COLOURS["Action"], COLOURS["Drama"]], np.uint8), 24, axis=0)
-    poster = np.broadcast_to(bands[:, None], (48, 32, 3))
-    heat = explain(model, np.stack([poster, poster]), [action, drama])
-    assert heat.shape == (2, 48, 32) and heat.min() >= 0 and heat.max() <= 1
-    top, bottom = heat[:, :20].mean(axis=(1, 2)), heat[:, 28:].mean(axis=(1, 2))
-    assert top[0] - bottom[0] > top[1] - bottom[1]
-    shown = overlay(poster, heat[0])
-    assert shown.shape == (48, 32, 3) and shown.dtype == np.uint8
 
 
 def test_the_floor_is_of_all_training_movies_unless_samples_csv_is_made_by_hand(pipeline, tmp_path):
