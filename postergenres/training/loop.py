@@ -26,7 +26,7 @@ from postergenres.files import lock_file
 from postergenres.models.saved import discard_model, list_versions, save_model
 from postergenres.training.callbacks import EpochStart, PriorShift, Progress, shift_priors
 from postergenres.training.checkpoints import Checkpoints, discard
-from postergenres.training.distributed import ALONE, distribute, share_statistics
+from postergenres.training.distributed import SINGLE_DEVICE, distribute, synchronize_batch_norm
 from postergenres.training.history import save_history
 from postergenres.training.input import Batches
 from postergenres.training.multihost import following
@@ -88,7 +88,7 @@ def train_model(build_network, store, teacher, settings, data_dir, process):
         network = build(*(None, None) if settings["crop"] else size)  # None: of any size
         network.set_weights(model.get_weights())
         if team.size > 1:
-            share_statistics(network)
+            synchronize_batch_norm(network)
         for stage, sealed in zip(stages, checkpoints, strict=True):
             sealed.precision = precision
             done = fit(network, store, teacher, sample, val, settings, stage, sealed, floor, team)
@@ -122,7 +122,9 @@ def identify(store, teacher):
     }
 
 
-def fit(network, store, teacher, sample, val, settings, stage, checkpoints, floor, team=ALONE):
+def fit(
+    network, store, teacher, sample, val, settings, stage, checkpoints, floor, team=SINGLE_DEVICE
+):
     """Train the network in a stage, and leave it with the weights of the epoch of lowest loss.
 
     That is the loss on the validation movies, for which the priors are shifted; the weights are
