@@ -1,9 +1,9 @@
-"""The networks, by name: two CNNs for posters, and EfficientNet-Lite backbones for transfer learning.
+"""The networks, by name: two CNNs for posters, and EfficientNet-Lite for transfer learning.
 
     python model.py
 
-prints the layers of "study" and "improved": four Conv2D, a Flatten and two Dense layers. A movie has
-several genres, so the last layer is a sigmoid per genre and the outputs do not sum to 1.
+prints the layers of "study" and "improved": four Conv2D, a Flatten and two Dense layers. A movie
+has several genres, so the last layer is a sigmoid per genre and the outputs do not sum to 1.
 """
 
 import keras

@@ -16,7 +16,7 @@ def pack(tmp_path, monkeypatch):
     return module
 
 
-def test_half_of_the_bytes_predict_the_same(pipeline, pack, tmp_path):
+def test_a_packed_model_has_half_of_the_size_and_nearly_equal_predictions(pipeline, pack, tmp_path):
     moved = pack.main(pipeline.data)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.keras"]
     before, about = open_model(pipeline.data / "model")
@@ -29,10 +29,10 @@ def test_half_of_the_bytes_predict_the_same(pipeline, pack, tmp_path):
     assert (tmp_path / "model.keras").stat().st_size < 0.55 * whole
 
 
-def test_a_rounding_that_shows_is_refused(pipeline, pack, tmp_path):
+def test_a_change_above_the_tolerance_is_refused(pipeline, pack, tmp_path):
     with pytest.raises(SystemExit, match="Nothing was written"):
         pack.main(pipeline.data, tolerance=0.0)
     assert list(tmp_path.iterdir()) == []
     pack.PRETRAINED_FOLDERS.clear()
-    with pytest.raises(SystemExit, match="No improved comes with this"):
+    with pytest.raises(SystemExit, match="no folder for improved. Add it to PRETRAINED_FOLDERS"):
         pack.main(pipeline.data)

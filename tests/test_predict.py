@@ -1,15 +1,12 @@
 import shutil
 
-import numpy as np
 import pandas as pd
 import pytest
-from conftest import COLOURS
 from PIL import Image
 
 import predict
 import preprocessing
 from postergenres.dataset.store import open_store
-from postergenres.evaluation.gradcam import explain, overlay
 from postergenres.models.saved import PRETRAINED_FOLDERS, open_model
 
 
@@ -70,19 +67,6 @@ def test_a_folder_that_cannot_be_written_ends_in_one_line(pipeline, tmp_path):
     (tmp_path / "data").write_text("a file")
     with pytest.raises(SystemExit, match="Stopped: .* run: python predict.py"):
         predict.main(pipeline.images, tmp_path / "data")
-
-
-def test_grad_cam_lights_up_what_speaks_for_the_genre(pipeline):
-    model, about = open_model(pipeline.data / "model")
-    action, drama = (about["genres"].index(genre) for genre in ("Action", "Drama"))
-    bands = np.repeat(np.array([COLOURS["Action"], COLOURS["Drama"]], np.uint8), 24, axis=0)
-    poster = np.broadcast_to(bands[:, None], (48, 32, 3))
-    heat = explain(model, np.stack([poster, poster]), [action, drama])
-    assert heat.shape == (2, 48, 32) and heat.min() >= 0 and heat.max() <= 1
-    top, bottom = heat[:, :20].mean(axis=(1, 2)), heat[:, 28:].mean(axis=(1, 2))
-    assert top[0] - bottom[0] > top[1] - bottom[1]
-    shown = overlay(poster, heat[0])
-    assert shown.shape == (48, 32, 3) and shown.dtype == np.uint8
 
 
 def test_the_floor_is_of_all_training_movies_unless_samples_csv_is_made_by_hand(pipeline, tmp_path):

@@ -1,8 +1,8 @@
 """Grad-CAM heat maps: which parts of a poster speak for a genre.
 
-Each feature map of the last convolution is weighted with the mean gradient of the genre's logit; the
-heat map is the sum, cut off below 0. Source: Selvaraju et al. 2017, Grad-CAM: Visual Explanations
-from Deep Networks via Gradient-based Localization.
+Each feature map of the last convolution is weighted with the mean gradient of the genre's logit;
+the heat map is the sum, cut off below 0. Source: Selvaraju et al. 2017, Grad-CAM: Visual
+Explanations from Deep Networks via Gradient-based Localization.
 """
 
 import keras

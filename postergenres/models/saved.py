@@ -39,7 +39,7 @@ def save_model(model, about, data_dir):
 
 
 def list_versions():
-    """Return {name: version} of Python and of the packages that a model and its scores depend on."""
+    """Return {name: version} of Python and the packages that a model and its scores depend on."""
     packages = ["tensorflow", "keras", "numpy", "pillow", "scikit-learn"]
     if keras.backend.backend() == "jax":
         packages.append("jax")

@@ -27,7 +27,12 @@ from postergenres.files import lock_file
 from postergenres.models.saved import discard_model, list_versions, save_model
 from postergenres.training.callbacks import EpochStart, PriorShift, Progress, shift_priors
 from postergenres.training.checkpoints import Checkpoints, discard_checkpoints
-from postergenres.training.distributed import ALONE, Team, distribute, share_statistics
+from postergenres.training.distributed import (
+    SINGLE_DEVICE,
+    DeviceGroup,
+    distribute,
+    synchronize_batch_norm,
+)
 from postergenres.training.history import save_history
 from postergenres.training.input import Batches
 from postergenres.training.multihost import following
@@ -54,7 +59,7 @@ class Run:
         prior_shift: (G,), see `compute_prior_shift`.
         prior: (G,) genre shares of all training movies.
         floor: scores of the prior on the validation movies.
-        devices: `distributed.Team` to train on.
+        devices: `distributed.DeviceGroup` to train on.
     """
 
     settings: dict
@@ -66,7 +71,7 @@ class Run:
     prior_shift: np.ndarray
     prior: np.ndarray
     floor: dict
-    devices: Team
+    devices: DeviceGroup
 
     @property
     def loss(self):
@@ -74,7 +79,7 @@ class Run:
         return "genres_loss" if "hints" in self.train_targets else "loss"
 
 
-def plan_run(settings, store, teacher, sample=None, devices=ALONE):
+def plan_run(settings, store, teacher, sample=None, devices=SINGLE_DEVICE):
     """Return the `Run` of these settings.
 
     Args:
@@ -82,7 +87,7 @@ def plan_run(settings, store, teacher, sample=None, devices=ALONE):
         store: `dataset.store.Store`.
         teacher: `distillation.Teacher`, or None.
         sample: row numbers to train on; None: the training rows, each with its copies.
-        devices: `distributed.Team` to train on.
+        devices: `distributed.DeviceGroup` to train on.
     """
     val = store.rows("val")
     if sample is None:
@@ -213,7 +218,7 @@ def fit_stages(run, network, model, stages, precision):
     """
     network.set_weights(model.get_weights())
     if run.devices.size > 1:
-        share_statistics(network)
+        synchronize_batch_norm(network)
     histories, lowest = [], float("inf")
     for stage, checkpoints in stages:
         checkpoints.precision = precision

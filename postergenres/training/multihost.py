@@ -1,22 +1,18 @@
-"""Training over several hosts: each process feeds its part of every batch, the first one writes.
+"""Training on several hosts: each process feeds its part of every batch, rank 0 writes the model.
 
-Keras 3 cannot `fit` over several hosts on TensorFlow (keras issue 20585), but on JAX it can. Every
-host has the data and the same train.py, and each process is started with its number:
+Keras 3 cannot `fit` on several hosts with TensorFlow (keras issue 20585), but with JAX it can. Each
+host has the store and the same train.py, and starts a process with its rank:
 
-    pip install -r requirements-hosts.txt
+    python -m pip install -r requirements/hosts.txt
     KERAS_BACKEND=jax PROCESS_ID=0 python train.py
 """
 
-import ctypes
 import io
 import json
 import os
 import re
-import shutil
-import signal
 import sys
 import tarfile
-import tempfile
 import traceback
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -25,23 +21,26 @@ from pathlib import Path
 import keras
 import numpy as np
 
-JOIN_SECONDS = 300  # for all processes to be started
-SILENT_SECONDS = 60  # after which a process that says nothing has ended
-WRITE_SECONDS = 3600  # at the end, for the first process to score and write the model
+from postergenres.training.supervisor import enter_child, supervise
+
+JOIN_SECONDS = 300  # until all processes must have started
+SILENT_SECONDS = 60  # without a heartbeat, after which a process counts as lost
+WRITE_SECONDS = 3600  # for rank 0 to score and write the model while the others wait
 LOST = (
-    "Another process of HOSTS has ended or cannot be reached. To go on after the last epoch, start "
-    "all again: python train.py"
+    "Another process of HOSTS has ended or cannot be reached. To resume after the last epoch, "
+    "start all processes again: python train.py"
 )
+LOST_STATUSES = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED")  # of JAX's exceptions
 
 
 @dataclass(frozen=True)
 class Process:
-    """One of the processes that train together, of which each calls the same methods in turn.
+    """A process of a training; all processes call the same methods in the same order.
 
     Attributes:
-        index: 0 for the one that writes.
-        count: of the processes; 1 where a training is on one host.
-        folder: of its own, empty, and gone at the end; None for the one that writes.
+        index: the rank; rank 0 writes the model.
+        count: the number of processes, 1 if HOSTS is not set.
+        folder: a folder of its own, empty at first and deleted at the end; None for rank 0.
     """
 
     index: int = 0
@@ -49,10 +48,13 @@ class Process:
     folder: str | None = None
 
     def agree(self, facts):
-        """End all processes with one line, but where each has the same facts.
+        """Check that all processes have the same facts.
 
         Args:
-            facts: {name: what JSON has}.
+            facts: {name: a value that JSON can hold}.
+
+        Raises:
+            SystemExit: in every process, if any facts differ.
         """
         if self.count == 1:
             return
@@ -61,12 +63,16 @@ class Process:
         text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
         longest = process_allgather(np.array(len(text))).max()
         texts = process_allgather(np.pad(text, (0, longest - len(text))))
-        told = [json.loads(row.tobytes().rstrip(b"\0")) for row in texts]
-        if names := find_differences(told):
+        gathered = [json.loads(row.tobytes().rstrip(b"\0")) for row in texts]
+        if names := find_differences(gathered):
             sys.exit(f"The processes of HOSTS do not have the same {', '.join(names)}.")
 
     def share(self, arrays):
-        """The arrays of the first process, a list; those of the others have the same shapes."""
+        """Return the arrays of rank 0.
+
+        Args:
+            arrays: a list; each process has arrays of the same shapes.
+        """
         if self.count == 1:
             return arrays
         from jax.experimental.multihost_utils import broadcast_one_to_all
@@ -74,10 +80,10 @@ class Process:
         return broadcast_one_to_all(arrays)
 
     def share_folder(self, folder):
-        """Copy what is in a folder of the first process to that of each other."""
+        """Copy the checkpoints in a folder of rank 0 to the folder of every other process."""
         if self.count == 1:
             return
-        content = pack(folder) if self.index == 0 else b""
+        content = pack_checkpoints(folder) if self.index == 0 else b""
         size = int(self.share([np.array(len(content))])[0])
         buffer = np.zeros(size, np.uint8)
         if self.index == 0:
@@ -87,25 +93,22 @@ class Process:
             with tarfile.open(fileobj=io.BytesIO(buffer.tobytes())) as archive:
                 archive.extractall(folder, filter="data")
 
-    def discard_folder(self):
-        if self.folder:
-            shutil.rmtree(self.folder, ignore_errors=True)
 
-
-def find_differences(told):
-    """The names of the facts that are not the same in all of a list of {name: fact}, sorted."""
+def find_differences(facts_of_processes):
+    """Return the sorted names of the facts that are not equal in all of a list of {name: fact}."""
+    first = facts_of_processes[0]
     return sorted(
         {
             name
-            for facts in told
-            for name in facts.keys() | told[0].keys()
-            if facts.get(name) != told[0].get(name)
+            for facts in facts_of_processes
+            for name in facts.keys() | first.keys()
+            if facts.get(name) != first.get(name)
         }
     )
 
 
-def pack(folder):
-    """The sealed checkpoints below a folder as the bytes of a tar file."""
+def pack_checkpoints(folder):
+    """Return the complete checkpoints of all stages in a folder as the bytes of a tar file."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path in sorted(Path(folder).glob("*/epoch-*")):
@@ -113,43 +116,52 @@ def pack(folder):
     return buffer.getvalue()
 
 
-# --- joining and ending ---------------------------------------------------------------------------
+# --- start and end --------------------------------------------------------------------------------
 
 
 @contextmanager
 def joining(hosts):
-    """Join the processes of HOSTS, and yield the `Process`; whatever ends one of them ends all.
+    """Join the processes of HOSTS and yield the `Process`; if one process ends, all end.
+
+    If HOSTS is set, the block runs in a child process only. The parent waits for the child and ends
+    with its exit status.
 
     Args:
-        hosts: addresses, one for each process, the first with a port; None: there is but this one.
+        hosts: an address for each process, the first with a port; None to train alone.
 
     Raises:
-        ValueError: these are no such addresses.
-        SystemExit: the backend is not JAX, or the number of this process is missing.
+        ValueError: if hosts is not a list of addresses.
+        SystemExit: if the backend is not JAX or the rank is missing; in the parent, at the end.
     """
     if hosts is None:
         yield Process()
         return
     index = find_index(hosts)
-    folder = tempfile.mkdtemp(prefix="train-") if index else None
-    process = Process(index, len(hosts), folder)
-    with catching_abort(process):
+    folder = enter_child()
+    if folder is None:
+        sys.exit(supervise(LOST))
+    process = Process(index, len(hosts), folder if index else None)
+    try:
         connect(process, hosts)
-        try:
-            yield process
-            disconnect()
-        except SystemExit as end:
-            is_line = isinstance(end.code, str)
-            leave(process, end.code if is_line else "", 1 if is_line else end.code or 0)
-        except BaseException as error:
-            # What JAX raises, as a JaxRuntimeError or a ValueError, starts with a status.
-            is_lost = re.match(r"[A-Z_]+: ", str(error))
-            leave(process, f"{LOST} ({first_line(error)})" if is_lost else traceback.format_exc())
-    process.discard_folder()
+        yield process
+        disconnect()
+    except SystemExit as end:
+        is_line = isinstance(end.code, str)
+        exit_now(end.code if is_line else "", 1 if is_line else end.code or 0)
+    except KeyboardInterrupt:
+        exit_now("Stopped. To resume, run: python train.py", 130)
+    except BaseException as error:
+        is_lost = is_lost_peer(error)
+        exit_now(f"{LOST} ({first_line(error)})" if is_lost else traceback.format_exc())
 
 
 def find_index(hosts):
-    """The number of this process, which the environment says, once all that is needed is there."""
+    """Return the rank of this process, from the environment variable PROCESS_ID.
+
+    Raises:
+        ValueError: if hosts is not a list of addresses.
+        SystemExit: if the backend is not JAX, or PROCESS_ID is not a rank.
+    """
     is_list = isinstance(hosts, (tuple, list)) and all(isinstance(host, str) for host in hosts)
     if not is_list or not hosts or not re.fullmatch(r".+:\d+", hosts[0]):
         raise ValueError(
@@ -158,17 +170,17 @@ def find_index(hosts):
     index, last = os.environ.get("PROCESS_ID", ""), len(hosts) - 1
     if keras.backend.backend() != "jax" or not index.isdecimal() or int(index) > last:
         sys.exit(
-            f"HOSTS needs JAX (requirements-hosts.txt) and a number for each process, 0 to {last}."
-            " Run: KERAS_BACKEND=jax PROCESS_ID=0 python train.py"
+            "HOSTS needs JAX (requirements/hosts.txt) and a PROCESS_ID for each process, from 0 to "
+            f"{last}. Run: KERAS_BACKEND=jax PROCESS_ID=0 python train.py"
         )
     return int(index)
 
 
 def connect(process, hosts):
-    """Find the first process, or, in that one, wait for the others."""
+    """Connect to rank 0; in rank 0, wait for the other processes."""
     import jax
 
-    jax.config.update("jax_cpu_collectives_implementation", "gloo")  # where there is no GPU
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")  # for hosts without a GPU
     if process.index == 0:
         print(f"waiting for the other processes of HOSTS, {JOIN_SECONDS} s at most", flush=True)
     try:
@@ -181,52 +193,49 @@ def connect(process, hosts):
             shutdown_timeout_seconds=WRITE_SECONDS,
         )
     except RuntimeError as error:
-        late = f"Not all processes of {', '.join(hosts)} have come together in {JOIN_SECONDS} s"
-        leave(process, f"{late} ({first_line(error)}).")
+        if not is_lost_peer(error):
+            raise
+        sys.exit(
+            f"Not all processes of {', '.join(hosts)} have started within {JOIN_SECONDS} s "
+            f"({first_line(error)}). Start all processes again: python train.py"
+        )
 
 
 def disconnect():
-    """Wait for the others to end, too."""
+    """Wait until all processes have finished, and disconnect."""
     import jax
 
     jax.distributed.shutdown()
 
 
-@contextmanager
-def catching_abort(process):
-    """Meanwhile an abort() says in a line that another process is lost.
+def is_lost_peer(error):
+    """Return whether an exception means that another process is lost.
 
-    JAX ends so, with a stack trace and no exception, where it is the first that notices. Python's
-    own handlers come too late: they wait for the function in C to return.
+    JAX's messages start with a status. Failed collectives have the status UNKNOWN or INTERNAL,
+    which also occur for other reasons, and some are raised as a ValueError.
     """
-    if os.name == "posix":
-        handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: leave(process, LOST))
-        library = ctypes.CDLL(None)
-        library.signal(signal.SIGABRT, handler)
-        yield
-        library.signal(signal.SIGABRT, None)  # the default
-    else:
-        yield
+    is_jax_error = type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError")
+    status, _, message = str(error).partition(": ")
+    if status in ("UNKNOWN", "INTERNAL") and (is_jax_error or isinstance(error, ValueError)):
+        return re.search("gloo|coordination service|remote process", message, re.I) is not None
+    return is_jax_error and status in LOST_STATUSES
 
 
-def leave(process, line, code=1):
-    """End this process without waiting for the others, which may never come."""
+def exit_now(line, code=1):
+    """End this process without JAX's exit handler, which would wait for the other processes."""
     sys.stdout.flush()
     os.write(2, f"{line}\n".encode() if line else b"")
-    process.discard_folder()
     os._exit(code)
 
 
 def first_line(error):
+    """Return the first line of an exception's message, or its type if there is no message."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 @contextmanager
 def following(process):
-    """Yield its own folder to a process that is to write nothing elsewhere, and to print nothing.
-
-    The folder holds the unfinished training of the first process.
-    """
+    """Yield the process's own folder, with the checkpoints of rank 0; print nothing meanwhile."""
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         process.share_folder(Path(process.folder) / "model" / "unfinished")
         yield process.folder

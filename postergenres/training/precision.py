@@ -1,4 +1,4 @@
-"""The precision that a training computes in."""
+"""Choose the precision that training computes in: float32 or bfloat16."""
 
 import time
 from contextlib import contextmanager
@@ -7,12 +7,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # as Keras calls them
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # names of Keras' dtype policies
 
 
 @contextmanager
 def computing_in(precision):
-    """Layers built in this block compute in "float32" or "bfloat16"; weights stay float32."""
+    """Build layers in this block that compute in "float32" or "bfloat16", with float32 weights."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(POLICIES[precision])
     try:
@@ -22,18 +22,18 @@ def computing_in(precision):
 
 
 def choose_precision(precision, build, batch_size):
-    """Resolve "auto": bfloat16 where the hardware has it and a training step is faster in it.
+    """Return the precision to train in; "auto" is bfloat16 if the hardware is faster with it.
 
     Args:
         precision: "float32", "bfloat16" or "auto".
         build: a function without arguments that builds the network to train.
-        batch_size: of the steps that are timed.
+        batch_size: posters per timed training step.
 
     Returns:
         "float32" or "bfloat16".
 
     Raises:
-        ValueError: another name.
+        ValueError: if the precision is unknown.
     """
     if precision in POLICIES:
         return precision
@@ -47,18 +47,28 @@ def choose_precision(precision, build, batch_size):
 
 
 def has_bfloat16():
-    """Whether there is a GPU, or a CPU that multiplies in bfloat16 (as far as Linux tells)."""
+    """Return whether there is a GPU, or a CPU that multiplies in bfloat16 (known on Linux only)."""
     if any("gpu" in device.lower() for device in keras.distribution.list_devices()):
         return True
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return False
-    return "bf16" in flags  # amx_bf16, avx512_bf16, and bf16 of ARM
+    return "bf16" in flags  # amx_bf16 and avx512_bf16 on x86, bf16 on ARM
 
 
 def time_steps(build, batch_size, warm_up=3, steps=5):
-    """Seconds of a training step in each precision, the fastest of a few, taken in turns."""
+    """Time training steps in each precision, in turns.
+
+    Args:
+        build: a function without arguments that builds the network.
+        batch_size: posters per step.
+        warm_up: steps that are not timed.
+        steps: timed steps.
+
+    Returns:
+        {precision: seconds of the fastest step}.
+    """
     models, seconds = {}, dict.fromkeys(POLICIES, float("inf"))
     for precision in POLICIES:
         with computing_in(precision):

@@ -30,7 +30,7 @@ def test_bad_addresses(tmp_path, bad):
 
 
 def test_another_backend_names_the_command(tmp_path):
-    with pytest.raises(SystemExit, match="HOSTS needs JAX .requirements-hosts.txt. .* 0 to 1"):
+    with pytest.raises(SystemExit, match="HOSTS needs JAX .requirements.hosts.txt. .* 0 to 1"):
         train.main(tmp_path, hosts=ADDRESSES)
 
 
@@ -77,8 +77,9 @@ def test_without_jax_its_backend_names_the_command(tmp_path):
 
 SCRIPT = """
 import json, sys
-import hosts, train
-hosts.JOIN_SECONDS = int(sys.argv[4])
+import train
+from postergenres.training import multihost
+multihost.JOIN_SECONDS = int(sys.argv[4])
 addresses = (f"127.0.0.1:{sys.argv[2]}", "127.0.0.1") if sys.argv[2] != "0" else None
 train.main(sys.argv[1], hosts=addresses, **json.loads(sys.argv[3]))
 """

@@ -1,0 +1,27 @@
+import numpy as np
+
+from model import build_network
+from postergenres.evaluation.inference import predict_batch, predict_probabilities
+
+RNG = np.random.default_rng(0)
+
+
+def test_a_poster_and_its_mirror_image_have_the_same_prediction():
+    network = build_network("improved", 40, 32, 3)
+    posters = RNG.integers(0, 256, (4, 40, 32, 3), dtype=np.uint8)
+    mirrored = posters[:, :, ::-1]
+    alone = [network.predict_on_batch(np.ascontiguousarray(x)) for x in (posters, mirrored)]
+    assert np.abs(alone[0] - alone[1]).max() > 1e-4
+    predicted = predict_batch(network, posters)
+    np.testing.assert_allclose(predicted, (alone[0] + alone[1]) / 2, atol=1e-6)
+    np.testing.assert_allclose(predict_batch(network, mirrored), predicted, atol=1e-6)
+
+
+def test_rows_are_predicted_in_their_order_whatever_the_batch_size():
+    network = build_network("improved", 40, 32, 3)
+    images = RNG.integers(0, 256, (10, 40, 32, 3), dtype=np.uint8)
+    rows = np.array([7, 2, 2, 5])
+    probabilities = predict_probabilities(network, images, rows, batch_size=3)
+    assert probabilities.shape == (4, 3) and probabilities.dtype == np.float64
+    assert (probabilities[1] == probabilities[2]).all()
+    np.testing.assert_allclose(probabilities, predict_batch(network, images[rows]), atol=1e-6)
