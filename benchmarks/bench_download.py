@@ -30,7 +30,7 @@ from urllib.request import urlretrieve
 
 import numpy as np
 from measuring import format_range
-from PIL import Image
+from posters import draw_posters
 
 import database
 from postergenres.download.metadata import Movies
@@ -150,19 +150,7 @@ def time_host(urls, workers):
     return time.perf_counter() - start
 
 
-# --- posters and a host that serves them ----------------------------------------------------------
-
-
-def draw_posters(folder, count):
-    """Write JPEGs of smooth noise, 182 x 268 pixels and about 15 kB each, into a new folder."""
-    rng = np.random.default_rng(0)
-    folder.mkdir()
-    for i in range(count):
-        coarse = rng.integers(0, 256, (24, 16, 3), dtype=np.uint8)
-        image = Image.fromarray(coarse).resize((182, 268), Image.Resampling.BICUBIC)
-        grain = rng.integers(-12, 13, (268, 182, 3))
-        image = Image.fromarray((np.asarray(image) + grain).clip(0, 255).astype(np.uint8))
-        image.save(folder / f"{i}.jpg", quality=85)
+# --- movies and a host that serves their posters --------------------------------------------------
 
 
 def write_movies(path, urls):

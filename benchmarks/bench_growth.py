@@ -18,29 +18,19 @@ Takes   about 50 minutes and 16 GB of disk on two cores; with --sizes 1000 4000,
 
 import argparse
 import csv
-import io
 import shutil
-import sys
 import tempfile
-from collections import deque
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from bench_download import draw_posters
 from matplotlib.figure import Figure
 from measuring import run_step
-from PIL import Image
-
-from postergenres.files import replacing
-from postergenres.parallel.pool import run_in_processes
+from posters import join_posters, movie_id
 
 # --- settings -------------------------------------------------------------------------------------
 SIZES = (1000, 4000, 16_000, 64_000, 256_000)  # posters; --sizes overrides it
 LARGEST = 64_000  # posters; train and predict skip larger sizes, which would take hours
-SOURCES = 2000  # posters that are cut into quarters
-SIZE = (182, 268)  # pixels, width and height of the joined posters, as IMDb serves them
-QUALITY = 85  # of the JPEGs; 10 to 16 kB each
 FROM = 4000  # posters; the fit leaves out smaller sizes, where the start of a step dominates
 # --------------------------------------------------------------------------------------------------
 
@@ -107,66 +97,6 @@ def is_fast(step):
     return step not in ("train", "predict")
 
 
-# --- posters --------------------------------------------------------------------------------------
-
-
-def join_posters(folder, work, count):
-    """Write the missing files of work/posters/: tt0000001.jpg and so on.
-
-    Args:
-        folder: folder of .jpg to cut into quarters; None draws some.
-        work: the folder to write in.
-        count: number of posters.
-    """
-    target, quarters = work / "posters", work / "quarters.npy"
-    target.mkdir(parents=True, exist_ok=True)
-    if all((target / f"{name(number)}.jpg").exists() for number in range(1, count + 1)):
-        return
-    if folder is None:
-        folder = work / "drawn"
-        shutil.rmtree(folder, ignore_errors=True)
-        draw_posters(folder, SOURCES)
-    sources = sorted(Path(folder).glob("*.jpg"))[:SOURCES]
-    if not sources:
-        sys.exit(f"{folder} has no .jpg file. Name a folder of posters")
-    np.save(quarters, np.concatenate([cut(path) for path in sources]))
-    parts = np.array_split(np.arange(1, count + 1), -(-count // 100))
-    tasks = ((quarters, part, target) for part in parts)
-    deque(run_in_processes(join_some, tasks, None), maxlen=0)
-    print(f"{count:,} posters, joined from quarters of {len(sources):,}", flush=True)
-
-
-def cut(path):
-    """Return the quarters of a poster, uint8 (4, H / 2, W / 2, 3)."""
-    with Image.open(path) as image:
-        pixels = np.asarray(image.convert("RGB").resize(SIZE, Image.Resampling.BICUBIC))
-    return np.stack([part for half in np.split(pixels, 2) for part in np.split(half, 2, axis=1)])
-
-
-def join_some(quarters, numbers, target):
-    """Write the posters of these numbers; the number is the seed that draws the four quarters.
-
-    Args:
-        quarters: path of the quarters, uint8 (Q, H / 2, W / 2, 3).
-        numbers: whole numbers.
-        target: the folder to write in.
-    """
-    quarters = np.load(quarters, mmap_mode="r")
-    for number in numbers:
-        path = target / f"{name(number)}.jpg"
-        if path.exists():
-            continue
-        a, b, c, d = quarters[np.random.default_rng(number).choice(len(quarters), 4, False)]
-        buffer = io.BytesIO()
-        Image.fromarray(np.block([[[a], [b]], [[c], [d]]])).save(buffer, "JPEG", quality=QUALITY)
-        with replacing(path) as part:
-            part.write_bytes(buffer.getvalue())
-
-
-def name(number):
-    return f"tt{number:07d}"
-
-
 def write_movies(path, count, genres=20):
     """Write a CSV of movies with one to three genres; the k-th genre is drawn with weight 1 / k."""
     rng = np.random.default_rng(0)
@@ -177,7 +107,7 @@ def write_movies(path, count, genres=20):
         for number in range(1, count + 1):
             drawn = rng.choice(genres, rng.integers(1, 4), False, shares / shares.sum())
             cell = "|".join(f"Genre {genre:02d}" for genre in drawn)
-            writer.writerow([name(number), f"The title of movie {number}", cell])
+            writer.writerow([movie_id(number), f"The title of movie {number}", cell])
 
 
 # --- measurements ---------------------------------------------------------------------------------

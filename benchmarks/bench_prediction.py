@@ -42,7 +42,7 @@ def main(folder=None):
         folder: folder of .jpg; None draws some.
     """
     with tempfile.TemporaryDirectory() as work:
-        paths = list_posters(Path(folder) if folder else draw_posters(Path(work) / "drawn"))
+        paths = list_posters(Path(folder) if folder else write_noisy_posters(Path(work) / "drawn"))
         compare(paths[:POSTERS], Path(work) / "data")
         for count in GROWTH:
             repeated = np.resize(paths, count)
@@ -57,7 +57,7 @@ def list_posters(folder):
     return paths or sys.exit(f"{folder} has no .jpg file. Name a folder of posters")
 
 
-def draw_posters(folder):
+def write_noisy_posters(folder):
     """Write noisy posters of 182 x 268 pixels, which decode as slowly as the posters of IMDb."""
     rng = np.random.default_rng(0)
     folder.mkdir()

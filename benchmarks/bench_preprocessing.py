@@ -31,9 +31,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import study
-from bench_download import draw_posters
 from measuring import format_range
 from PIL import Image
+from posters import draw_posters
 
 from postergenres.dataset.decoding import decode_poster
 from postergenres.download.manifest import poster_path

@@ -50,9 +50,9 @@ TORCH_PYTHON = os.environ.get("TORCH_PYTHON", PYTHON)  # of PyTorch's processes
 
 def keras_as_the_study(precision):
     """Train as the study did: float32 posters in memory, batches of 16, Adagrad."""
-    posters = draw_posters(POSTERS // 4).astype(precision) / 255
+    posters = random_posters(POSTERS // 4).astype(precision) / 255
     network = study.build(IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
-    labels = draw_labels(len(posters))
+    labels = random_labels(len(posters))
     return lambda: network.fit(posters, labels, batch_size=16, epochs=1, verbose=0), len(posters)
 
 
@@ -63,10 +63,10 @@ def ours(architecture, count, precision):
     from postergenres.training.precision import computing_in
 
     file = Path(tempfile.mkdtemp()) / "images.npy"
-    np.save(file, draw_posters(count))
+    np.save(file, random_posters(count))
     with computing_in(precision):
         network = build_network(architecture, IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
-    images, labels = np.load(file, mmap_mode="r"), {"genres": draw_labels(count)}
+    images, labels = np.load(file, mmap_mode="r"), {"genres": random_labels(count)}
     batches = Batches(images, labels, np.arange(count), 32, seed=0, shift=0.08)
     training_network = keras.Model(network.input, {"genres": network.output})
     training_network.compile(keras.optimizers.AdamW(1e-3), {"genres": "binary_crossentropy"})
@@ -91,7 +91,7 @@ def keras_improved(precision):
     with computing_in(precision):
         network = build_network("improved", IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
     network.compile(keras.optimizers.AdamW(1e-3), "binary_crossentropy")
-    posters, labels = tf.constant(draw_posters(32)), tf.constant(draw_labels(32))
+    posters, labels = tf.constant(random_posters(32)), tf.constant(random_labels(32))
 
     def turn():
         for _ in range(POSTERS // 32):
@@ -145,7 +145,7 @@ def train_pytorch(layers, count, precision, scale, offset):
     import torch
 
     network = torch.nn.Sequential(*layers)
-    posters, labels = torch.from_numpy(draw_posters(32)), torch.from_numpy(draw_labels(32))
+    posters, labels = torch.from_numpy(random_posters(32)), torch.from_numpy(random_labels(32))
 
     def predict():
         pixels = posters.permute(0, 3, 1, 2).float().div(scale).add(offset)  # channels last
@@ -204,16 +204,16 @@ def study_in_another_way(way):
     with computing_in(precision):
         network = build_network("study", IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
     network.compile(keras.optimizers.AdamW(1e-4), "binary_crossentropy", **options)
-    posters, labels = draw_posters(192), draw_labels(192)
+    posters, labels = random_posters(192), random_labels(192)
     return lambda: network.fit(posters, labels, batch_size, verbose=0), len(posters)
 
 
-def draw_posters(count, height=IMAGE_HEIGHT, width=IMAGE_WIDTH):
+def random_posters(count, height=IMAGE_HEIGHT, width=IMAGE_WIDTH):
     shape = (count, height, width, 3)
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
-def draw_labels(count):
+def random_labels(count):
     return (np.random.default_rng(1).random((count, GENRES)) < 0.1).astype(np.float32)
 
 
