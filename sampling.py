@@ -30,7 +30,7 @@ from postergenres.dataset.oversampling import (
 )
 from postergenres.dataset.samples import read_ok, report, save
 from postergenres.dataset.stratification import split_movies
-from postergenres.parallel.dask import check_address
+from postergenres.settings import check_settings as check_step
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that database.py wrote
@@ -71,7 +71,7 @@ def main(
     """Write samples.csv from posters.csv, and say what came of the genres."""
     settings = {key: value for key, value in locals().items() if key not in ("data_dir", "cluster")}
     check_settings(**settings)
-    check_address(cluster)
+    check_step("sampling", locals())
     with suppress(AttributeError):  # where a notebook prints
         sys.stdout.reconfigure(errors="replace")  # a title that the console cannot show
     movies, genres = clean_genres(read_ok(data_dir), excluded_genres, min_genre_movies)
