@@ -2,14 +2,15 @@
 
 import errno
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
-from postergenres.settings import SettingError
+from postergenres.settings import RULES, SettingError
 
 
 @contextmanager
 def stopping_cleanly(step, after="To resume"):
-    """Turn Ctrl-C and errors of the file system into one line and an exit status.
+    """Turn Ctrl-C, errors of the file system and a killed worker into one line and an exit status.
 
     Args:
         step: the step that runs in this block: "train".
@@ -24,6 +25,12 @@ def stopping_cleanly(step, after="To resume"):
     except KeyboardInterrupt:
         print(f"Stopped. {after}, run: {command}", file=sys.stderr)
         sys.exit(130)
+    except BrokenProcessPool:
+        advice = f"Lower WORKERS in {step}.py" if "workers" in RULES[step] else "Free some memory"
+        sys.exit(
+            "Stopped: a worker process was killed, perhaps because memory ran out. "
+            f"{advice}, then run: {command}"
+        )
     except OSError as error:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = "Free some space" if is_full else "Fix this"

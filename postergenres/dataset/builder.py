@@ -1,4 +1,4 @@
-"""Build the store of posters."""
+"""Build the store: decode the posters of samples.csv, resumable after a kill at any moment."""
 
 import hashlib
 import json
@@ -6,14 +6,16 @@ import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from postergenres.dataset.decoding import decode_rows, fill_rows, write_rows
+from postergenres.dataset.decoding import DECODER, decode_rows, fill_rows, write_rows
+from postergenres.dataset.genres import encode_genres
+from postergenres.dataset.samples import read_train_counts
 from postergenres.dataset.store import open_store, read_checksums, read_index, write_store
 from postergenres.download.manifest import poster_path
 from postergenres.files import file_sha256, read_json
@@ -22,112 +24,249 @@ from postergenres.parallel.pool import run_in_processes
 from postergenres.progress import show_progress
 
 CHUNK = 32  # posters that a process decodes at a time
+FLUSH_INTERVAL = 1  # seconds between two writes to the journal; each waits for the disk
 
 
-def write_images(ids, data_dir, made_from, workers, cluster):
-    """Decode the posters into store/unfinished.npy, in order, each in its row.
+def describe_source(samples, settings):
+    """Return what a store is made from, as store.json records it.
 
-    A journal beside it says which chunks of rows are done, so that a killed run can be continued.
-
-    Returns:
-        The SHA-256 of each poster (empty where it is missing), and why it has no pixels (else
-        empty), two lists.
+    Args:
+        samples: DataFrame, see `samples.read_samples`.
+        settings: data_dir, image_height and image_width.
     """
-    data_dir, size = Path(data_dir).absolute(), (made_from["H"], made_from["W"])
-    store = data_dir / "store"
-    array, journal = store / "unfinished.npy", store / "unfinished.jsonl"
-    key = {name: made_from[name] for name in ("H", "W", "decoder")}
-    key["ids_sha256"] = hashlib.sha256("\n".join(ids).encode()).hexdigest()
-    if journal.is_file() and not array.is_file() and not (store / "store.json").is_file():
-        with suppress(FileNotFoundError):  # killed between the last two renames of finish()
-            os.replace(store / "images.npy", array)
-    done = read_done(array, journal, key, ids, data_dir)
-    if not done:
-        discard_unfinished(store)
-        open_memmap(array, "w+", np.uint8, (len(ids), *size, 3)).flush()
-        journal.write_text(json.dumps(key) + "\n", encoding="utf-8")
-    known = read_known(store, made_from)
+    data_dir = Path(settings["data_dir"])
+    return {
+        "genres": sorted({genre for cell in samples["genres"] for genre in cell.split("|")}),
+        "train": read_train_counts(data_dir),
+        "H": int(settings["image_height"]),
+        "W": int(settings["image_width"]),
+        "samples_sha256": file_sha256(data_dir / "samples.csv"),
+        "decoder": DECODER,
+    }
 
-    def list_tasks():
+
+class StoreBuilder:
+    """Build DATA_DIR/store/ from the posters of samples.csv.
+
+    Args:
+        samples: DataFrame, see `samples.read_samples`.
+        data_dir: the data folder.
+        source: see `describe_source`.
+    """
+
+    def __init__(self, samples, data_dir, source):
+        self.samples, self.data_dir, self.source = samples, Path(data_dir), source
+        self.store = self.data_dir / "store"
+
+    def is_current(self):
+        """Return whether the store is complete and made from this source and these posters."""
+        try:
+            about = read_json(self.store / "store.json")
+            if any(about.get(name) != value for name, value in self.source.items()):
+                return False
+            checksums = read_checksums(self.store)
+            open_store(self.data_dir)
+        except (SystemExit, OSError, ValueError, KeyError, AttributeError):
+            return False
+        ids = list(self.samples["id"])
+        return list(checksums.index) == ids and not find_changed(ids, checksums, self.data_dir)
+
+    def decode_posters(self, workers, cluster):
+        """Decode the posters into store/unfinished.npy, a row for each of the samples, in order.
+
+        Args:
+            workers: number of processes; None for one per core.
+            cluster: address of a Dask scheduler; None to decode on this machine.
+
+        Returns:
+            The SHA-256 of each poster (empty if it is missing), and the reason for each row
+            without pixels (empty for the others): two lists.
+        """
+        self.store.mkdir(exist_ok=True)
+        data_dir = self.data_dir.absolute()  # the workers of a cluster run in another folder
+        journal = Journal(data_dir / "store", self.samples["id"], self.source)
+        if not journal.resume(data_dir):
+            self.discard_unfinished()
+            journal.start()
+        tasks = self.list_tasks(data_dir, set(journal.chunks))
+        decoded = 0
+        with (
+            show_progress(len(self.samples), "poster") as progress,
+            journal.appending(),
+            closing(decode_tasks(journal.array, tasks, workers, cluster, data_dir)) as results,
+        ):
+            progress.update(journal.count_posters())
+            for first, checksums, errors, count in results:
+                journal.append(first, checksums, errors)
+                decoded += count
+                progress.update(len(checksums))
+        print(f"{len(self.samples):,} posters, {decoded:,} of them decoded in this run")
+        return journal.list_results()
+
+    def list_tasks(self, data_dir, done):
+        """Yield the arguments of `decode_rows` for each chunk but those whose first row is done."""
+        size = self.source["H"], self.source["W"]
+        reusable = find_reusable_rows(data_dir / "store", self.source)
+        ids = self.samples["id"].tolist()
         for first in range(0, len(ids), CHUNK):
             if first not in done:
-                chunk = ids.iloc[first : first + CHUNK].tolist()
-                yield first, chunk, [known.get(movie) for movie in chunk], data_dir, size
+                chunk = ids[first : first + CHUNK]
+                yield first, chunk, [reusable.get(movie) for movie in chunk], data_dir, size
 
-    decoded = 0
-    with (
-        show_progress(len(ids), "poster") as progress,
-        open(journal, "a", encoding="utf-8") as lines,
-        open(array, "r+b") as images,
-        closing(fill_all(array, list_tasks(), workers, cluster, data_dir)) as results,
-    ):
-        progress.update(sum(len(checksums) for checksums, _ in done.values()))
-        lines.write("\n")  # a killed run may have left half a line
-        waiting, since = [], time.monotonic()
-        for first, checksums, errors, count in results:
-            done[first] = checksums, errors
-            waiting.append({"first": first, "checksums": checksums, "errors": errors})
-            decoded += count
-            progress.update(len(checksums))
-            if time.monotonic() - since > 1:
-                enter(waiting, lines, images)
-                waiting, since = [], time.monotonic()
-        enter(waiting, lines, images)
-    print(f"{len(ids):,} posters, {decoded:,} of them decoded in this run")
-    chunks = [done[first] for first in sorted(done)]
-    return [list(chain.from_iterable(column)) for column in zip(*chunks, strict=True)]
+    def finish(self, checksums, errors):
+        """Make a store of the decoded rows; leave out the posters without pixels.
+
+        Args:
+            checksums, errors: what `decode_posters` returned.
+
+        Raises:
+            SystemExit: a split would have no posters.
+        """
+        samples = self.samples.assign(sha256=checksums, error=errors)
+        failed = samples.loc[samples["error"] != "", ["id", "error"]]
+        if set(samples["split"].drop(failed.index)) != {"train", "val", "test"}:
+            sys.exit(
+                f"Too few posters to fill train, val and test: {len(failed):,} of "
+                f"{len(samples):,} movies have no poster that can be decoded. To download more, "
+                "run: python database.py"
+            )
+        labels = encode_genres(samples["genres"], self.source["genres"])
+        write_store(self.store, self.store / "unfinished.npy", samples, labels, self.source)
+        self.discard_unfinished()
+        print_store_summary(self.store, len(samples) - len(failed), failed)
+
+    def discard_unfinished(self):
+        """Delete what killed runs may have left.
+
+        The journal goes first: without it, nothing relies on the rows of the array.
+        """
+        for name in ("unfinished.jsonl", "unfinished.npy", "images.part.npy"):
+            (self.store / name).unlink(missing_ok=True)
 
 
-def fill_all(array, tasks, workers, cluster, data_dir):
-    """Yield what decode_rows() tells of each task but the pixels, once these are in the array.
+class Journal:
+    """Record which rows of unfinished.npy are complete, so that a killed run can be resumed.
 
-    A process here writes them itself. What a machine of a cluster writes to a shared folder may
-    still be in that machine's memory when it says so: its workers send them, they are written here.
+    unfinished.jsonl has a JSON object per line: first the key, on which the pixels depend, then
+    for each complete chunk its first row, the SHA-256 of its posters, and their errors.
+
+    Args:
+        store: the folder.
+        ids: Series of the ids of the movies of all rows.
+        source: see `describe_source`.
+
+    Attributes:
+        array: path of unfinished.npy, uint8 (ids, H, W, 3).
+        chunks: {first row of a complete chunk: (checksums, errors)}.
+    """
+
+    def __init__(self, store, ids, source):
+        self.path, self.array = store / "unfinished.jsonl", store / "unfinished.npy"
+        self.ids, self.shape = ids.tolist(), (len(ids), source["H"], source["W"], 3)
+        self.key = {name: source[name] for name in ("H", "W", "decoder")}
+        self.key["ids_sha256"] = hashlib.sha256("\n".join(self.ids).encode()).hexdigest()
+        self.chunks = {}
+
+    def resume(self, data_dir):
+        """Read the chunks that a killed run has completed; return whether there are any.
+
+        A chunk is dropped if one of its posters has changed since.
+        """
+        self.recover_array()
+        self.chunks = self.read()
+        rows, checksums = [], []
+        for first, (chunk, _) in self.chunks.items():
+            rows += range(first, first + len(chunk))
+            checksums += chunk
+        for position in find_changed([self.ids[row] for row in rows], checksums, data_dir):
+            self.chunks.pop(rows[position] - rows[position] % CHUNK, None)
+        return bool(self.chunks)
+
+    def recover_array(self):
+        """Rename images.npy back to unfinished.npy, after a kill in the last steps of a build.
+
+        `write_store` renames the array before it writes store.json.
+        """
+        is_moved = self.path.is_file() and not self.array.is_file()
+        if is_moved and not self.path.with_name("store.json").is_file():
+            with suppress(FileNotFoundError):
+                os.replace(self.path.with_name("images.npy"), self.array)
+
+    def read(self):
+        """Return the chunks in the file; none if it has another key or the array another shape."""
+        chunks = {}
+        with suppress(OSError, ValueError), open(self.path, encoding="utf-8") as lines:
+            if json.loads(next(lines, "null")) != self.key:
+                return {}
+            if np.load(self.array, mmap_mode="r").shape != self.shape:
+                return {}
+            for line in lines:
+                with suppress(ValueError):  # the line that was being written at the kill
+                    chunk = json.loads(line)
+                    chunks[chunk["first"]] = chunk["checksums"], chunk["errors"]
+        return chunks
+
+    def start(self):
+        """Create the array, then the file with the key."""
+        open_memmap(self.array, "w+", np.uint8, self.shape).flush()
+        self.path.write_text(json.dumps(self.key) + "\n", encoding="utf-8")
+
+    @contextmanager
+    def appending(self):
+        """Open the file for `append`; write the last chunks if the block ends without an error."""
+        with (
+            open(self.path, "a", encoding="utf-8") as self.lines,
+            open(self.array, "r+b") as self.images,
+        ):
+            self.lines.write("\n")  # a killed run may have left half a line
+            self.waiting, self.flushed_at = [], time.monotonic()
+            yield
+            self.flush()
+
+    def append(self, first, checksums, errors):
+        """Record a chunk whose rows are in the array; `flush` at most once a second."""
+        self.chunks[first] = checksums, errors
+        self.waiting.append({"first": first, "checksums": checksums, "errors": errors})
+        if time.monotonic() - self.flushed_at > FLUSH_INTERVAL:
+            self.flush()
+
+    def flush(self):
+        """Write the waiting chunks, after the disk has their rows: the power may fail, too."""
+        os.fsync(self.images.fileno())
+        self.lines.write("".join(json.dumps(chunk) + "\n" for chunk in self.waiting))
+        self.lines.flush()
+        self.waiting, self.flushed_at = [], time.monotonic()
+
+    def count_posters(self):
+        """Return the number of rows of the complete chunks."""
+        return sum(len(checksums) for checksums, _ in self.chunks.values())
+
+    def list_results(self):
+        """Return the checksums and the errors of all rows: two lists."""
+        chunks = [self.chunks[first] for first in sorted(self.chunks)]
+        return [list(chain.from_iterable(column)) for column in zip(*chunks, strict=True)]
+
+
+def decode_tasks(array, tasks, workers, cluster, data_dir):
+    """Yield the result of `fill_rows` for each task, after the array has the task's pixels.
+
+    Processes of this machine write to the array themselves. The workers of a cluster send the
+    pixels, because what another machine writes to a shared folder may reach the disk later.
     """
     if cluster is None:
         yield from run_in_processes(fill_rows, ((array, *task) for task in tasks), workers)
         return
     with closing(run_on_cluster(decode_rows, tasks, cluster, data_dir / "posters")) as results:
-        for first, pixels, *told in results:
+        for first, pixels, *outcome in results:
             write_rows(array, first, pixels)
-            yield first, *told
+            yield first, *outcome
 
 
-def enter(chunks, lines, images):
-    """Enter chunks in the journal, once the disk has their rows: the power may fail, too."""
-    os.fsync(images.fileno())
-    lines.write("".join(json.dumps(chunk) + "\n" for chunk in chunks))
-    lines.flush()
-
-
-def read_done(array, journal, key, ids, data_dir):
-    """What a killed run has done: {first row of a chunk: (checksums, errors)}.
-
-    Empty where it made something else, or nothing. A chunk of which a poster has changed since is
-    left out.
-    """
-    done = {}
-    with suppress(OSError, ValueError), open(journal, encoding="utf-8") as lines:
-        shape = (len(ids), key["H"], key["W"], 3)
-        if json.loads(next(lines, "null")) != key or np.load(array, mmap_mode="r").shape != shape:
-            return {}
-        for line in lines:
-            with suppress(ValueError):  # the line that was being written when the run was killed
-                chunk = json.loads(line)
-                done[chunk["first"]] = chunk["checksums"], chunk["errors"]
-    rows = [first + i for first, (checksums, _) in done.items() for i in range(len(checksums))]
-    checksums = [checksum for chunk, _ in done.values() for checksum in chunk]
-    changed = find_changed(ids.iloc[rows], checksums, data_dir)
-    for row in np.array(rows)[changed]:
-        done.pop(row - row % CHUNK, None)
-    return done
-
-
-def read_known(store, made_from):
-    """Where a finished store has pixels of the same size: {id: (array, row, SHA-256)}."""
+def find_reusable_rows(store, source):
+    """Return where an existing store has pixels of the same size: {id: (array, row, SHA-256)}."""
     try:
         about = read_json(store / "store.json")
-        if any(about.get(name) != made_from[name] for name in ("H", "W", "decoder")):
+        if any(about.get(name) != source[name] for name in ("H", "W", "decoder")):
             return {}
         images, checksums = store / "images.npy", dict(read_checksums(store))
         index = read_index(store)
@@ -139,7 +278,13 @@ def read_known(store, made_from):
 
 
 def find_changed(ids, checksums, data_dir):
-    """Whether each poster has another SHA-256 than it had, or cannot be read now: bool array."""
+    """Return the positions of the posters that have another SHA-256, or cannot be read any more.
+
+    Args:
+        ids: list of the movies' ids.
+        checksums: the earlier SHA-256 of each poster; empty if it could not be read.
+        data_dir: the data folder.
+    """
 
     def has_changed(movie, checksum):
         try:
@@ -147,54 +292,25 @@ def find_changed(ids, checksums, data_dir):
         except OSError:
             return checksum != ""
 
-    ids, checksums, changed = list(ids), list(checksums), []
+    checksums, changed = list(checksums), []
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(ids), 1000):  # map() would start all at once
             part = slice(start, start + 1000)
             changed += pool.map(has_changed, ids[part], checksums[part])
-    return np.array(changed, dtype=bool)
+    return np.flatnonzero(changed).tolist()
 
 
-def discard_unfinished(store):
-    """Delete what killed runs may have left; first the journal, which vouches for the array."""
-    for name in ("unfinished.jsonl", "unfinished.npy", "images.part.npy"):
-        (store / name).unlink(missing_ok=True)
+def print_store_summary(store, count, failed):
+    """Print the size of the store, and the first posters that are left out.
 
-
-def finish(samples, store, made_from):
-    """Make a store of what write_images() left, without the posters that have no pixels."""
-    from postergenres.dataset.genres import encode_genres
-
-    errors = samples.loc[samples["error"] != "", ["id", "error"]]
-    if set(samples["split"].drop(errors.index)) != {"train", "val", "test"}:
-        sys.exit(
-            f"Too few posters to fill train, val and test: of {len(samples):,} movies "
-            f"{len(errors):,} have none that decodes. With more, run: python database.py"
-        )
-    labels = encode_genres(samples["genres"], made_from["genres"])
-    write_store(store, store / "unfinished.npy", samples, labels, made_from)
-    discard_unfinished(store)
-    report(store, len(samples) - len(errors), errors)
-
-
-def is_current(data_dir, ids, made_from):
-    """Whether the store is whole, and was made from just this and from these posters."""
-    store = Path(data_dir) / "store"
-    try:
-        about = read_json(store / "store.json")
-        if any(about.get(key) != value for key, value in made_from.items()):
-            return False
-        checksums = read_checksums(store)
-        open_store(data_dir)
-    except (SystemExit, OSError, ValueError, KeyError, AttributeError):
-        return False
-    return list(checksums.index) == list(ids) and not find_changed(ids, checksums, data_dir).any()
-
-
-def report(store, count, errors):
+    Args:
+        store: the folder.
+        count: posters in the store.
+        failed: DataFrame of id and error.
+    """
     size = (store / "images.npy").stat().st_size / 1e6
     shape = np.load(store / "images.npy", mmap_mode="r").shape
-    print(f"{count:,} posters in the store, {len(errors):,} left out")
-    for movie, error in errors.head(5).itertuples(index=False):
+    print(f"{count:,} posters in the store, {len(failed):,} left out")
+    for movie, error in failed.head(5).itertuples(index=False):
         print(f"  {movie}: {error}")
     print(f"wrote {store / 'images.npy'} {shape} uint8, {size:,.0f} MB\nnext: python train.py")

@@ -1,9 +1,10 @@
-"""Posters that are the same, byte for byte or nearly so.
+"""Find posters that are the same, byte for byte or nearly.
 
-Two films that share a poster would let a network be tested on what it learnt by heart. Near
-duplicates are found by the perceptual hash of the package imagehash: whether each of the 16 x 16
-lowest frequencies of the grey poster is above their median. It hardly changes when a poster is
-scaled, compressed, made paler or cropped by a few per cent. Their colours must be similar too.
+If two movies in different splits shared a poster, a model could memorize it in training and be
+tested on it. Near duplicates have similar perceptual hashes, by the package imagehash: each of the
+256 bits says whether one of the 16 x 16 lowest frequencies of the gray poster is above their
+median. Scaling, compressing, brightening or cropping a poster by a few percent changes few bits.
+Near duplicates must have similar colors, too.
 """
 
 import hashlib
@@ -24,27 +25,27 @@ from postergenres.parallel.dask import run_on_cluster
 from postergenres.parallel.pool import run_in_processes
 from postergenres.progress import show_progress
 
-HASH_SIZE = 16  # frequencies each way; 8, the usual, takes posters of one layout for one poster
+HASH_SIZE = 16  # frequencies per axis; with the usual 8, posters with one layout look the same
 BITS = HASH_SIZE**2
 SIDE = 4 * HASH_SIZE  # pixels; imagehash needs no more
-THUMBNAIL = (8, 8)  # pixels, to compare the colours of posters whose hashes are near
-COLOUR = 32  # mean difference of their thumbnails, of 255; of random pairs 1 in 150 has as little
-FLAT = 8  # grey levels; a poster that spans fewer has no frequencies to compare, only its colour,
-FLAT_COLOUR = 2  # of which the thumbnails may differ by this
-CHUNK = 32  # posters that a process hashes at a time
-TILE = 512  # posters whose hashes are compared with as many others at a time, in the cache
-FEW = 1000  # posters, for fewer of which processes are not worth their start
+THUMBNAIL = (8, 8)  # pixels, for comparing the colors of posters with similar hashes
+MAX_COLOR_DIFFERENCE = 32  # mean over thumbnails, of 255; 1 in 150 random pairs differs by less
+FLAT_RANGE = 8  # gray levels; posters with a smaller range have no frequencies worth comparing
+MAX_FLAT_COLOR_DIFFERENCE = 2  # mean over thumbnails, for flat posters, which only have a color
+POSTERS_PER_TASK = 32  # that a process hashes at a time
+TILE = 512  # hashes that are compared with as many others at a time, which fits the CPU's cache
+MIN_FOR_POOL = 1000  # posters; hashing fewer takes less time than starting processes
 
 
 class Hash(NamedTuple):
-    """What is compared of a poster.
+    """The features of a poster that are compared.
 
     Attributes:
-        digest: SHA-256 of the bytes, None where there is no file.
-        bits: the perceptual hash, uint8 of shape (BITS / 8,), all 0 for a flat poster; None where
-            the file is no image.
-        thumbnail: uint8 of shape (pixels x 3,); None where `bits` is.
-        is_flat: whether the poster is hardly more than one colour.
+        digest: SHA-256 of the bytes, None if the file cannot be read.
+        bits: the perceptual hash, uint8 (BITS / 8,), all 0 for a flat poster; None if the file
+            cannot be decoded.
+        thumbnail: uint8 (pixels x 3,); None if `bits` is None.
+        is_flat: whether the poster has hardly more than one color.
     """
 
     digest: bytes | None = None
@@ -53,24 +54,61 @@ class Hash(NamedTuple):
     is_flat: bool = False
 
 
-def hash_posters(paths, workers=None, cluster=None):
-    """Hash image files, many of them in processes, or all on a cluster.
+def find_duplicates(movies, data_dir, near_duplicate, cluster):
+    """Group the movies whose posters are the same or nearly so, and print how many there are.
 
     Args:
-        paths: of images in one folder; for a cluster absolute.
-        workers: processes; None takes one per core.
+        movies: DataFrame of id and title.
+        data_dir: the data folder.
+        near_duplicate: the most bits in which the hashes of near duplicates differ.
         cluster: None, or the address of a Dask scheduler.
 
     Returns:
-        A list of Hash, one for each path.
+        int array (movies,), the number of each movie's group.
     """
-    chunks = [(paths[start : start + CHUNK],) for start in range(0, len(paths), CHUNK)]
+    folder = Path(data_dir).absolute()
+    paths = [poster_path(folder, movie) for movie in movies["id"]]
+    hashes = hash_posters(paths, cluster=cluster)
+    groups = group_duplicates(hashes, near_duplicate)
+    print_duplicates(list_groups(movies["title"], groups))
+    if unread := sum(hash.digest is None for hash in hashes):
+        print(f"{unread:,} posters that database.py saved cannot be read")
+    return groups
+
+
+def list_groups(names, groups):
+    """Return the names in each group of at least two, as lists."""
+    return [list(group) for _, group in names.groupby(groups) if len(group) > 1]
+
+
+def print_duplicates(duplicates, shown=5, shown_titles=4):
+    """Print how many posters are duplicates, and the titles of the first groups."""
+    total = sum(map(len, duplicates))
+    where = f", in {len(duplicates):,} groups; each group stays in one split" if total else ""
+    print(f"{total:,} posters are the same as another or nearly so{where}")
+    for titles in duplicates[:shown]:
+        more = " = ..." if len(titles) > shown_titles else ""
+        print(f"  {' = '.join(titles[:shown_titles])}{more}")
+
+
+def hash_posters(paths, workers=None, cluster=None):
+    """Hash posters: on a cluster, in a pool of processes, or, if they are few, in this process.
+
+    Args:
+        paths: files in one folder; absolute paths for a cluster.
+        workers: number of processes; None for one per core.
+        cluster: None, or the address of a Dask scheduler.
+
+    Returns:
+        A list of `Hash`, one for each path.
+    """
+    tasks = [(paths[i : i + POSTERS_PER_TASK],) for i in range(0, len(paths), POSTERS_PER_TASK)]
     if cluster is not None:
-        results = run_on_cluster(hash_chunk, chunks, cluster, paths[0].parent)
-    elif len(paths) < FEW:
-        results = (hash_chunk(*chunk) for chunk in chunks)
+        results = run_on_cluster(hash_chunk, tasks, cluster, paths[0].parent)
+    elif len(paths) < MIN_FOR_POOL:
+        results = (hash_chunk(*task) for task in tasks)
     else:
-        results = run_in_processes(hash_chunk, chunks, workers)
+        results = run_in_processes(hash_chunk, tasks, workers)
     hashes = []
     with show_progress(len(paths), "poster") as progress, closing(results):
         for result in results:
@@ -80,10 +118,12 @@ def hash_posters(paths, workers=None, cluster=None):
 
 
 def hash_chunk(paths):
+    """Return the `Hash` of each file, a list."""
     return [hash_poster(path) for path in paths]
 
 
 def hash_poster(path):
+    """Return the `Hash` of a file; parts of it are None if the file cannot be read or decoded."""
     try:
         body = path.read_bytes()
     except OSError:
@@ -95,50 +135,50 @@ def hash_poster(path):
         return Hash(digest)
     thumbnail = np.asarray(image.resize(THUMBNAIL, Image.Resampling.BOX)).ravel()
     low, high = image.convert("L").getextrema()
-    if high - low < FLAT:
+    if high - low < FLAT_RANGE:
         return Hash(digest, np.zeros(BITS // 8, dtype=np.uint8), thumbnail, True)
     return Hash(digest, np.packbits(imagehash.phash(image, HASH_SIZE).hash), thumbnail)
 
 
 def group_duplicates(hashes, max_distance):
-    """Number the posters so that those which are the same, or nearly, have the same number.
+    """Group the posters that are the same or nearly the same.
 
     Args:
-        hashes: what `hash_posters` returned.
-        max_distance: of BITS, the most in which the perceptual hashes of near duplicates differ.
+        hashes: list of `Hash`.
+        max_distance: the most bits, of BITS, in which the hashes of near duplicates differ.
 
     Returns:
-        int array, one number per poster, from 0. A poster that resembles two others, which do not
-        resemble each other, puts all three in one group.
+        int array (posters,), the number of each poster's group, from 0. Groups are chains: if one
+        poster is similar to two others, all three are in one group.
     """
     first = {}  # the first poster with these bytes
     same = [first.setdefault(hash.digest or row, row) for row, hash in enumerate(hashes)]
     links = [np.column_stack([np.arange(len(same)), same])]
     images = [row for row in first.values() if hashes[row].bits is not None]
-    for is_flat, colour in ((False, COLOUR), (True, FLAT_COLOUR)):
+    for is_flat, max_color in ((False, MAX_COLOR_DIFFERENCE), (True, MAX_FLAT_COLOR_DIFFERENCE)):
         rows = np.array([row for row in images if hashes[row].is_flat == is_flat], dtype=int)
         if len(rows):
             bits = np.array([hashes[row].bits for row in rows])
             thumbnails = np.array([hashes[row].thumbnail for row in rows])
-            links.append(rows[find_near(bits, thumbnails, max_distance, colour)])
+            links.append(rows[find_near_pairs(bits, thumbnails, max_distance, max_color)])
     a, b = np.concatenate(links).T
     graph = coo_array((np.ones(len(a), dtype=bool), (a, b)), shape=(len(hashes), len(hashes)))
     return connected_components(graph, directed=False)[1]
 
 
-def find_near(bits, thumbnails, max_distance, max_colour, tile=TILE):
-    """Pairs of rows whose hashes differ in few bits and whose thumbnails differ by little.
+def find_near_pairs(bits, thumbnails, max_distance, max_color, tile=TILE):
+    """Return the pairs of posters with similar hashes and similar thumbnails.
 
-    Hashes are compared each with each, as the set bits of the exclusive or of their words, a tile
-    at a time. Rows are sorted by the mean of their thumbnails: where these differ by more than
-    `max_colour`, so do the thumbnails, and the tile is left out, about two thirds of them.
+    All hashes are compared with each other, a tile at a time, by counting the bits of the exclusive
+    or of their words. The posters are sorted by the mean of their thumbnails: if the means differ
+    by more than `max_color`, the thumbnails do, too. This skips about two thirds of the tiles.
 
     Args:
-        bits: uint8 (N, BITS / 8).
-        thumbnails: uint8 (N, pixels x 3).
-        max_distance: of BITS.
-        max_colour: the mean difference of thumbnails.
-        tile: rows that are compared with as many others at a time.
+        bits: uint8 (posters, BITS / 8).
+        thumbnails: uint8 (posters, pixels x 3).
+        max_distance: the most bits in which hashes differ.
+        max_color: the largest mean difference of thumbnails.
+        tile: hashes that are compared with as many others at a time.
 
     Returns:
         int array (pairs, 2), the lower row first, sorted.
@@ -146,7 +186,7 @@ def find_near(bits, thumbnails, max_distance, max_colour, tile=TILE):
     sums = thumbnails.sum(axis=1, dtype=int)
     order = np.argsort(sums, kind="stable")
     words = bits[order].view(np.uint64).T.copy()
-    ends = np.searchsorted(sums[order], sums[order] + max_colour * thumbnails.shape[1], "right")
+    ends = np.searchsorted(sums[order], sums[order] + max_color * thumbnails.shape[1], "right")
     pairs = [np.empty((0, 2), dtype=int)]
     for top in range(0, len(order), tile):
         bottom = min(top + tile, len(order))
@@ -157,39 +197,14 @@ def find_near(bits, thumbnails, max_distance, max_colour, tile=TILE):
             for part in range(0, len(a), tile):
                 one, other = a[part : part + tile], b[part : part + tile]
                 differences = np.subtract(thumbnails[one], thumbnails[other], dtype=np.int16)
-                alike = abs(differences).mean(axis=1) <= max_colour
+                alike = abs(differences).mean(axis=1) <= max_color
                 pairs.append(np.sort(np.column_stack([one, other])[alike], axis=1))
     return np.unique(np.concatenate(pairs), axis=0)
 
 
 def count_differences(words, others):
-    """Bits in which packed hashes differ: uint64 (words, N) and (words, M) to uint16 (N, M)."""
+    """Return in how many bits hashes differ: uint64 (words, N) and (words, M) to uint16 (N, M)."""
     differences = np.zeros((words.shape[1], others.shape[1]), dtype=np.uint16)
     for word, other in zip(words, others, strict=True):
         differences += np.bitwise_count(word[:, None] ^ other)
     return differences
-
-
-def find_duplicates(movies, data_dir, near_duplicate, cluster):
-    """Number the movies so that those whose posters are the same, or nearly, share a number."""
-    from postergenres.dataset.duplicates import group_duplicates, hash_posters
-
-    folder = Path(data_dir).absolute()
-    paths = [poster_path(folder, movie) for movie in movies["id"]]
-    hashes = hash_posters(paths, cluster=cluster)
-    groups = group_duplicates(hashes, near_duplicate)
-    alike = list_groups(movies["title"], groups)
-    print(
-        f"{sum(map(len, alike)):,} posters are the same as another or nearly so"
-        + (f", in {len(alike):,} groups; each group stays in one split" if alike else "")
-    )
-    for titles in alike[:5]:
-        print(f"  {' = '.join(titles[:4])}{' = ...' if len(titles) > 4 else ''}")
-    if unread := sum(hash.digest is None for hash in hashes):
-        print(f"{unread:,} posters are not where database.py left them")
-    return groups
-
-
-def list_groups(names, groups):
-    """The names in each group of two and more, as lists."""
-    return [list(group) for _, group in names.groupby(groups) if len(group) > 1]

@@ -1,4 +1,4 @@
-"""The genres of the movies: the vocabulary, and labels."""
+"""Clean the genres of the movies, and encode them as labels."""
 
 import sys
 from collections import Counter
@@ -7,13 +7,21 @@ import numpy as np
 
 
 def clean_genres(movies, excluded_genres, min_genre_movies):
-    """Drop what cannot be learnt from, and print how much and why.
+    """Drop movies and genres that cannot be learned from posters, and print how many and why.
 
-    Movies that carry an excluded genre go; genres that fewer than `min_genre_movies` of the rest
-    carry leave the vocabulary; movies left with no genre go.
+    Movies with an excluded genre are dropped first. Then genres with too few movies are left out,
+    and movies without any remaining genre are dropped.
+
+    Args:
+        movies: DataFrame with a column genres (`Action|Drama`).
+        excluded_genres: tuple of genre names.
+        min_genre_movies: the number of movies that a genre needs.
 
     Returns:
-        The remaining movies, their `genres` sorted and joined by `|`, and the sorted vocabulary.
+        The remaining movies with sorted genres, and the sorted list of all remaining genres.
+
+    Raises:
+        SystemExit: fewer than 10 movies remain.
     """
     sets = [frozenset(filter(None, cell.split("|"))) for cell in movies["genres"]]
     is_excluded = np.array([bool(genres & set(excluded_genres)) for genres in sets], dtype=bool)
@@ -25,24 +33,28 @@ def clean_genres(movies, excluded_genres, min_genre_movies):
     cleaned = ["|".join(sorted(genres - set(rare))) for genres in sets]
     is_rare = np.array([not cell for cell in cleaned], dtype=bool) & ~is_empty & ~is_excluded
 
-    print(
-        f"dropped {is_excluded.sum():,} movies marked {' or '.join(excluded_genres) or 'nothing'}"
-    )
+    excluded = " or ".join(excluded_genres) or "nothing"
+    print(f"dropped {is_excluded.sum():,} movies marked {excluded}")
     print(f"dropped {is_empty.sum():,} movies without a genre")
-    named = ", ".join(f"{genre} ({counts[genre]})" for genre in rare) or "none"
-    print(f"genres that fewer than {min_genre_movies} movies carry, left out: {named}")
-    print(f"dropped {is_rare.sum():,} movies that carry only such genres")
+    left_out = ", ".join(f"{genre} ({counts[genre]})" for genre in rare) or "none"
+    print(f"genres with fewer than {min_genre_movies} movies, left out: {left_out}")
+    print(f"dropped {is_rare.sum():,} movies that have only such genres")
     movies = movies.assign(genres=cleaned)[~is_excluded & ~is_empty & ~is_rare]
     if len(movies) < 10:
         sys.exit(
-            f"Only {len(movies)} movies are left, too few. Lower MIN_GENRE_MOVIES and run: "
-            "python sampling.py; or take a larger CSV and run: python database.py"
+            f"Only {len(movies)} movies are left, which is too few. Lower MIN_GENRE_MOVIES and "
+            "run: python sampling.py; or use a larger CSV and run: python database.py"
         )
     return movies.reset_index(drop=True), vocabulary
 
 
 def encode_genres(cells, genres):
-    """Turn cells such as `Action|Drama` into labels, uint8 of shape (movies, genres), 0 or 1."""
+    """Return genre cells such as `Action|Drama` as labels: uint8 (movies, genres) of 0 and 1.
+
+    Args:
+        cells: genre cells, each with at least one genre.
+        genres: all genres, in the order of the columns.
+    """
     position = {genre: i for i, genre in enumerate(genres)}
     labels = np.zeros((len(cells), len(genres)), dtype=np.uint8)
     for row, cell in enumerate(cells):

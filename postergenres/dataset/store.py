@@ -1,9 +1,9 @@
-"""The store of posters as NumPy arrays: its files, written by step 3 and read by the later ones.
+"""Read and write the store: the posters of samples.csv as NumPy arrays.
 
 images.npy (N, H, W, 3) and labels.npy (N, G), both uint8; index.csv: row, id, split, copies;
 checksums.csv: id and SHA-256 of each poster of samples.csv; errors.csv: posters without pixels,
-which are left out; and last store.json: genres in order, H, W, N, how many movies there were to
-train on before a sample was drawn, and of each genre, and what the store was made from.
+which are left out. store.json is written last: genres in order, H, W, N, the number of training
+movies before a sample was drawn, in total and per genre, and what the store was made from.
 """
 
 import hashlib
@@ -13,40 +13,43 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.lib.format import open_memmap
 
 from postergenres.files import file_sha256, read_json, replacing, write_csv, write_json
 
-ROWS_ARE = ("store.json", "index.csv", "checksums.csv")  # the files that say what the rows are
+IDENTITY_FILES = ("store.json", "index.csv", "checksums.csv")  # they determine all rows
 
 
-def write_store(store, array, samples, labels, made_from):
-    """Write the files of the store, those of the posters that have pixels, and store.json last.
+def write_store(folder, array, samples, labels, source):
+    """Write the files of the store, with the posters that have pixels; store.json last.
 
     Args:
-        store: the folder.
-        array: a .npy file with a row for each of `samples`, which becomes images.npy.
-        samples: DataFrame of id, split, copies, sha256 and error, empty where there are pixels.
+        folder: the store.
+        array: .npy file with a row for each of `samples`; it is renamed to images.npy, or copied
+            if rows are left out.
+        samples: DataFrame of id, split, copies, sha256 and error, which is empty for a poster
+            that has pixels.
         labels: uint8 (samples, G).
-        made_from: what else store.json is to say.
+        source: the content of store.json but N.
     """
-    (store / "store.json").unlink(missing_ok=True)  # from here on the store is in pieces
+    (folder / "store.json").unlink(missing_ok=True)  # the store is incomplete from here on
     rows = np.flatnonzero(samples["error"] == "")
-    with replacing(store / "labels.npy") as part:
+    with replacing(folder / "labels.npy") as part:
         np.save(part, labels[rows])
     index = samples.iloc[rows][["id", "split", "copies"]].reset_index(drop=True)
-    write_csv(index.rename_axis("row").reset_index(), store / "index.csv")
-    write_csv(samples[["id", "sha256"]], store / "checksums.csv")
-    write_csv(samples.loc[samples["error"] != "", ["id", "error"]], store / "errors.csv")
+    write_csv(index.rename_axis("row").reset_index(), folder / "index.csv")
+    write_csv(samples[["id", "sha256"]], folder / "checksums.csv")
+    write_csv(samples.loc[samples["error"] != "", ["id", "error"]], folder / "errors.csv")
     if len(rows) == len(samples):
-        os.replace(array, store / "images.npy")
+        os.replace(array, folder / "images.npy")
     else:
-        copy_rows(array, store / "images.npy", rows)
-    write_json(made_from | {"N": len(rows)}, store / "store.json")
+        copy_rows(array, folder / "images.npy", rows)
+    write_json(source | {"N": len(rows)}, folder / "store.json")
 
 
 def copy_rows(source, target, rows, block=1000):
-    """Copy rows of a .npy file to another, a block at a time."""
+    """Copy rows of a .npy file to another file, a block of rows at a time to save memory."""
     with replacing(target) as part:
         shape = np.load(source, mmap_mode="r").shape[1:]
         open_memmap(part, "w+", np.uint8, (len(rows), *shape)).flush()
@@ -57,22 +60,23 @@ def copy_rows(source, target, rows, block=1000):
 
 @dataclass(frozen=True)
 class Store:
-    """The posters as arrays.
+    """The posters of samples.csv as arrays.
 
     Attributes:
-        images: memory-mapped uint8 (N, H, W, 3), read only.
-        labels: uint8 (N, G), 1 where a movie carries a genre.
-        index: DataFrame of id, split, copies, one row per row of the arrays.
+        images: memory-mapped uint8 (N, H, W, 3), read-only.
+        labels: uint8 (N, G), 1 if a movie has a genre.
+        index: DataFrame of id, split, copies, with a row for each row of the arrays.
         genres: the G genre names, in the order of the columns of `labels`.
-        train_movies: how many there were to train on before a sample of them was drawn.
-        train_counts: (G,), how many of these carried each genre; the floors come from them.
-        samples_sha256: checksum of the samples.csv that it was made from.
-        sha256: checksum of what the rows are: the settings of the store, its ids and its posters.
+        train_movies: number of training movies before a sample of them was drawn.
+        train_counts: (G,), how many of the train_movies have each genre; the floors are computed
+            from them.
+        samples_sha256: SHA-256 of the samples.csv that the store was made from.
+        sha256: checksum that changes with the settings, ids and posters of the store.
     """
 
     images: np.ndarray
     labels: np.ndarray
-    index: object
+    index: pd.DataFrame
     genres: list
     train_movies: int
     train_counts: np.ndarray
@@ -80,60 +84,75 @@ class Store:
     sha256: str
 
     def rows(self, split):
-        """The row numbers of a split: train, val or test."""
+        """Return the row numbers of a split: "train", "val" or "test"."""
         return np.flatnonzero(self.index["split"] == split)
 
 
 def open_store(data_dir):
-    """Open the store of step 3. Exits with one line where it is missing or out of date."""
-    store, samples = Path(data_dir) / "store", Path(data_dir) / "samples.csv"
-    again = "Run: python preprocessing.py"
-    if (store / "unfinished.jsonl").is_file():
-        sys.exit(f"{store} is unfinished, preprocessing.py was stopped. {again}")
-    if not (store / "store.json").is_file():
-        sys.exit(f"{store / 'store.json'} is missing. {again}")
+    """Open the store of step 3.
+
+    Returns:
+        `Store`.
+
+    Raises:
+        SystemExit: the store is missing, unfinished, damaged or out of date.
+    """
+    folder, samples = Path(data_dir) / "store", Path(data_dir) / "samples.csv"
+    command = "Run: python preprocessing.py"
+    if (folder / "unfinished.jsonl").is_file():
+        sys.exit(f"{folder} is unfinished, because preprocessing.py was stopped. {command}")
+    if not (folder / "store.json").is_file():
+        sys.exit(f"{folder / 'store.json'} is missing. {command}")
     try:
-        about = read_json(store / "store.json")
-        images = np.load(store / "images.npy", mmap_mode="r")
-        labels = np.load(store / "labels.npy")
-        index = read_index(store)
-        expected = (about["N"], about["H"], about["W"], 3)
-        fits = images.shape == expected and len(labels) == len(index) == about["N"]
+        about, images, labels, index = read_arrays(folder)
     except (OSError, ValueError, KeyError, TypeError):
-        fits = False
-    if not fits:
-        sys.exit(f"The files in {store} do not belong together. {again}")
+        sys.exit(f"The files in {folder} do not belong together. {command}")
     if samples.is_file() and file_sha256(samples) != about["samples_sha256"]:
-        sys.exit(f"{store} was made from another {samples}. {again}")
-    identity = "".join(file_sha256(store / f"{name}") for name in ROWS_ARE)
-    sha256 = hashlib.sha256(identity.encode()).hexdigest()
-    if about.get("train"):
-        train_movies = about["train"]["movies"]
-        train_counts = np.array([about["train"]["genres"][genre] for genre in about["genres"]])
-    else:  # samples.csv is not from sampling.py
-        is_train = (index["split"] == "train").to_numpy()
-        train_movies, train_counts = is_train.sum(), labels[is_train].sum(axis=0, dtype=int)
+        sys.exit(f"{folder} was made from another version of {samples}. {command}")
+    identity = "".join(file_sha256(folder / name) for name in IDENTITY_FILES)
     return Store(
         images,
         labels,
         index,
         about["genres"],
-        train_movies,
-        train_counts,
+        *count_train_movies(about, labels, index),
         about["samples_sha256"],
-        sha256,
+        hashlib.sha256(identity.encode()).hexdigest(),
     )
 
 
-def read_index(store):
-    import pandas as pd
+def read_arrays(folder):
+    """Return the content of store.json, the images, the labels and the index.
 
-    return pd.read_csv(store / "index.csv", dtype={"id": str}, na_filter=False, index_col="row")
+    Raises:
+        OSError, KeyError, TypeError: a file is missing or has another content.
+        ValueError: also if the files have different numbers of rows.
+    """
+    about = read_json(folder / "store.json")
+    images = np.load(folder / "images.npy", mmap_mode="r")
+    labels = np.load(folder / "labels.npy")
+    index = read_index(folder)
+    expected = (about["N"], about["H"], about["W"], 3)
+    if images.shape != expected or not len(labels) == len(index) == about["N"]:
+        raise ValueError(f"the arrays have other shapes than store.json says: {expected}")
+    return about, images, labels, index
 
 
-def read_checksums(store):
-    """The SHA-256 of each poster of samples.csv when the store was made, by id."""
-    import pandas as pd
+def count_train_movies(about, labels, index):
+    """Return the number of training movies before a sample was drawn, in total and per genre."""
+    if about.get("train"):
+        counts = [about["train"]["genres"][genre] for genre in about["genres"]]
+        return about["train"]["movies"], np.array(counts)
+    is_train = (index["split"] == "train").to_numpy()  # samples.csv is not from sampling.py
+    return is_train.sum(), labels[is_train].sum(axis=0, dtype=int)
 
-    table = pd.read_csv(store / "checksums.csv", dtype=str, na_filter=False)
+
+def read_index(folder):
+    """Return index.csv: a DataFrame of id, split and copies, by row."""
+    return pd.read_csv(folder / "index.csv", dtype={"id": str}, na_filter=False, index_col="row")
+
+
+def read_checksums(folder):
+    """Return the SHA-256 that each poster of samples.csv had when the store was made, by id."""
+    table = pd.read_csv(folder / "checksums.csv", dtype=str, na_filter=False)
     return table.set_index("id")["sha256"]

@@ -1,123 +1,149 @@
-"""The split of multi-label data in which each genre, common or rare, has its share of each part."""
+"""Split multi-label data so that each split gets its share of each genre, common or rare."""
 
 import numpy as np
 from iterstrat.ml_stratifiers import IterativeStratification
 
-TOLERANCE = 0.1  # of a genre's share of a split
+SPLITS = ("train", "val", "test")  # in the order of the numbers that stratify() returns
+TOLERANCE = 0.1  # largest accepted error, as a share of the movies that a split should get
+MAX_MOVES = 1000  # moves of balance_splits(), after which it returns what it has
 
 
-def stratify(labels, groups, shares, seed):
-    """Assign each movie to a split by multi-label iterative stratification.
-
-    Sechidis et al. 2011, On the Stratification of Multi-Label Data, by the package
-    iterative-stratification, which leaves some genres a movie off; `mend` moves these. The movies
-    of a group are assigned together, as one movie with the genres of all. Genres too rare to reach
-    each split are left out of the stratification.
+def split_movies(labels, groups, val_share, test_share, seed):
+    """Assign each movie to train, val or test, and print how even the genres are.
 
     Args:
         labels: (movies, genres) of 0 and 1.
-        groups: (movies,) group number of each movie.
-        shares: of the movies for each split, together 1.
+        groups: (movies,), group number of each movie; a group is never divided.
+        val_share, test_share: shares of the movies, together below 1.
+        seed: another seed gives another split.
 
     Returns:
-        int array (movies,), the split of each movie, in the order of `shares`.
+        Array of strings (movies,).
+    """
+    shares = (1 - val_share - test_share, val_share, test_share)
+    split = stratify(labels, groups, shares, seed)
+    if missing := [name for number, name in enumerate(SPLITS) if number not in split]:
+        print(
+            f"no movie for {' and '.join(missing)}: there are too few movies, or nearly all "
+            "posters are alike. preprocessing.py will stop for this reason"
+        )
+    errors = share_errors(labels, split, shares)
+    if not np.isnan(errors).all():
+        print(
+            "each split has its share of each genre with at least 20 movies; the largest error is "
+            f"{np.nanmax(errors):.1%}"
+        )
+    return np.array(SPLITS)[split]
+
+
+def stratify(labels, groups, shares, seed):
+    """Assign each movie to a split by iterative stratification of multi-label data.
+
+    The method is by Sechidis et al. 2011, On the Stratification of Multi-Label Data. The package
+    iterative-stratification implements it, with errors of a few movies for some genres, which
+    `balance_splits` reduces. A group of movies is treated as one movie with the genres of all. A
+    genre with too few movies to reach every split is ignored.
+
+    Args:
+        labels: (movies, genres) of 0 and 1.
+        groups: (movies,), group number of each movie; a group is never divided.
+        shares: the share of the movies for each split, together 1.
+        seed: of the random choices.
+
+    Returns:
+        int array (movies,), the number of each movie's split, in the order of `shares`.
     """
     units = np.unique(groups, return_inverse=True)[1]
     counts = np.zeros((units.max() + 1, labels.shape[1] + 1), dtype=int)
     np.add.at(counts[:, :-1], units, labels)
-    counts[:, -1] = np.bincount(units)  # movies: it keeps the sizes of the splits even
+    counts[:, -1] = np.bincount(units)  # a genre of all movies, which evens the sizes of the splits
     is_stratified = (counts > 0).sum(axis=0) * min(shares) >= 1
     is_stratified[-1] = True
     counts = counts[:, is_stratified]
     random_state = np.random.RandomState(seed)
     split = IterativeStratification(counts > 0, np.array(shares), random_state)
-    return mend(counts, split, shares)[units]
+    return balance_splits(counts, split, shares)[units]
 
 
-def mend(counts, split, shares, most=1000):
-    """Move units between splits, one at a time, while a genre is further off than it should be.
+def balance_splits(counts, split, shares):
+    """Move one unit at a time to another split, as long as that reduces the largest error.
 
     Args:
-        counts: (units, genres), the movies of a unit that carry each genre.
-        split: (units,).
-        most: moves, after which it is left as it is.
+        counts: (units, genres), how many movies of each unit have each genre.
+        split: int (units,), the number of each unit's split.
+        shares: the share of the movies for each split.
+
+    Returns:
+        int array (units,), the new numbers.
     """
     split = split.copy()
-    due = np.outer(shares, counts.sum(axis=0))
-    have = count_splits(counts, split, len(shares))
-    for _ in range(most):
-        excess = find_excess(have, due)
+    expected = np.outer(shares, counts.sum(axis=0))
+    present = count_splits(counts, split, len(shares))
+    for _ in range(MAX_MOVES):
+        excess = find_excess(present, expected)
         if not excess.any():
             break
-        worst, genre = np.unravel_index(excess.argmax(), excess.shape)
-        has_more = have[worst, genre] > due[worst, genre]
-        movable = (counts[:, genre] > 0) & ((split == worst) == has_more)
-        moves = []  # (how uneven the splits are after it, unit, to which split)
-        for source in set(split[movable]):
-            candidates = np.flatnonzero(movable & (split == source))
-            for target in set(range(len(shares))) - {source} if has_more else {worst}:
-                after = [
-                    (find_excess(have[number] + sign * counts[candidates], due[number]) ** 2).sum(1)
-                    for number, sign in ((source, -1), (target, 1))
-                ]
-                gain = sum(after) - (excess[[source, target]] ** 2).sum()
-                gain = gain.round(9)  # sums may differ in the last digit between machines
-                moves.append((gain.min(), candidates[gain.argmin()], target))
-        gain, unit, target = min(moves, default=(0, None, None))
+        gain, unit, target = find_best_move(counts, split, present, expected, excess)
         if gain >= 0:
             break
-        have[split[unit]] -= counts[unit]
-        have[target] += counts[unit]
+        present[split[unit]] -= counts[unit]
+        present[target] += counts[unit]
         split[unit] = target
     return split
 
 
-def find_excess(have, due):
-    """By how many movies genres are further off their due share of a split than they should be.
+def find_best_move(counts, split, present, expected, excess):
+    """Find the move that reduces the excess most, among those that help the worst genre.
 
-    They should be within TOLERANCE, or, where no whole number is, at the nearest one.
+    Args:
+        counts, split: see `balance_splits`.
+        present, expected: (splits, genres), the movies that each split has and should have.
+        excess: see `find_excess`.
+
+    Returns:
+        The change of the sum of the squared excess (0 if there is no move), the unit to move, and
+        the split to move it to.
     """
-    allowed = np.maximum(TOLERANCE * due, abs(np.rint(due) - due))
-    return np.maximum(0, abs(have - due) - allowed - 1e-9)
+    worst, genre = np.unravel_index(excess.argmax(), excess.shape)
+    has_more = present[worst, genre] > expected[worst, genre]
+    movable = (counts[:, genre] > 0) & ((split == worst) == has_more)
+    moves = []
+    for source in set(split[movable]):
+        candidates = np.flatnonzero(movable & (split == source))
+        for target in set(range(len(present))) - {source} if has_more else {worst}:
+            after = [
+                (find_excess(present[part] + sign * counts[candidates], expected[part]) ** 2).sum(1)
+                for part, sign in ((source, -1), (target, 1))
+            ]
+            gain = sum(after) - (excess[[source, target]] ** 2).sum()
+            gain = gain.round(9)  # the last digits of sums may differ between machines
+            moves.append((gain.min(), candidates[gain.argmin()], target))
+    return min(moves, default=(0, None, None))
+
+
+def find_excess(present, expected):
+    """Return by how many movies the error of each genre in each split exceeds what is accepted.
+
+    Accepted is an error of TOLERANCE, or that of the nearest whole number, if this is larger.
+
+    Args:
+        present, expected: (..., genres), the movies that a split has and should have.
+    """
+    accepted = np.maximum(TOLERANCE * expected, abs(np.rint(expected) - expected))
+    return np.maximum(0, abs(present - expected) - accepted - 1e-9)
 
 
 def share_errors(labels, split, shares, min_movies=20):
-    """How far each genre is off its share of each split, relative to that share.
+    """Return the error of each genre's number of movies in each split, relative to its share.
 
     Returns:
-        (splits, genres); nan for genres of fewer than `min_movies`, which have no even share.
+        (splits, genres); nan for a genre with fewer than `min_movies`, whose shares cannot be even.
     """
     totals = labels.sum(axis=0)
-    due = np.outer(shares, np.where(totals >= min_movies, totals, np.nan))
-    return abs(count_splits(labels, split, len(shares)) - due) / due
+    expected = np.outer(shares, np.where(totals >= min_movies, totals, np.nan))
+    return abs(count_splits(labels, split, len(shares)) - expected) / expected
 
 
 def count_splits(labels, split, splits):
-    """Movies of each genre in each split: (splits, genres)."""
+    """Return the movies of each genre in each split: (splits, genres)."""
     return np.array([labels[split == number].sum(axis=0) for number in range(splits)])
-
-
-SPLITS = ("train", "val", "test")  # in the order in which stratify() numbers them
-
-
-def split_movies(labels, groups, val_share, test_share, seed):
-    """The split of each movie, train, val or test, as strings; every genre has its share in each.
-
-    Movies of one group, whose posters are alike, stay together.
-    """
-    from postergenres.dataset.stratification import share_errors, stratify
-
-    shares = (1 - val_share - test_share, val_share, test_share)
-    split = stratify(labels, groups, shares, seed)
-    if missing := [name for number, name in enumerate(SPLITS) if number not in split]:
-        print(
-            f"no movie for {' and '.join(missing)}: too few movies, or nearly all posters are "
-            "alike. Step 3 will stop there"
-        )
-    errors = share_errors(labels, split, shares)
-    if not np.isnan(errors).all():
-        print(
-            f"genres of 20 movies and more have their share of each split, "
-            f"{np.nanmax(errors):.1%} off at most"
-        )
-    return np.array(SPLITS)[split]

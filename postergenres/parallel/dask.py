@@ -1,7 +1,8 @@
-"""Tasks on a Dask cluster, by joblib's backend for it: for steps that outgrow one machine.
+"""Run tasks on a Dask cluster, for steps that outgrow one machine.
 
-The scripts run on one machine, which does the rest; the workers of the cluster see the data folder
-under the same path, and import this project's modules. Dask is imported only where it is used.
+The scripts run on one machine, and only the tasks on the cluster. Its workers see the data folder
+under the same path and import this package. joblib's Dask backend distributes the tasks. Dask is
+imported only if it is used.
 """
 
 import logging
@@ -15,56 +16,53 @@ from pathlib import Path
 
 from postergenres.dataset.decoding import DECODER
 
-CONNECT_TIMEOUT = 20  # s for the scheduler to answer, and for a first worker to be there
-TASK_TIMEOUT = 600  # s to wait for a task, which takes less than one; of a task that Dask has given
-# up, because it killed three workers or could not be unpacked by one, joblib never hears
+CONNECT_TIMEOUT = 20  # seconds to wait for the scheduler, and then for a first worker
+# Seconds to wait for a task, which takes less than one. Dask gives up a task that killed three
+# workers or that a worker cannot unpack, but joblib is not notified.
+TASK_TIMEOUT = 600
 
 
-class UnfitWorkerError(Exception):
-    """A worker would give other results."""
-
-
-def check_address(address):
-    if address is not None and (not isinstance(address, str) or not address):
-        raise ValueError(f"cluster must be None or the address of a scheduler, got {address!r}")
+class WorkerProblemError(Exception):
+    """A worker would give other results than this machine."""
 
 
 def run_on_cluster(function, tasks, address, folder):
-    """Yield the results in the order of the tasks, of which few at a time are in memory.
-
-    Exits with one line where the cluster is not there, not fit, or does not answer any more.
+    """Yield the results in the order of the tasks, with few tasks in memory at a time.
 
     Args:
-        function: of a module of ours, which the workers import.
-        tasks: tuples of its arguments.
-        address: of the scheduler: "tcp://192.168.0.1:8786".
-        folder: which each worker must see.
+        function: a function of a module of the package, which the workers import.
+        tasks: iterable of tuples of its arguments.
+        address: the scheduler's: "tcp://192.168.0.1:8786".
+        folder: a folder that each worker must see.
+
+    Raises:
+        SystemExit: the cluster is missing, not suitable, or no longer responds.
     """
     with connecting(address) as client:
-        check_machines(client, function, address, folder)
-        # joblib goes on as fast as tasks are done, however slowly their results are taken. So it
-        # is given few at a time, and the next few before the last ones are done.
-        tasks, running = iter(tasks), deque()
+        check_cluster(client, function, address, folder)
+        # joblib computes results as fast as it can, however slowly they are consumed. It gets a
+        # small batch at a time, and the next batch before the last one is done.
+        tasks, batches = iter(tasks), deque()
         try:
             while True:
-                few = list(islice(tasks, 2 * count_cores(client)))
-                if few:
-                    running.append(start(client, function, few, folder))
-                elif not running:
+                batch = list(islice(tasks, 2 * count_cores(client)))
+                if batch:
+                    batches.append(start_batch(client, function, batch, folder))
+                elif not batches:
                     return
-                if len(running) > 1 or not few:
-                    yield from list(running.popleft())
-        except UnfitWorkerError as error:
-            sys.exit(f"A worker {error}")
+                if len(batches) > 1 or not batch:
+                    yield from list(batches.popleft())
+        except WorkerProblemError as problem:
+            sys.exit(f"A worker {problem}")
         finally:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # joblib's regret about results not taken
-                for results in running:
+                warnings.simplefilter("ignore")  # joblib warns about results that are not consumed
+                for results in batches:
                     results.close()
 
 
-def start(client, function, tasks, folder):
-    """An iterator over the results of tasks; of a cluster of one core joblib makes no use."""
+def start_batch(client, function, tasks, folder):
+    """Start tasks; return an iterator over their results."""
     import joblib
 
     calls = [joblib.delayed(run_checked)(function, DECODER, folder, task) for task in tasks]
@@ -75,48 +73,53 @@ def start(client, function, tasks, folder):
 
 
 def count_cores(client):
-    """How many tasks the cluster runs at a time; machines come and go."""
+    """Return how many tasks the cluster runs at a time; this changes as workers come and go."""
     return max(1, sum(client.ncores().values()))
 
 
 @contextmanager
 def connecting(address):
-    """A client of the scheduler. Exits with a line where there is none, or it falls silent."""
+    """Yield a client of the scheduler.
+
+    Raises:
+        SystemExit: Dask is not installed, or the scheduler or the workers do not respond.
+    """
     try:
         import joblib  # noqa: F401
         from distributed import Client
         from distributed.comm import resolve_address
     except ImportError:
-        sys.exit(
-            "For CLUSTER Dask is needed. Run: python -m pip install -r requirements-cluster.txt"
-        )
-    for name in ("distributed", "distributed.client"):  # a lost connection is a page of tracebacks
+        sys.exit("CLUSTER needs Dask. Run: python -m pip install -r requirements/cluster.txt")
+    for name in ("distributed", "distributed.client"):  # they log a lost connection in tracebacks
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        resolve_address(address)  # of one that means nothing Client() would leave its threads
+        resolve_address(address)  # Client() would leave threads behind after an invalid address
         client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
     except (OSError, ValueError):
         sys.exit(
-            f"No Dask scheduler answers at {address}. In the folder of these scripts run there: "
-            "python -m dask scheduler; or edit CLUSTER"
+            f"No Dask scheduler answers at {address}. Edit CLUSTER, or start one in the folder of "
+            "these scripts: python -m dask scheduler"
         )
     with client:
         try:
             yield client
-        except timeouts():
+        except timeout_errors():
             sys.exit(
-                f"The workers of {address} do not answer. See what they print, start them anew, "
-                "and run this step again"
+                f"The workers of {address} do not answer. Read their logs, restart them, then run "
+                "this step again"
             )
-        except Exception:  # what is raised then depends on what it was doing
+        except Exception:  # the type after a lost connection depends on what the client was doing
             if client.status == "running":
                 raise
-            sys.exit(f"The scheduler at {address} has gone. Start it anew, and run this step again")
+            sys.exit(
+                f"The scheduler at {address} no longer answers. Restart it, then run this step "
+                "again"
+            )
 
 
-def timeouts():
-    """The exceptions that say so; from Python 3.11 on the last two are one."""
-    import asyncio  # here, because each process of a pool imports this module
+def timeout_errors():
+    """Return the exceptions that a timeout may raise; since Python 3.11 the last two are one."""
+    import asyncio  # here, because importing it takes time and most runs have no cluster
 
     return multiprocessing.TimeoutError, asyncio.TimeoutError, TimeoutError
 
@@ -124,31 +127,40 @@ def timeouts():
 # --- the machines ---------------------------------------------------------------------------------
 
 
-def check_machines(client, function, address, folder):
-    """Exit with a line where there is no worker, or a machine that would not do what this does."""
+def check_cluster(client, function, address, folder):
+    """Check that the cluster gives the results that this machine would give.
+
+    Raises:
+        SystemExit: there is no worker, or a machine cannot run the tasks or would give other
+            results.
+    """
     commands = f"python -m dask scheduler; python -m dask worker {address}"
-    what = (function, DECODER, folder)
-    where = f"In the folder of these scripts, on each machine, run: {commands}"
+    requirements = (function, DECODER, folder)
+    advice = f"In the folder of these scripts, on each machine, run: {commands}"
     try:
-        client.run_on_scheduler(find_fault, *what)  # it unpacks the tasks, too
+        client.run_on_scheduler(find_worker_problem, *requirements)  # it unpacks the tasks, too
     except Exception as error:
-        sys.exit(f"The scheduler at {address} cannot use these scripts: {error}. {where}")
+        sys.exit(f"The scheduler at {address} cannot use these scripts: {error}. {advice}")
     try:
         client.wait_for_workers(1, timeout=CONNECT_TIMEOUT)
-    except timeouts():
-        sys.exit(f"The scheduler at {address} has no worker. {where}")
-    for worker, fault in client.run(find_fault, *what, on_error="return").items():
-        if isinstance(fault, Exception):
-            sys.exit(f"The worker {worker} cannot use these scripts: {fault}. {where}")
-        if fault:
-            sys.exit(f"The worker {worker} {fault}")
+    except timeout_errors():
+        sys.exit(f"The scheduler at {address} has no worker. {advice}")
+    problems = client.run(find_worker_problem, *requirements, on_error="return")
+    for worker, problem in problems.items():
+        if isinstance(problem, Exception):
+            sys.exit(f"The worker {worker} cannot use these scripts: {problem}. {advice}")
+        if problem:
+            sys.exit(f"The worker {worker} {problem}")
 
 
-def find_fault(function, decoder, folder):
-    """Why this process would give other results than the main one; empty where it would not.
+def find_worker_problem(function, decoder, folder):
+    """Return why this process would give other results than the main one; empty if it would not.
 
     Args:
-        function: of the tasks; a process that cannot import it does not get as far as this.
+        function: the function of the tasks. A process that cannot import the function fails
+            before it gets here.
+        decoder: `DECODER` of the main process.
+        folder: a folder that this process must see.
     """
     if decoder != DECODER:
         return f"decodes with {DECODER}, not with {decoder}. Install requirements.txt there"
@@ -158,7 +170,7 @@ def find_fault(function, decoder, folder):
 
 
 def run_checked(function, decoder, folder, task):
-    """Run a task; also in a worker that came after the others were checked."""
-    if fault := find_fault(function, decoder, folder):
-        raise UnfitWorkerError(fault)
+    """Run a task if this worker has no problem: it may have joined after `check_cluster`."""
+    if problem := find_worker_problem(function, decoder, folder):
+        raise WorkerProblemError(problem)
     return function(*task)

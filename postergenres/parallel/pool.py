@@ -1,4 +1,4 @@
-"""A pool of processes that can be interrupted, or killed, without a trace."""
+"""Run tasks in a pool of processes, none of which outlives an interrupted or killed run."""
 
 import multiprocessing
 import os
@@ -13,14 +13,23 @@ from contextlib import contextmanager
 
 
 def run_in_processes(function, tasks, workers):
-    """Yield the results in the order of the tasks, of which few at a time are in memory."""
+    """Yield the results in the order of the tasks, with few tasks in memory at a time.
+
+    Args:
+        function: a function of a module of the package, which each process imports.
+        tasks: iterable of tuples of its arguments.
+        workers: number of processes; None for one per core.
+
+    Raises:
+        BrokenProcessPool: a process was killed.
+    """
     workers = workers or min(os.cpu_count(), 61)  # Windows allows 61
-    # A forked child inherits TensorFlow's locks where that is loaded; a spawned one never does.
+    # Forked processes inherit the locks of TensorFlow, if it is loaded; spawned ones do not.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, start_worker) as pool:
+    with ProcessPoolExecutor(workers, context, initialize_worker) as pool:
         pending = deque()
         for task in tasks:
-            with ignoring_interrupts(), hiding_main():  # from a process that it starts
+            with ignoring_interrupts(), hiding_main():  # submit() starts processes
                 pending.append(pool.submit(function, *task))
             if len(pending) > 4 * workers:
                 yield pending.popleft().result()
@@ -30,10 +39,10 @@ def run_in_processes(function, tasks, workers):
 
 @contextmanager
 def hiding_main():
-    """Processes that are started meanwhile do not import the script that is running.
+    """Keep processes that are started in this block from importing the running script.
 
-    multiprocessing would run the imports of the script in each of them, pandas among them, though
-    the functions that they call are those of the package.
+    multiprocessing would run the script's imports in each process, pandas among them, although the
+    processes only call functions of the package.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
@@ -45,9 +54,9 @@ def hiding_main():
 
 @contextmanager
 def ignoring_interrupts():
-    """Ctrl-C has no effect meanwhile, nor on processes that are started meanwhile."""
+    """Ignore Ctrl-C in this block, and in processes that are started in it."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say so, and only it gets them
+        yield  # Python allows signal handlers, and delivers signals, only in the main thread
         return
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -56,13 +65,13 @@ def ignoring_interrupts():
         signal.signal(signal.SIGINT, handler)
 
 
-def start_worker():
-    """For a process of a pool: quiet, deaf to Ctrl-C, and at its end where the main process is."""
-    warnings.simplefilter("ignore")  # Pillow's remarks on broken metadata
+def initialize_worker():
+    """Silence warnings, ignore SIGINT, and exit with the parent process."""
+    warnings.simplefilter("ignore")  # Pillow's warnings about broken metadata
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def end_with_parent():
         multiprocessing.parent_process().join()
-        os._exit(1)  # a process of a killed pool would wait for tasks for ever
+        os._exit(1)  # if the parent is killed, this process would wait for tasks forever
 
     threading.Thread(target=end_with_parent, daemon=True).start()

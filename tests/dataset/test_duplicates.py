@@ -5,7 +5,7 @@ import pytest
 from conftest import image_bytes
 from PIL import Image
 
-from postergenres.dataset.duplicates import find_near, group_duplicates, hash_posters
+from postergenres.dataset.duplicates import find_near_pairs, group_duplicates, hash_posters
 
 DISTANCE = 68
 
@@ -111,11 +111,11 @@ def test_a_chain_is_one_group(tmp_path):
     bits[3] = True
     bits = np.packbits(bits, axis=1)
     thumbnails = np.zeros((4, 192), dtype=np.uint8)
-    assert find_near(bits, thumbnails, 60, 32).tolist() == [[0, 1], [1, 2]]
-    assert find_near(bits, thumbnails, 59, 32).tolist() == []
-    assert find_near(bits, thumbnails, 60, 32, tile=1).tolist() == [[0, 1], [1, 2]]
+    assert find_near_pairs(bits, thumbnails, 60, 32).tolist() == [[0, 1], [1, 2]]
+    assert find_near_pairs(bits, thumbnails, 59, 32).tolist() == []
+    assert find_near_pairs(bits, thumbnails, 60, 32, tile=1).tolist() == [[0, 1], [1, 2]]
     thumbnails[2] = 33
-    assert find_near(bits, thumbnails, 60, 32).tolist() == [[0, 1]]
+    assert find_near_pairs(bits, thumbnails, 60, 32).tolist() == [[0, 1]]
 
 
 @pytest.mark.parametrize("tile", [1, 7, 64])
@@ -134,4 +134,4 @@ def test_the_pairs_are_those_of_comparing_each_with_each(tile):
     ]
     assert 10 < len(pairs) < 100
     packed = np.packbits(bits, axis=1), thumbnails.astype(np.uint8)
-    assert find_near(*packed, DISTANCE, 12, tile).tolist() == pairs
+    assert find_near_pairs(*packed, DISTANCE, 12, tile).tolist() == pairs

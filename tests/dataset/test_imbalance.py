@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from postergenres.dataset.imbalance import count_genres, imbalance_ratios, measure
+from postergenres.dataset.imbalance import count_genres, imbalance_ratios, measure_imbalance
 
 #                   A  B  C
 LABELS = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=np.uint8)
@@ -12,7 +12,7 @@ def test_measures_worked_out_by_hand():
     counts = count_genres(LABELS, ONCE)
     assert counts.tolist() == [4, 2, 1]
     assert imbalance_ratios(counts).tolist() == [1, 2, 4]
-    measures = measure(LABELS, ONCE)
+    measures = measure_imbalance(LABELS, ONCE)
     assert measures["movies"] == 5
     assert measures["MeanIR"] == pytest.approx(7 / 3)
     assert measures["CVIR"] == pytest.approx(np.sqrt(42 / 18) / (7 / 3))
@@ -24,27 +24,27 @@ def test_measures_worked_out_by_hand():
 
 def test_a_copy_counts_as_a_movie_and_one_that_was_not_drawn_does_not():
     copies = np.array([0, 1, 3, 1, 2])
-    assert measure(LABELS, copies) == pytest.approx(
-        measure(LABELS.repeat(copies, axis=0), np.ones(copies.sum(), dtype=int))
+    assert measure_imbalance(LABELS, copies) == pytest.approx(
+        measure_imbalance(LABELS.repeat(copies, axis=0), np.ones(copies.sum(), dtype=int))
     )
 
 
 def test_a_genre_that_no_movie_carries_is_infinitely_rare():
     copies = np.array([1, 1, 1, 0, 1])
     assert imbalance_ratios(count_genres(LABELS, copies)).tolist() == [1, 1.5, np.inf]
-    measures = measure(LABELS, copies)
+    measures = measure_imbalance(LABELS, copies)
     assert measures["MeanIR"] == np.inf and np.isnan(measures["CVIR"])
     assert 0 < measures["SCUMBLE"] < 1
 
 
 def test_balanced_movies_have_the_least_of_each():
-    balanced = measure(np.eye(4, dtype=np.uint8), np.ones(4, dtype=int))
+    balanced = measure_imbalance(np.eye(4, dtype=np.uint8), np.ones(4, dtype=int))
     assert (balanced["MeanIR"], balanced["CVIR"], balanced["SCUMBLE"]) == (1, 0, 0)
-    one_genre = measure(np.ones((3, 1), dtype=np.uint8), np.ones(3, dtype=int))
+    one_genre = measure_imbalance(np.ones((3, 1), dtype=np.uint8), np.ones(3, dtype=int))
     assert (one_genre["MeanIR"], one_genre["CVIR"], one_genre["SCUMBLE"]) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("copies", [np.zeros(2, dtype=int), np.ones(2, dtype=int)])
 def test_what_cannot_be_measured(copies):
     with pytest.raises(ValueError, match="at least one genre"):
-        measure(np.array([[1, 0], [0, 0]], dtype=np.uint8), copies)
+        measure_imbalance(np.array([[1, 0], [0, 0]], dtype=np.uint8), copies)
