@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written aside, renamed at the end; checksums, and locks."""
+"""Write files completely or not at all; compute checksums; lock a folder."""
 
 import hashlib
 import json
@@ -10,7 +10,14 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path):
-    """Yield a path beside `path`; rename it to `path` once the block has ended without an error."""
+    """Yield a path beside `path`, and rename it to `path` if the block ends without an error.
+
+    Args:
+        path: the file to write or replace. It stays as it was if the block raises.
+
+    Yields:
+        The path to write to; it keeps the suffix of `path`.
+    """
     part = Path(path).with_suffix(f".part{Path(path).suffix}")
     try:
         yield part
@@ -22,43 +29,58 @@ def replacing(path):
 
 
 def write_csv(table, path):
-    """Write a DataFrame as CSV, whole or not at all."""
+    """Write a DataFrame as a CSV file, completely or not at all."""
     with replacing(path) as part:
         part.write_bytes(csv_bytes(table))
 
 
 def csv_bytes(table):
-    """A DataFrame as the bytes of a CSV file."""
+    """Return a DataFrame as the bytes of a CSV file: UTF-8, without the index."""
     return table.to_csv(index=False, lineterminator="\n").encode()
 
 
 def file_sha256(path):
+    """Return the SHA-256 of a file's content, as 64 hexadecimal digits."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def read_json(path):
+    """Return the content of a JSON file."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def write_json(content, path):
-    """Write an object as readable JSON, whole or not at all."""
+    """Write an object as indented JSON, completely or not at all.
+
+    Args:
+        content: what `json` supports, and NumPy scalars.
+        path: the file to write or replace.
+    """
     with replacing(path) as part:
-        # NumPy's numbers have the item() that JSON can hold.
+        # NumPy scalars have item(), which returns the Python number.
         text = json.dumps(content, indent=2, ensure_ascii=False, default=lambda x: x.item())
         part.write_text(text + "\n", encoding="utf-8")
 
 
 @contextmanager
 def lock_file(path, busy):
-    """Keep a second run out, with the line `busy`; the system lifts the lock of a killed run."""
-    from filelock import FileLock, Timeout  # here, because the processes of step 3 do without
+    """Hold a lock during the block; the operating system releases the lock of a killed process.
+
+    Args:
+        path: the lock file, which exists as long as the lock is held.
+        busy: the line to exit with if another process holds the lock.
+
+    Raises:
+        SystemExit: another process holds the lock.
+    """
+    from filelock import FileLock, Timeout  # here: the worker processes of step 3 do without
 
     try:
         with FileLock(path, blocking=False):
             try:
                 yield
             finally:
-                with suppress(OSError):  # Windows keeps a file that is open
+                with suppress(OSError):  # Windows cannot delete a file that is open
                     path.unlink()
     except Timeout:
         sys.exit(busy)

@@ -1,4 +1,4 @@
-"""Show how far a long step has come."""
+"""Show the progress of a long step."""
 
 import sys
 
@@ -6,11 +6,14 @@ from tqdm import tqdm
 
 
 def show_progress(total, what):
-    """A tqdm bar on a terminal; in a log file, where a bar is a mess, a line every ten seconds.
+    """Return a progress bar for a terminal, or one that prints lines if stderr is a log file.
 
     Args:
-        total: how many there are to do; `update(count)` of what is returned counts them.
-        what: one of them, in words: "poster".
+        total: the number of items.
+        what: the name of one item: "poster".
+
+    Returns:
+        A tqdm object; call its `update(count)` once `count` more items are done.
     """
     if sys.stderr.isatty():
         return tqdm(total=total, desc=f"{what}s", unit=what, miniters=0)
@@ -18,17 +21,25 @@ def show_progress(total, what):
 
 
 class ProgressLines(tqdm):
-    """tqdm, but for its display: a line every so many seconds."""
+    """A tqdm that prints a line every `seconds` seconds in place of a bar.
+
+    Args:
+        total: the number of items.
+        what: the name of one item: "poster".
+        seconds: the least time between two lines.
+        options: further arguments of tqdm.
+    """
 
     def __init__(self, total, what, seconds=10, **options):
         pace = {"mininterval": seconds, "delay": seconds, "miniters": 0}
         super().__init__(total=total, desc=f"{what}s", leave=False, **pace, **options)
 
     def display(self, msg=None, pos=None):
+        """Print the line; tqdm calls this method in place of drawing its bar."""
         state = self.format_dict
         if msg is not None or not state["elapsed"]:
-            return  # tqdm clears its bar with an empty message
-        rate = state["rate"] or state["n"] / state["elapsed"]  # smoothed, once there were two lines
+            return  # tqdm erases its bar with an empty message
+        rate = state["rate"] or state["n"] / state["elapsed"]  # tqdm has no rate at the first line
         counts = f" ({state['postfix']})" if state["postfix"] else ""
         left = self.format_interval((state["total"] - state["n"]) / rate) if rate else "?"
         print(

@@ -1,4 +1,4 @@
-"""Broken and hostile input to step 1: each case is a row with its reason, or one line at last."""
+"""Broken and hostile input to step 1: each case ends as a row with its error, or as one line."""
 
 import struct
 import zlib
@@ -12,17 +12,17 @@ from postergenres.download import manifest
 
 
 def cells(id="m1", genre="Drama", poster="HOST/ok/a.jpg"):
-    """A CSV of one movie; HOST stands for the poster host, OUTSIDE for a file that is not ours."""
+    """A CSV of one movie. HOST is replaced by the poster host, OUTSIDE by a file elsewhere."""
     quoted = ['"' + cell.replace('"', '""') + '"' for cell in (id, genre, poster)]
     return {"csv": "Id,Genre,Poster\n" + ",".join(quoted) + "\n"}
 
 
-def answer(behaviour, **settings):
+def response(behaviour, **settings):
     return cells(poster=f"HOST/{behaviour}/a.jpg") | settings
 
 
 def body(content, **settings):
-    return answer("body") | {"body": content} | settings
+    return response("body") | {"body": content} | settings
 
 
 def in_folder(poster="", id="m1", **settings):
@@ -38,11 +38,11 @@ def csv(text, **settings):
 
 
 def redirect(url):
-    return answer(f"to={quote(url, safe='')}")
+    return response(f"to={quote(url, safe='')}")
 
 
 def png(width, height):
-    """A PNG of so many pixels by its header, with next to no data."""
+    """A PNG whose header states this size, with almost no data."""
 
     def chunk(kind, data):
         check = struct.pack(">I", zlib.crc32(kind + data))
@@ -62,7 +62,7 @@ NOT_AN_IMAGE = ("gone", "not an image")
 OK = ("ok", "")
 
 CASES = {
-    # ids: each has an image at its URL, and none gets a file
+    # Ids. Each movie has an image at its URL, but an unusable id must not name a file.
     "id: parent folder": (cells(id="../../x"), NO_FILE),
     "id: absolute path": (cells(id="/tmp/x"), NO_FILE),
     "id: dots": (cells(id=".."), NO_FILE),
@@ -72,15 +72,15 @@ CASES = {
     "id: newline": (cells(id="a\nb"), NO_FILE),
     "id: 5,000 characters": (cells(id="x" * 5000), NO_FILE),
     "id: device": (cells(id="CON"), NO_FILE),
-    "id: device, small": (cells(id="lpt1"), NO_FILE),
-    "id: suffix": (cells(id="a.jpg"), NO_FILE),
-    "id: blank within": (cells(id="a b"), NO_FILE),
+    "id: device in small letters": (cells(id="lpt1"), NO_FILE),
+    "id: with a suffix": (cells(id="a.jpg"), NO_FILE),
+    "id: with a blank": (cells(id="a b"), NO_FILE),
     "id: not ASCII": (cells(id="é"), NO_FILE),
     "id: digits that are not ASCII": (cells(id="tt١٢٣"), NO_FILE),
     "id: formula of a spreadsheet": (cells(id="=1+1"), NO_FILE),
     "id: like a device": (cells(id="console"), OK),
     "id: none": (cells(id=""), "lists no movies"),
-    # poster cells
+    # Poster cells.
     "poster: none": (cells(poster=""), "neither a URL nor a folder"),
     "poster: N/A": (under_prefix("N/A"), ("gone", "no poster listed")),
     "poster: file URL": (under_prefix("file://OUTSIDE"), ("gone", "another scheme than http")),
@@ -96,18 +96,18 @@ CASES = {
     "poster: newline": (under_prefix("a\r\nX: y.jpg"), NO_PATH),
     "poster: 5,000 characters": (under_prefix("x" * 5000 + ".jpg"), NO_PATH),
     "poster: subfolder": (under_prefix("/b/c d.jpg"), OK),
-    # URLs
+    # URLs.
     "URL: 5,000 characters": (cells(poster="HOST/ok/" + "x" * 5000), ("gone", "too long")),
     "URL: no host": (cells(poster="http://"), ("gone", "InvalidUrl")),
     "URL: empty label": (cells(poster="http://a..b/x.jpg"), ("gone", "label")),
     "URL: long label": (cells(poster=f"http://{'a' * 70}.b/x.jpg"), ("gone", "label")),
     "URL: bad bracket": (cells(poster="http://[::1/x.jpg"), ("gone", "ValueError")),
     "URL: bad port": (cells(poster="http://127.0.0.1:99999/x.jpg"), ("gone", "ValueError")),
-    "URL: nobody listens": (cells(poster="http://127.0.0.1:9/x.jpg"), ("failed", "Connect")),
-    "URL: TLS where there is none": (cells(poster="TLS/ok/a.jpg"), ("failed", "SSL")),
-    "URL: blank within": (cells(poster="HOST/ok/a b.jpg"), OK),
+    "URL: closed port": (cells(poster="http://127.0.0.1:9/x.jpg"), ("failed", "Connect")),
+    "URL: https to a host without TLS": (cells(poster="TLS/ok/a.jpg"), ("failed", "SSL")),
+    "URL: with a blank": (cells(poster="HOST/ok/a b.jpg"), OK),
     "URL: not ASCII": (cells(poster="HOST/ok/é.jpg"), OK),
-    # a folder of images
+    # A folder of images.
     "folder: parent folder": (in_folder("/../outside.jpg"), NO_IMAGE),
     "folder: absolute path": (in_folder("OUTSIDE"), NO_IMAGE),
     "folder: file URL": (in_folder("file://OUTSIDE"), NO_IMAGE),
@@ -124,46 +124,46 @@ CASES = {
     "folder: too many bytes": (in_folder("good.jpg", max_bytes=100), ("gone", "too large")),
     "folder: good": (in_folder("/good.jpg"), OK),
     "folder: good, by its id": (in_folder(id="good"), OK),
-    # HTTP answers
-    "HTTP: 204": (answer("204"), ("failed", "HTTP 204")),
-    "HTTP: 304": (answer("304"), ("failed", "HTTP 304")),
-    "HTTP: 403": (answer("403"), ("failed", "HTTP 403")),
-    "HTTP: 404": (answer("404"), ("gone", "HTTP 404")),
-    "HTTP: 408": (answer("408"), ("failed", "HTTP 408")),
-    "HTTP: 410": (answer("410"), ("gone", "HTTP 410")),
-    "HTTP: 451": (answer("451"), ("failed", "HTTP 451")),
-    "HTTP: 500": (answer("500"), ("failed", "HTTP 500")),
-    "HTTP: short": (answer("short"), ("failed", "ClientPayloadError")),
-    "HTTP: truncated": (answer("truncated"), ("failed", "cut short")),
-    "HTTP: a page": (answer("page"), NOT_AN_IMAGE),
-    "HTTP: reset": (answer("reset"), ("failed", "reset")),
-    "HTTP: hang up": (answer("hang_up"), ("failed", "Disconnected")),
-    "HTTP: another protocol": (answer("not_http"), ("failed", "Bad status line")),
-    "HTTP: header of 100 kB": (answer("long_header"), ("failed", "more than 8190 bytes")),
-    "HTTP: chunks": (answer("chunked"), OK),
-    "HTTP: chunks cut short": (answer("chunked_short"), ("failed", "not completed")),
-    "HTTP: no length": (answer("unsized"), OK),
-    "HTTP: compressed": (answer("gzipped"), OK),
-    "HTTP: without end": (answer("endless", max_bytes=100_000), ("gone", "too large")),
-    "HTTP: too many bytes": (answer("ok", max_bytes=100), ("gone", "too large: over 100 bytes")),
-    "HTTP: silence": (answer("slow"), ("failed", "Timeout")),
-    "HTTP: drip": (answer("drip", time_limit=1), ("failed", "Timeout")),
-    "HTTP: header in drips": (answer("drip_header", time_limit=1), ("failed", "Timeout")),
-    "HTTP: wait an hour": (answer("wait=3600", retries=3), ("failed", "HTTP 429")),
+    # HTTP responses.
+    "HTTP: 204": (response("204"), ("failed", "HTTP 204")),
+    "HTTP: 304": (response("304"), ("failed", "HTTP 304")),
+    "HTTP: 403": (response("403"), ("failed", "HTTP 403")),
+    "HTTP: 404": (response("404"), ("gone", "HTTP 404")),
+    "HTTP: 408": (response("408"), ("failed", "HTTP 408")),
+    "HTTP: 410": (response("410"), ("gone", "HTTP 410")),
+    "HTTP: 451": (response("451"), ("failed", "HTTP 451")),
+    "HTTP: 500": (response("500"), ("failed", "HTTP 500")),
+    "HTTP: short": (response("short"), ("failed", "ClientPayloadError")),
+    "HTTP: truncated": (response("truncated"), ("failed", "cut short")),
+    "HTTP: HTML page": (response("page"), NOT_AN_IMAGE),
+    "HTTP: reset": (response("reset"), ("failed", "reset")),
+    "HTTP: hang up": (response("hang_up"), ("failed", "Disconnected")),
+    "HTTP: another protocol": (response("not_http"), ("failed", "Bad status line")),
+    "HTTP: header of 100 kB": (response("long_header"), ("failed", "more than 8190 bytes")),
+    "HTTP: chunks": (response("chunked"), OK),
+    "HTTP: chunks cut short": (response("chunked_short"), ("failed", "not completed")),
+    "HTTP: no length": (response("unsized"), OK),
+    "HTTP: compressed": (response("gzipped"), OK),
+    "HTTP: endless body": (response("endless", max_bytes=100_000), ("gone", "too large")),
+    "HTTP: too many bytes": (response("ok", max_bytes=100), ("gone", "too large: over 100 bytes")),
+    "HTTP: no response": (response("slow"), ("failed", "Timeout")),
+    "HTTP: slow body": (response("drip", time_limit=1), ("failed", "Timeout")),
+    "HTTP: slow header": (response("drip_header", time_limit=1), ("failed", "Timeout")),
+    "HTTP: wait an hour": (response("wait=3600", retries=3), ("failed", "HTTP 429")),
     "HTTP: wait until 2099": (
-        answer("wait=Wed%2C%2021%20Oct%202099%2007%3A28%3A00%20GMT", retries=3),
+        response("wait=Wed%2C%2021%20Oct%202099%2007%3A28%3A00%20GMT", retries=3),
         ("failed", "HTTP 429"),
     ),
     "redirect: to an image": (redirect("/ok/b.jpg"), OK),
     "redirect: to a file": (redirect("file://OUTSIDE"), ("gone", "a redirect to file:")),
     "redirect: to ftp": (redirect("ftp://h/a.jpg"), ("gone", "a redirect to ftp:")),
-    "redirect: slow without end": (
-        answer("slow_redirect", time_limit=1),
+    "redirect: slow and endless": (
+        response("slow_redirect", time_limit=1),
         ("failed", "TimeoutError"),
     ),
-    "redirect: without end": (redirect(""), ("gone", "more than 10 redirects")),
+    "redirect: endless": (redirect(""), ("gone", "more than 10 redirects")),
     "redirect: to no URL": (redirect("http://[::1/a"), ("gone", "ValueError")),
-    # bodies
+    # Bodies.
     "body: empty": (body(b""), NOT_AN_IMAGE),
     "body: zeros": (body(bytes(1000)), NOT_AN_IMAGE),
     "body: first bytes of a JPEG": (body(b"\xff\xd8\xff\xe0" + bytes(1000)), NOT_AN_IMAGE),
@@ -189,7 +189,7 @@ CASES = {
         ("failed", "cut"),
     ),
     "body: WebP cut short": (body(image_bytes(form="WEBP", size=(300, 300))[:-40]), NOT_AN_IMAGE),
-    # genres, and the CSV as a whole
+    # Genres, and the CSV as a whole.
     "genre: code": (cells(genre="[__import__('os').abort()]"), OK),
     "genre: half a character": (cells(genre='["\\ud800"]'), OK),
     "genre: 5,000 brackets": (cells(genre="[" * 5000), OK),
@@ -201,7 +201,7 @@ CASES = {
     "CSV: a picture": (csv(image_bytes().decode("latin-1")), "needs a column of genres"),
     "CSV: zeros": (csv("\0" * 1000), "needs a column of genres"),
     "CSV: endless cell": (csv('Id,Genre\na,"' + "x" * 11_000_000), "cannot be read as a CSV"),
-    "CSV: a quote that does not end": (
+    "CSV: unclosed quote": (
         csv('Id,Genre\na,"Drama\n' + "b,Drama\n" * 200_000),
         "cannot be read as a CSV",
     ),
@@ -209,13 +209,13 @@ CASES = {
 }
 
 
-def test_there_are_enough_cases():
+def test_there_are_at_least_sixty_cases():
     assert len(CASES) >= 60
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize(("case", "expected"), CASES.values(), ids=CASES)
-def test_hostile(tmp_path, host, capsys, case, expected):
+def test_hostile_input_is_a_row_with_its_error_or_one_line(tmp_path, host, capsys, case, expected):
     outside, folder = tmp_path / "outside.jpg", tmp_path / "folder"
     outside.write_bytes(image_bytes((1, 2, 3)))
     (folder / "folder.jpg").mkdir(parents=True)
@@ -224,9 +224,13 @@ def test_hostile(tmp_path, host, capsys, case, expected):
         (folder / f"{name}.jpg").write_bytes(content)
     case = dict(case)
     host.bodies["body"] = case.pop("body", b"")
-    stands_for = {"HOST": host.url, "TLS": host.url.replace("http", "https"), "FOLDER": str(folder)}
+    replacements = {
+        "HOST": host.url,
+        "TLS": host.url.replace("http", "https"),
+        "FOLDER": str(folder),
+    }
     text, base = case.pop("csv"), case.pop("poster_base", None)
-    for name, value in (stands_for | {"OUTSIDE": str(outside)}).items():
+    for name, value in (replacements | {"OUTSIDE": str(outside)}).items():
         text, base = text.replace(name, value), base and base.replace(name, value)
     (tmp_path / "movies.csv").write_text(text, encoding="utf-8", newline="")
     before = set(tmp_path.rglob("*"))

@@ -1,7 +1,6 @@
-"""Fetch images from URLs and files, many at a time: politely, with retries, whole or not at all."""
+"""Fetch images from URLs and files: many at a time, with retries and a rate limit per host."""
 
 import asyncio
-import io
 import itertools
 import os
 import random
@@ -26,11 +25,14 @@ import certifi
 from PIL import Image
 from yarl import URL
 
+from postergenres.download.faults import Fault, exception_line
+from postergenres.download.images import check_image
+
 MAX_REDIRECTS = 10
-MAX_PAUSE = 8  # seconds between two attempts, where the host does not ask for more
-HOPELESS = 20  # images in a row that got no connection, after which a host is left alone
-SMALL = 300_000  # pixels that are decoded in a few milliseconds
-MAX_SCANS = 100  # of a JPEG; a progressive one has ten, each costs as much as the whole image
+MAX_PAUSE = 8  # seconds between two attempts, unless the host asks for more
+MAX_UNREACHABLE = 20  # images in a row without a connection, after which a host is left alone
+SMALL_IMAGE = 300_000  # pixels; up to this size, decoding takes a few milliseconds
+MAX_ERROR_PAGE = 65536  # bytes of an error page that are read in order to keep the connection
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,9 @@ class Limits:
     """What an image may cost.
 
     timeout: seconds to connect, and seconds without a further byte.
-    retries: further attempts where they may help.
-    time_limit: seconds for one image, all its attempts and pauses together.
-    rate_limit: requests per second and host, or None; a host on this machine has no limit.
+    retries: further attempts, if they may help.
+    time_limit: seconds for one image, all attempts and pauses together.
+    rate_limit: requests per second to one host, or None; this machine itself has no limit.
     max_bytes, max_pixels: the largest image.
     """
 
@@ -54,17 +56,17 @@ class Limits:
 
 @dataclass
 class Host:
-    """What a run has learnt of a port of a host."""
+    """What a run knows about one port of a host."""
 
-    has_answered: bool = False
-    unconnected: int = 0  # images in a row that got no connection
+    has_responded: bool = False
+    unreachable: int = 0  # images in a row without a connection
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came of one attempt."""
+class Attempt:
+    """The result of one attempt to fetch an image."""
 
-    status: str  # ok; gone, where asking again is useless; failed
+    status: str  # ok, gone or failed, as in posters.csv
     error: str = ""
     may_change: bool = False  # whether another attempt may help
     is_connected: bool = True
@@ -73,15 +75,20 @@ class Answer:
 
 
 class Downloader:
-    """Fetches images, `workers` at a time, within `limits`. Use it in `async with`."""
+    """Fetches images within limits. Use it in `async with`.
+
+    Args:
+        workers: the number of images to fetch at a time.
+        limits: the `Limits`.
+    """
 
     def __init__(self, workers, limits):
         self.limits = limits
-        self.slots = asyncio.Semaphore(workers)
-        self.processors = asyncio.Semaphore(os.cpu_count() or 1)
-        self.hosts = defaultdict(Host)  # under (host, port)
-        self.turns = defaultdict(float)  # when each host may be asked again
-        # `find_fault` counts the pixels itself, before it decodes any.
+        self.download_slots = asyncio.Semaphore(workers)
+        self.decoding_slots = asyncio.Semaphore(os.cpu_count() or 1)
+        self.hosts = defaultdict(Host)  # {(host, port): Host}
+        self.next_request = defaultdict(float)  # {host: the time of its next request}
+        # check_image() compares the pixels with a limit of its own before it decodes any.
         warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
     async def __aenter__(self):
@@ -95,136 +102,150 @@ class Downloader:
                 "User-Agent": f"movie-poster-genres {aiohttp.http.SERVER_SOFTWARE}",
                 "Accept-Encoding": "identity",
             },
-            trust_env=bool(getproxies()),  # to look for proxies costs as much as a request
+            trust_env=bool(getproxies()),  # a lookup of proxies costs as much as a request
         )
-        self.session._retry_connection = False  # it would ask again by itself, and not count it
+        self.session._retry_connection = False  # retries are counted here
         return self
 
     async def __aexit__(self, *exception):
         await self.session.close()
 
     async def fetch(self, url, save):
-        """Fetch an image from an http(s) URL, with retries, and hand its bytes to `save`.
+        """Fetch an image from an http(s) URL, with retries, and pass its bytes to `save`.
 
-        While it waits for its next attempt another image takes its place.
+        Between two attempts another image takes the download slot.
 
         Args:
             url: the URL.
-            save: a function of the bytes, called in any thread; what it raises is raised here.
+            save: a function of the bytes. It may run in any thread; its exceptions are raised.
 
         Returns:
-            (status, error): status `ok`; `gone` where asking again is useless; or `failed`.
+            (status, error): status `ok`; `gone` if another request is useless; or `failed`.
         """
         try:
             address = URL(url)
             host = self.hosts[address.host, address.port]
         except ValueError as error:
-            return "gone", describe(error)
+            return "gone", exception_line(error)
         spent = 0.0
-        for attempt in itertools.count():
-            if host.unconnected >= HOPELESS:
-                return "failed", f"not asked: no connection to its host, {HOPELESS} times in a row"
-            async with self.slots:
-                await self.wait_for_turn(address.host)
-                start = time.monotonic()
-                answer = await self.ask(address, self.limits.time_limit - spent)
-                spent += time.monotonic() - start
-            if answer.body is not None:
-                await asyncio.sleep(0)  # the next request goes out before this body is checked
-                answer = await self.keep(answer.body, save)
-            pause = min(0.5 * 2**attempt, MAX_PAUSE) * random.uniform(0.8, 1.2)
-            pause = max(pause, answer.retry_after)
-            if answer.is_connected:
-                host.has_answered, host.unconnected = True, 0
-            # A host that did answer is waited for: the network may be back in a moment.
-            retries = self.limits.retries
-            is_last = attempt >= retries and (answer.is_connected or not host.has_answered)
-            if is_last or not answer.may_change or spent + pause > self.limits.time_limit:
-                host.unconnected += not answer.is_connected
-                return answer.status, answer.error
+        for retry in itertools.count():
+            if host.unreachable >= MAX_UNREACHABLE:
+                return "failed", Fault.HOST_UNREACHABLE.format(MAX_UNREACHABLE)
+            attempt, seconds = await self.request(address, self.limits.time_limit - spent)
+            spent += seconds
+            if attempt.body is not None:
+                await asyncio.sleep(0)  # the next request is sent before this body is checked
+                attempt = attempt_of(*await self.check_and_save(attempt.body, save))
+            if attempt.is_connected:
+                host.has_responded, host.unreachable = True, 0
+            pause = choose_pause(retry, attempt)
+            if not self.may_retry(retry, attempt, host, spent + pause):
+                host.unreachable += not attempt.is_connected
+                return attempt.status, attempt.error
             spent += pause
             await asyncio.sleep(pause)
 
+    def may_retry(self, retries, attempt, host, seconds):
+        """Return whether another attempt follows.
+
+        Args:
+            retries: the number of retries so far.
+            attempt: the last `Attempt`.
+            host: the `Host`. One that responded before is retried until the time limit: the
+                network may be back in a moment.
+            seconds: the time spent on the image by the start of the next attempt.
+        """
+        is_last = retries >= self.limits.retries and (
+            attempt.is_connected or not host.has_responded
+        )
+        return attempt.may_change and not is_last and seconds <= self.limits.time_limit
+
     async def copy(self, path, save):
-        """Hand the bytes of an image file to `save`. Returns (status, error), as `fetch` does."""
-        async with self.slots:
-            answer = await in_daemon_thread(read_file, path, self.limits.max_bytes)
-        if answer.body is not None:
-            answer = await self.keep(answer.body, save)
-            answer = answer if answer.status == "ok" else Answer("gone", answer.error)
-        return answer.status, answer.error
+        """Pass the bytes of an image file to `save`.
+
+        Args:
+            path: the file.
+            save: a function of the bytes, as for `fetch`.
+
+        Returns:
+            (status, error), as from `fetch`.
+        """
+        async with self.download_slots:
+            attempt = await in_daemon_thread(read_image_file, path, self.limits.max_bytes)
+        if attempt.body is None:
+            return attempt.status, attempt.error
+        fault, error = await self.check_and_save(attempt.body, save)
+        return "gone" if fault else "ok", error
 
     async def wait_for_turn(self, host):
-        """Wait until the rate limit lets this host be asked; `host` is None in a URL without."""
+        """Wait until the rate limit permits a request to a host, or to None if a URL has none."""
         if self.limits.rate_limit and not is_loopback(host or ""):
             now = time.monotonic()
-            turn = max(now, self.turns[host])
-            self.turns[host] = turn + 1 / self.limits.rate_limit
+            turn = max(now, self.next_request[host])
+            self.next_request[host] = turn + 1 / self.limits.rate_limit
             await asyncio.sleep(turn - now)
 
-    async def ask(self, url, seconds):
-        """Ask once for an image, within so many seconds. Returns an `Answer`."""
-        try:
-            return await self.follow(url, time.monotonic() + seconds)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            return Answer("failed", describe(error), may_change=True, is_connected=False)
-        except ValueError as error:  # not a URL; aiohttp.InvalidURL is one of these
-            return Answer("gone", describe(error))
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            return Answer("failed", describe(error), may_change=True)
+    async def request(self, url, time_limit):
+        """Request an image once, when a download slot and the rate limit permit.
 
-    async def follow(self, url, end):
-        """The answer at the end of the redirects; to http(s) only, each in its host's turn."""
+        Args:
+            url: the `yarl.URL`.
+            time_limit: seconds for the request.
+
+        Returns:
+            (attempt, seconds): the `Attempt` and its duration without the wait for its turn.
+        """
+        async with self.download_slots:
+            await self.wait_for_turn(url.host)
+            start = time.monotonic()
+            try:
+                attempt = await self.follow_redirects(url, start + time_limit)
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+                line = exception_line(error)
+                attempt = Attempt("failed", line, may_change=True, is_connected=False)
+            except ValueError as error:  # not a URL; aiohttp.InvalidURL is a ValueError
+                attempt = Attempt("gone", exception_line(error))
+            except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+                attempt = Attempt("failed", exception_line(error), may_change=True)
+            return attempt, time.monotonic() - start
+
+    async def follow_redirects(self, url, deadline):
+        """Return the `Attempt` at the end of the redirects; each host's rate limit is kept."""
         timeout = self.limits.timeout
         for _ in range(MAX_REDIRECTS + 1):
-            left = max(end - time.monotonic(), 0.001)  # 0 would be no limit
+            left = max(deadline - time.monotonic(), 0.001)  # 0 would mean no limit
             async with self.session.get(
                 url,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(left, timeout, timeout, timeout),
             ) as response:
                 if response.status not in (301, 302, 303, 307, 308):
-                    return await read(response, self.limits.max_bytes)
+                    return await read_response(response, self.limits.max_bytes)
                 url = response.url.join(URL(response.headers.get("Location", "")))
             if url.scheme not in ("http", "https"):
-                return Answer("gone", f"a redirect to {url.scheme}:")
+                return Attempt("gone", Fault.REDIRECT_SCHEME.format(url.scheme))
             await self.wait_for_turn(url.host)
-        return Answer("gone", f"more than {MAX_REDIRECTS} redirects")
+        return Attempt("gone", Fault.TOO_MANY_REDIRECTS.format(MAX_REDIRECTS))
 
-    async def keep(self, body, save):
-        """Check and save a body: at once, or in a thread if it is so large as to hold up others.
+    async def check_and_save(self, body, save):
+        """Check a body and save it if it is a complete image.
 
-        At once takes 0.5 ms, a thread 1.5 ms, since it and the event loop wait for one lock.
+        A small image is decoded on the event loop, which takes 0.5 ms; a thread would take 1.5 ms,
+        because it competes with the loop for the GIL. A large image would hold up the others.
+
+        Returns:
+            (fault, error), as from `check_image`.
         """
         most = self.limits.max_pixels
-        answer = check_and_save(body, save, min(most, SMALL))
-        if answer.error.startswith("too large") and most > SMALL:
-            async with self.processors:
-                answer = await in_daemon_thread(check_and_save, body, save, most)
-        return answer
-
-
-async def in_daemon_thread(function, *arguments):
-    """Run a function in a thread that neither asyncio nor the interpreter waits for.
-
-    Without a network it takes half a minute to look up a name, and a large image takes seconds to
-    decode; neither can be interrupted when the user presses Ctrl-C.
-    """
-    future = Future()
-
-    def work():
-        if future.set_running_or_notify_cancel():
-            try:
-                future.set_result(function(*arguments))
-            except BaseException as error:
-                future.set_exception(error)
-
-    threading.Thread(target=work, daemon=True).start()
-    return await asyncio.wrap_future(future)
+        fault, error = save_if_complete(body, save, min(most, SMALL_IMAGE))
+        if fault is Fault.TOO_MANY_PIXELS and most > SMALL_IMAGE:
+            async with self.decoding_slots:
+                fault, error = await in_daemon_thread(save_if_complete, body, save, most)
+        return fault, error
 
 
 class Resolver(aiohttp.abc.AbstractResolver):
-    """Looks names up as aiohttp does, but in daemon threads."""
+    """Looks host names up as aiohttp's own resolver does, but in daemon threads."""
 
     async def resolve(self, host, port=0, family=socket.AF_UNSPEC):
         found = await in_daemon_thread(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
@@ -244,29 +265,96 @@ class Resolver(aiohttp.abc.AbstractResolver):
         pass
 
 
-async def read(response, max_bytes):
-    """The `Answer` that a response is, with its body where that may be an image."""
-    status, error = response.status, f"HTTP {response.status}"
-    if status != 200 and 0 < (response.content_length or 0) <= 65536:
+async def in_daemon_thread(function, *arguments):
+    """Run a function in a thread that neither asyncio nor the interpreter waits for at its exit.
+
+    Ctrl-C cannot interrupt the lookup of a name, which takes half a minute without a network, or
+    the decoding of a large image, which takes seconds.
+    """
+    future = Future()
+
+    def work():
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(function(*arguments))
+            except BaseException as error:
+                future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return await asyncio.wrap_future(future)
+
+
+def choose_pause(retries, attempt):
+    """Return the seconds before the next attempt: 0.5, 1, 2, 4, 8, 8 ..., with 20 % of jitter.
+
+    Args:
+        retries: the number of retries so far.
+        attempt: the last `Attempt`; if its host asks for a longer pause, it gets it.
+    """
+    pause = min(0.5 * 2**retries, MAX_PAUSE) * random.uniform(0.8, 1.2)
+    return max(pause, attempt.retry_after)
+
+
+async def read_response(response, max_bytes):
+    """Return the `Attempt` that a response amounts to, with its body if the status is 200."""
+    status, error = response.status, Fault.HTTP_STATUS.format(response.status)
+    if status != 200 and 0 < (response.content_length or 0) <= MAX_ERROR_PAGE:
         with suppress(aiohttp.ClientError, asyncio.TimeoutError):
-            await response.read()  # the connection is of use again after its page only
+            await response.read()  # the connection can be reused only after its page is read
     if status in (404, 410):
-        return Answer("gone", error)
+        return Attempt("gone", error)
     if status in (408, 429) or status >= 500:
-        wait = retry_after(response.headers.get("Retry-After", ""))
-        return Answer("failed", error, may_change=True, retry_after=wait)
+        wait = parse_retry_after(response.headers.get("Retry-After", ""))
+        return Attempt("failed", error, may_change=True, retry_after=wait)
     if status != 200:
-        return Answer("failed", error)
+        return Attempt("failed", error)
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
         if max(len(body), response.content_length or 0) > max_bytes:
-            return Answer("gone", f"too large: over {max_bytes:,} bytes")
-    return Answer("ok", body=bytes(body))
+            return Attempt("gone", Fault.TOO_MANY_BYTES.format(max_bytes))
+    return Attempt("ok", body=bytes(body))
 
 
-def retry_after(value):
-    """The seconds that a Retry-After header asks for, as a number or a date; 0 where it does not.
+def read_image_file(path, max_bytes):
+    """Return an `Attempt` with the bytes of a file."""
+    try:
+        if os.path.getsize(path) > max_bytes:
+            return Attempt("gone", Fault.TOO_MANY_BYTES.format(max_bytes))
+        return Attempt("ok", body=Path(path).read_bytes())
+    except OSError as error:
+        return Attempt("failed", exception_line(error))
+
+
+def save_if_complete(body, save, max_pixels):
+    """Pass a body to `save` if it is a complete image.
+
+    Returns:
+        (fault, error), as from `check_image`.
+    """
+    fault, error = check_image(body, max_pixels)
+    if fault is None:
+        save(body)
+    return fault, error
+
+
+def attempt_of(fault, error):
+    """Return the `Attempt` whose body has a fault, or none.
+
+    The next attempt may bring an image in place of a page, because a host under load sends pages.
+    An image that is cut short is requested again by the next run, too.
+    """
+    if fault is None:
+        return Attempt("ok")
+    status = "failed" if fault is Fault.CUT_SHORT else "gone"
+    return Attempt(status, error, may_change=fault is not Fault.TOO_MANY_PIXELS)
+
+
+def parse_retry_after(value):
+    """Return the seconds to wait that a Retry-After header asks for, or 0 if it is invalid.
+
+    Args:
+        value: a number of seconds or a date.
 
     Source: RFC 9110, section 10.2.3.
     """
@@ -283,58 +371,8 @@ def retry_after(value):
 
 @lru_cache
 def is_loopback(host):
-    """Whether a host name or address is this machine itself."""
+    """Return whether a host name or address is that of this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
-
-
-def read_file(path, max_bytes):
-    """The `Answer` that a file is, with its bytes."""
-    try:
-        if os.path.getsize(path) > max_bytes:
-            return Answer("gone", f"too large: over {max_bytes:,} bytes")
-        return Answer("ok", body=Path(path).read_bytes())
-    except OSError as error:
-        return Answer("failed", describe(error))
-
-
-def check_and_save(body, save, max_pixels):
-    """Save a body that is a whole image. Returns an `Answer`.
-
-    What is not an image may become one, since a host under load answers with a page; what is cut
-    short is an image that the next run asks for again.
-    """
-    fault = find_fault(body, max_pixels)
-    if fault is None:
-        save(body)
-        return Answer("ok")
-    status = "failed" if fault.startswith("cut short") else "gone"
-    return Answer(status, fault, may_change=not fault.startswith("too large"))
-
-
-def find_fault(body, max_pixels):
-    """Why these bytes are not a whole image, or None where Pillow decodes them to the last one."""
-    try:
-        # No other formats: Pillow would hand an EPS file to Ghostscript.
-        with Image.open(io.BytesIO(body), formats=("JPEG", "PNG", "WEBP", "GIF")) as image:
-            if image.width * image.height > max_pixels:
-                return f"too large: {image.width} x {image.height} pixels"
-            if image.format in ("JPEG", "MPO") and body.count(b"\xff\xda") > MAX_SCANS:
-                return f"not an image: over {MAX_SCANS} scans"
-            image.draft("RGB", (1, 1))  # reads every byte of a JPEG, computes 1 pixel in 64
-            image.load()
-    except Image.DecompressionBombError:
-        return f"too large: over {max_pixels:,} pixels"
-    except Image.UnidentifiedImageError:
-        return "not an image"
-    except Exception as error:  # on broken files the decoders raise whatever they stumble over
-        is_short = "truncated" in str(error).lower()
-        return f"{'cut short' if is_short else 'not an image'}: {describe(error)}"
-    return None
-
-
-def describe(error):
-    """An exception as one short line; its class says more than the text of what it wraps."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]

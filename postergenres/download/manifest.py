@@ -1,4 +1,4 @@
-"""What is known of each poster: posters.csv, and the journal of a run that has not ended."""
+"""Read and write posters.csv, and the journal that lets a stopped run resume."""
 
 import csv
 import json
@@ -7,15 +7,27 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from postergenres.download.faults import Fault
 from postergenres.download.metadata import is_url
 from postergenres.files import replacing
 
 COLUMNS = ["id", "title", "genres", "url", "status", "error"]
+JOURNAL_KEYS = ("id", "url", "status", "error")
 
 
 def read_manifest(data_dir):
-    """Read posters.csv: id, title, genres, url, status (ok, gone, failed) and error, as strings."""
-    import pandas as pd  # here, because step 1 does without and starts a second sooner
+    """Read posters.csv.
+
+    Args:
+        data_dir: the data folder.
+
+    Returns:
+        A DataFrame of strings: id, title, genres, url, status (ok, gone, failed), error.
+
+    Raises:
+        SystemExit: posters.csv is missing.
+    """
+    import pandas as pd  # here: step 1 does without and starts a second sooner
 
     path = Path(data_dir) / "posters.csv"
     if not path.is_file():
@@ -24,86 +36,105 @@ def read_manifest(data_dir):
 
 
 def poster_path(data_dir, movie):
-    """The file that holds the poster of the movie with this id."""
+    """Return the path of the poster of the movie with the id `movie`."""
     return Path(data_dir) / "posters" / f"{movie}.jpg"
 
 
 def journal_path(data_dir):
-    """What has been settled since posters.csv was written, one JSON object per line.
+    """Return the path of the journal: one JSON object per line for each poster, ok or gone.
 
-    When a run has ended it holds what posters.csv does not: posters of movies that were left out,
-    by a smaller LIMIT for one. Where there is nothing of the kind it is deleted.
+    During a run it holds the posters since posters.csv was written. Between two runs it holds the
+    posters of movies that the last run left out (by a smaller LIMIT, for example); if there are
+    none, it does not exist.
     """
     return Path(data_dir) / "posters.journal.jsonl"
 
 
-class Known:
-    """What earlier runs settled, finished or killed: which URL a file is from, which are gone.
+class PreviousRuns:
+    """The posters that previous runs, completed or not, downloaded or found to be gone.
 
-    Hashes stand for the URLs, because those of a million movies take 400 MB.
+    Hashes stand for the URLs, because a million URLs take 400 MB.
     """
 
     def __init__(self, data_dir):
         self.data_dir = data_dir
-        self.files, self.gone = {}, {}
-        reasons = {}
-        for row in read_settled(data_dir):
+        self.file_urls = {}  # {id: hash of the URL that the file is from}
+        self.gone_errors = {}  # {hash of (id, URL): error}
+        distinct = {}  # each error is kept in memory once
+        for row in read_previous_rows(data_dir):
             if row["status"] == "ok":
-                self.files[row["id"]] = hash(row["url"])
+                self.file_urls[row["id"]] = hash(row["url"])
             elif row["status"] == "gone" and is_url(row["url"]):
-                reason = reasons.setdefault(row["error"], row["error"])
-                self.gone[hash((row["id"], row["url"]))] = reason
-        if not self.files:  # then every answer may have been a page that asks to sign in
-            self.gone = {
-                key: reason for key, reason in self.gone.items() if reason.startswith("HTTP")
+                self.gone_errors[poster_hash(row)] = distinct.setdefault(row["error"], row["error"])
+        if not self.file_urls:  # every response may have been a page that asks to sign in
+            self.gone_errors = {
+                key: error
+                for key, error in self.gone_errors.items()
+                if Fault.HTTP_STATUS.is_stated_in(error)
             }
 
-    def settle(self, row):
-        """Fill in the status of a row whose poster needs no asking. Returns the row."""
+    def fill_in_status(self, row):
+        """Fill in the status and error of a row whose poster need not be fetched.
+
+        Args:
+            row: a row of posters.csv, as a dict; it is changed.
+
+        Returns:
+            The row.
+        """
         if row["status"]:
             return row
-        if self.files.get(row["id"]) == hash(row["url"]):
+        if self.file_urls.get(row["id"]) == hash(row["url"]):
             original = None if is_url(row["url"]) else Path(row["url"])
             if is_up_to_date(poster_path(self.data_dir, row["id"]), original):
                 row["status"] = "ok"
-        elif (reason := self.gone.get(hash((row["id"], row["url"])))) is not None:
-            row["status"], row["error"] = "gone", reason
+        elif (error := self.gone_errors.get(poster_hash(row))) is not None:
+            row["status"], row["error"] = "gone", error
         return row
 
-    def forget(self, row):
-        """Forget what this row of the new posters.csv says, or overrules."""
+    def discard(self, row):
+        """Discard what a row of the new posters.csv repeats or replaces."""
         if row["status"] == "ok":
-            self.files.pop(row["id"], None)
+            self.file_urls.pop(row["id"], None)
         elif row["status"] == "gone":
-            self.gone.pop(hash((row["id"], row["url"])), None)
+            self.gone_errors.pop(poster_hash(row), None)
 
-    def remembered(self):
-        """The rows of earlier runs that have not been forgotten."""
-        if not self.files and not self.gone:
+    def remaining_rows(self):
+        """Yield the rows of previous runs that have not been discarded."""
+        if not self.file_urls and not self.gone_errors:
             return
-        for row in read_settled(self.data_dir):
-            is_file = row["status"] == "ok" and self.files.get(row["id"]) == hash(row["url"])
-            is_gone = row["status"] == "gone" and hash((row["id"], row["url"])) in self.gone
+        for row in read_previous_rows(self.data_dir):
+            is_file = row["status"] == "ok" and self.file_urls.get(row["id"]) == hash(row["url"])
+            is_gone = row["status"] == "gone" and poster_hash(row) in self.gone_errors
             if is_file or is_gone:
                 yield row
 
 
-def read_settled(data_dir):
-    """The rows of posters.csv and of the journal that can be read, as dicts."""
-    form = {"encoding": "utf-8-sig", "errors": "replace"}  # a spreadsheet may have saved them
+def poster_hash(row):
+    return hash((row["id"], row["url"]))
+
+
+def read_previous_rows(data_dir):
+    """Yield the rows of posters.csv and of the journal as dicts; unreadable ones are skipped."""
+    form = {"encoding": "utf-8-sig", "errors": "replace"}  # a spreadsheet may have saved the file
     with suppress(FileNotFoundError), open(data_dir / "posters.csv", newline="", **form) as table:
         rows = csv.DictReader(line.replace("\0", "") for line in table)
         yield from (row for row in rows if set(COLUMNS) <= set(row))
     with suppress(FileNotFoundError), open(journal_path(data_dir), **form) as journal:
         for line in journal:
-            with suppress(ValueError):  # the line that was being written when the run was killed
+            with suppress(ValueError):  # a killed run may have left half a line
                 row = json.loads(line)
-                if isinstance(row, dict) and {"id", "url", "status", "error"} <= set(row):
+                if isinstance(row, dict) and set(JOURNAL_KEYS) <= set(row):
                     yield row
 
 
 def is_up_to_date(copy, original):
-    """Whether a file is there, and is that of a folder that may have been replaced since."""
+    """Return whether a poster exists and, if it is a copy, its original has not changed since.
+
+    Args:
+        copy: the poster.
+        original: the file that it was copied from, or None if it was downloaded.
+    """
     try:
         ours = copy.stat()
         if original is None:
@@ -115,51 +146,72 @@ def is_up_to_date(copy, original):
 
 
 class ManifestWriter:
-    """Writes posters.csv in the order of the movies, though their posters come in any order.
+    """Writes posters.csv in the order of the movies, whatever the order of their posters.
 
-    Each is in the journal at once. A row waits in memory only for those before it, which the time
-    limit of a poster bounds.
+    A new poster is in the journal at once. Its row stays in memory only until all rows before it
+    are there, which the time limit of a poster bounds.
+
+    Args:
+        table: the open posters.csv.
+        journal: the open journal.
+        previous: the `PreviousRuns`.
+
+    Attributes:
+        counts: a Counter {status: movies}.
+        reasons: a Counter {first part of the error: movies}.
     """
 
-    def __init__(self, table, journal, known):
+    def __init__(self, table, journal, previous):
         self.writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
         self.writer.writeheader()
-        self.journal, self.known = journal, known
+        self.journal, self.previous = journal, previous
         self.journal.write("\n")  # a killed run may have left half a line
-        self.waiting, self.written = {}, 0
+        self.pending_rows, self.next_number = {}, 0
         self.counts, self.reasons = Counter(ok=0, gone=0, failed=0), Counter()
 
-    def enter(self, number, row, is_new):
-        """Enter the row of the movie with this number; `is_new` where its poster was asked for."""
+    def add(self, number, row, is_new):
+        """Add the row of a movie.
+
+        Args:
+            number: the position of the movie in the CSV, from 0.
+            row: the row, as a dict.
+            is_new: whether this run fetched the poster.
+        """
         self.counts[row["status"]] += 1
         self.reasons[row["error"].split(": ")[0]] += 1
         if is_new and row["status"] != "failed":
-            self.journal.write(to_line(row))
+            self.journal.write(journal_line(row))
             self.journal.flush()
-        self.known.forget(row)
-        self.waiting[number] = row
-        while self.written in self.waiting:
-            self.writer.writerow(self.waiting.pop(self.written))
-            self.written += 1
+        self.previous.discard(row)
+        self.pending_rows[number] = row
+        while self.next_number in self.pending_rows:
+            self.writer.writerow(self.pending_rows.pop(self.next_number))
+            self.next_number += 1
 
 
-def to_line(row):
-    return json.dumps({key: row[key] for key in ("id", "url", "status", "error")}) + "\n"
+def journal_line(row):
+    """Return a row as a line of the journal."""
+    return json.dumps({key: row[key] for key in JOURNAL_KEYS}) + "\n"
 
 
 @contextmanager
-def open_manifest(data_dir, known):
-    """Yield a `ManifestWriter`; if all goes well, posters.csv and the journal are replaced."""
+def open_manifest(data_dir, previous):
+    """Yield a `ManifestWriter`; replace posters.csv and the journal if the block ends well.
+
+    Args:
+        data_dir: the data folder.
+        previous: the `PreviousRuns`; the rows that remain in it stay in the journal.
+    """
     with (
         replacing(data_dir / "posters.csv") as part,
         open(part, "w", encoding="utf-8", newline="") as table,
         open(journal_path(data_dir), "a", encoding="utf-8") as journal,
     ):
-        yield ManifestWriter(table, journal, known)
+        yield ManifestWriter(table, journal, previous)
         journal.flush()
-        remembered = "".join(map(to_line, known.remembered()))
-    if remembered:
+        remaining = "".join(map(journal_line, previous.remaining_rows()))
+    if remaining:
         with replacing(journal_path(data_dir)) as part:
-            part.write_text(remembered, encoding="utf-8")
+            part.write_text(remaining, encoding="utf-8")
     else:
         journal_path(data_dir).unlink()

@@ -1,40 +1,59 @@
-"""Read the movie metadata CSVs that people have; database.py downloads what they list.
+"""Read movie metadata CSVs, which list the movies whose posters step 1 downloads.
 
-Recognised by their columns: Kaggle's movies_metadata.csv (TMDb: `imdb_id`, `id`, `genres` as a list
-of dicts, `poster_path`), tmdb_5000_movies.csv (the same without posters), MovieGenre.csv (IMDb:
-`imdbId`, `Genre` as `A|B`, `Poster` as a URL), and tables of `Id` and `Genre` whose posters are
-images named by id. They may have been saved by a spreadsheet since.
+Four forms are recognized by their columns. They may have been saved by a spreadsheet.
+
+- Kaggle's movies_metadata.csv (TMDb): `imdb_id`, `id`, `genres` as a list of dicts, `poster_path`
+- tmdb_5000_movies.csv: the same without posters
+- MovieGenre.csv (IMDb): `imdbId`, `Genre` as `A|B`, `Poster` as a URL
+- tables of `Id` and `Genre` whose posters are images named by id
 """
 
 import ast
 import csv
 import json
 import re
+import sys
 from collections import Counter
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain, islice
 
 
 class MetadataError(Exception):
-    """Why a CSV is of no use, in a few words."""
+    """A metadata CSV that is missing or unusable; the text says why."""
+
+
+@contextmanager
+def exiting_on_metadata_errors():
+    """Turn a MetadataError into one line and exit status 1.
+
+    Raises:
+        SystemExit: the block raised a MetadataError.
+    """
+    try:
+        yield
+    except MetadataError as error:
+        sys.exit(f"{error}. Check METADATA_CSV in database.py, then run: python database.py")
 
 
 class Movies:
     """The movies of a metadata CSV. Each iteration reads the file anew, one row at a time.
 
-    Yields a dict for each movie: id, title, genres (`Action|Drama`), poster (a path, a URL or
-    empty) and names (the ids as the CSV writes them). Of several rows with one id the first stays.
+    An iteration yields a dict for each movie: id, title, genres (`Action|Drama`), poster (a path,
+    a URL or empty) and names (the ids as the CSV writes them). If several rows have the same id,
+    the first one counts.
 
     Args:
         path: the CSV: UTF-8, UTF-16 or a Western encoding; commas, semicolons or tabs.
-        limit: movies to stop after; None for all.
+        limit: the number of movies to stop after; None for all.
 
     Attributes:
-        has_posters: whether there is a column that lists posters.
-        rows: the rows that the last iteration read.
-        dropped: of these, those that are no movie: a Counter {reason: rows}.
+        has_posters: whether a column lists posters.
+        rows: the number of rows that the last iteration read.
+        dropped: the rows of the last iteration that are no movie: a Counter {reason: rows}.
 
-    Raises a MetadataError where the file is missing or lacks a column of ids or of genres.
+    Raises:
+        MetadataError: the file is missing, or it lacks a column of ids or of genres.
     """
 
     def __init__(self, path, limit=None):
@@ -53,59 +72,61 @@ class Movies:
 
     def __iter__(self):
         self.rows, self.dropped = 0, Counter()
-        return islice(self.movies(), self.limit)
+        return islice(self.read_movies(), self.limit)
 
-    def movies(self):
+    def read_movies(self):
+        """Yield the movies; count the rows and the dropped rows."""
         seen = set()
         rows = read_rows(self.path)
         width = len(next(rows, []))
         for row in rows:
             self.rows += 1
-            movie = self.movie(row)
+            movie = self.parse_row(row)
             if any(row[width:]):
                 self.dropped["with more cells than there are columns"] += 1
             elif self.is_shifted(row, movie):
                 self.dropped["with cells under the wrong columns"] += 1
             elif not movie["id"]:
                 self.dropped["without a usable id"] += 1
-            elif movie["id"].lower() in seen:  # some file systems do not tell a.jpg from A.jpg
+            elif movie["id"].lower() in seen:  # some file systems ignore case: a.jpg is A.jpg
                 self.dropped["with the id of an earlier row"] += 1
             else:
                 seen.add(movie["id"].lower())
                 yield movie
 
-    def movie(self, row):
-        names = self.cell(row, "imdb_id", "imdbid"), self.cell(row, "id")
-        poster = self.cell(row, "poster_path", "poster")
+    def parse_row(self, row):
+        """Return a row of the CSV as a dict: id, title, genres, poster, names."""
+        names = self.find_cell(row, "imdb_id", "imdbid"), self.find_cell(row, "id")
+        poster = self.find_cell(row, "poster_path", "poster")
         return {
-            "id": movie_id(*names, self.is_tmdb),
-            "title": self.cell(row, "title", "original_title"),
-            "genres": join_genres(self.cell(row, "genres", "genre")),
+            "id": choose_id(*names, self.is_tmdb),
+            "title": self.find_cell(row, "title", "original_title"),
+            "genres": join_genres(self.find_cell(row, "genres", "genre")),
             "poster": "" if poster.lower() in ("n/a", "nan", "none", "null") else poster,
             "names": names,
         }
 
-    def cell(self, row, *names):
-        """The first cell with text in it that the row has under these columns, or an empty one."""
+    def find_cell(self, row, *names):
+        """Return the first nonempty cell of a row under one of the columns `names`, or ""."""
         for name in names:
             place = self.columns.get(name, len(row))
             if place < len(row) and row[place].strip():
-                return " ".join(decode(row[place]).split())
+                return " ".join(decode_cell(row[place]).split())
         return ""
 
     def is_shifted(self, row, movie):
-        """Whether a newline without quotes tore the row apart, as it did three of Kaggle's.
+        """Return whether an unquoted newline split the row in two, as in three rows of Kaggle's.
 
-        Then text stands under `adult`, a date under `id`, and companies under `genres`.
+        The second part then has text under `adult`, a date under `id`, companies under `genres`.
         """
         if not self.is_tmdb:
             return False
-        adult = self.cell(row, "adult")  # False, or FALSE, FALSCH, FAUX
+        adult = self.find_cell(row, "adult")  # False, or FALSE, FALSCH, FAUX
         is_text = " " in adult or len(adult) > 10
         return is_text or (not movie["id"] and movie["names"][1] != "")
 
     def summary(self):
-        """What the last iteration read and dropped, and why, as one line."""
+        """Return one line: what the last iteration read, what it dropped, and why."""
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
         first = "" if self.limit is None else "the first "
         movies = self.rows - self.dropped.total()
@@ -117,10 +138,13 @@ class Movies:
 def read_rows(path):
     """Yield the rows of a CSV as lists of strings, the header first.
 
-    Bytes that are not UTF-8 are kept as lone surrogates, for `decode`: a spreadsheet that saves
-    cp1252 says so nowhere, and one wrong byte should not spoil the other 45,000 rows.
+    Bytes that are not UTF-8 become lone surrogates, which `decode_cell` decodes: a CSV does not
+    name its encoding, and one byte of cp1252 must not spoil the other 45,000 rows.
+
+    Raises:
+        MetadataError: the file is missing, or it is not a CSV.
     """
-    csv.field_size_limit(1_000_000)  # characters; a longer cell is a quote that does not end
+    csv.field_size_limit(1_000_000)  # characters; a longer cell has a quote that never closes
     try:
         with open(path, "rb") as file:
             is_utf16 = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
@@ -129,23 +153,24 @@ def read_rows(path):
             lines = (line.replace("\0", "\ufffd") for line in file)  # Python 3.10 refuses NUL
             header = next((line for line in lines if line.strip()), "")
             delimiter = max(",;\t", key=header.count)
-            if header.lower().startswith("sep="):  # Excel's, for itself
+            if header.lower().startswith("sep="):  # Excel's line that names the delimiter
                 delimiter, header = header[4:5], ""
             yield from filter(None, csv.reader(chain([header], lines), delimiter=delimiter))
     except FileNotFoundError:
         raise MetadataError(
-            f"{path} is missing (the demonstration set is drawn by: python data/sample/draw.py)"
+            f"{path} is missing (to draw the demonstration set, run: python data/sample/draw.py)"
         ) from None
     except (OSError, csv.Error, ValueError, TypeError) as error:
         raise MetadataError(f"{path} cannot be read as a CSV ({error})") from None
 
 
 def is_url(text):
+    """Return whether a text is an http or https URL."""
     return text.lower().startswith(("http://", "https://"))
 
 
-def decode(cell):
-    """The text of a cell; bytes that are not UTF-8 are read as cp1252, or else as latin-1."""
+def decode_cell(cell):
+    """Return the text of a cell; bytes that are not UTF-8 are decoded as cp1252 or latin-1."""
     try:
         cell.encode()
         return cell
@@ -157,11 +182,17 @@ def decode(cell):
         return raw.decode("latin-1")
 
 
-def movie_id(imdb, other, is_tmdb):
-    """`tt` and at least seven digits where the row has an IMDb id, else its other id.
+def choose_id(imdb, other, is_tmdb):
+    """Return the id of a movie: `tt` and at least seven digits for an IMDb id, or its other id.
 
-    Empty where neither is usable. A TMDb id is a number: in the shifted rows of Kaggle's
-    movies_metadata.csv a date stands in its place.
+    Args:
+        imdb: the cell of the IMDb id, or "".
+        other: the cell of the other id, or "".
+        is_tmdb: whether the CSV is TMDb's, whose ids are numbers: its shifted rows have a date
+            in place of the id.
+
+    Returns:
+        The id; "" if neither cell holds a usable one.
     """
     for cell in (imdb, other if other[:2].lower() == "tt" else ""):
         match = re.fullmatch(r"(?:tt)?0*([1-9]\d*)(?:\.0)?", cell, re.ASCII | re.IGNORECASE)
@@ -173,29 +204,35 @@ def movie_id(imdb, other, is_tmdb):
     return match[1] if match else ""
 
 
-@lru_cache(maxsize=4096)  # 45,000 movies share some 4,000 lists of genres
+@lru_cache(maxsize=4096)  # 45,000 movies share about 4,000 lists of genres
 def join_genres(cell):
+    """Return the genres of a cell as `Action|Drama`."""
     return "|".join(parse_genres(cell))
 
 
 def parse_genres(cell):
-    """The genre names in one cell, each once.
+    """Return the distinct genre names of a cell.
 
-    A cell is `A|B`, `A, B`, `A; B`, or a list of names or of {'name': ...} in Python or JSON. A
-    list is read as JSON or with `ast.literal_eval`, never evaluated; one that is neither has none.
+    Args:
+        cell: `A|B`, `A, B`, `A; B`, or a list of names or of {'name': ...} in Python or JSON. A
+            list is parsed, never evaluated; an invalid list has no genres.
+
+    Returns:
+        A list of names, in the order of the cell.
     """
     if cell.startswith(("[", "(", "{")):
         entries = parse_list(cell)
         names = [entry.get("name") if isinstance(entry, dict) else entry for entry in entries]
     else:
         names = cell.split(next((sign for sign in "|;" if sign in cell), ","))
-    # JSON and Python can spell half a character, which no file can hold.
+    # JSON and Python can express lone surrogates, which no file can hold.
     names = [name.encode("utf-8", "replace").decode() for name in names if isinstance(name, str)]
     names = [" ".join(name.replace("|", " ").split()) for name in names]
     return list(dict.fromkeys(name for name in names if name and name.upper() != "N/A"))
 
 
 def parse_list(cell):
+    """Return the list that a cell holds in JSON or Python, or an empty list if it is neither."""
     for parse in (json.loads, ast.literal_eval):
         try:
             entries = parse(cell)

@@ -1,83 +1,128 @@
-"""Download the posters and write the manifest."""
+"""Download the posters of all movies and write posters.csv."""
 
 import asyncio
 import sys
 from functools import partial
+from pathlib import Path
 
 from postergenres.download.client import Downloader
-from postergenres.download.manifest import Known, open_manifest, poster_path
+from postergenres.download.manifest import PreviousRuns, open_manifest, poster_path
 from postergenres.download.metadata import is_url
-from postergenres.download.sources import locate
-from postergenres.files import replacing
+from postergenres.download.sources import make_row
+from postergenres.files import lock_file, replacing
 from postergenres.progress import show_progress
 
+# Posters in progress for each worker; most of them wait for their next attempt.
+POSTERS_PER_WORKER = 8
+MAX_FAILED = 0.02  # share of the posters that may fail
 
-def download(movies, source, data_dir, workers, limits):
-    """Fetch what is not there yet and write posters.csv. Returns Counters: statuses, reasons."""
-    for leftover in (data_dir / "posters").glob("*.part.jpg"):
-        leftover.unlink()
-    known = Known(data_dir)
-    rows = (known.settle(locate(movie, source)) for movie in movies)
-    with (
-        open_manifest(data_dir, known) as manifest,
-        show_progress(source.movies, "poster") as progress,
-    ):
-        asyncio.run(fetch_all(rows, data_dir, workers, limits, manifest, progress))
-    return manifest.counts, manifest.reasons
+
+def download_posters(movies, source, data_dir, workers, limits):
+    """Fetch the posters that previous runs did not and write posters.csv.
+
+    Args:
+        movies: the `Movies`.
+        source: the `Source` of their posters.
+        data_dir: the data folder; it is created.
+        workers: the number of downloads at a time.
+        limits: the `Limits` of one poster.
+
+    Returns:
+        (counts, reasons): Counters {status: movies} and {reason: movies}.
+
+    Raises:
+        SystemExit: another run is downloading to the same folder.
+    """
+    data_dir = Path(data_dir)
+    (data_dir / "posters").mkdir(parents=True, exist_ok=True)
+    busy = f"Another run is downloading to {data_dir}. When it has ended, run: python database.py"
+    with lock_file(data_dir / "posters.lock", busy):
+        for leftover in (data_dir / "posters").glob("*.part.jpg"):
+            leftover.unlink()
+        previous = PreviousRuns(data_dir)
+        rows = (previous.fill_in_status(make_row(movie, source)) for movie in movies)
+        with (
+            open_manifest(data_dir, previous) as manifest,
+            show_progress(source.movies, "poster") as progress,
+        ):
+            asyncio.run(fetch_all(rows, data_dir, workers, limits, manifest, progress))
+        return manifest.counts, manifest.reasons
 
 
 async def fetch_all(rows, data_dir, workers, limits, manifest, progress):
-    """Fetch the posters of the rows that have no status yet, and enter all rows in the manifest."""
-    numbered = enumerate(rows)
-
-    async def work(downloader):
-        for number, row in numbered:  # each takes the next
-            is_new = row["status"] == ""
-            if is_new:
-                get = downloader.fetch if is_url(row["url"]) else downloader.copy
-                save = partial(save_poster, poster_path(data_dir, row["id"]))
-                row["status"], row["error"] = await get(row["url"], save)
-            else:
-                await asyncio.sleep(0)  # lets the downloads go on
-            manifest.enter(number, row, is_new)
-            progress.n += 1
-
-    async def show():
-        while True:
-            progress.set_postfix(manifest.counts, refresh=False)
-            progress.update(0)
-            await asyncio.sleep(0.5)
-
+    """Fetch the posters of the rows without a status; add all rows to the manifest."""
+    numbered_rows = enumerate(rows)
     async with Downloader(workers, limits) as downloader:
-        # Eight times more than download at a time: they wait for their next attempts.
-        tasks = [asyncio.create_task(work(downloader)) for _ in range(8 * workers)]
-        shower = asyncio.create_task(show())
+        tasks = [
+            asyncio.create_task(fetch_rows(numbered_rows, downloader, data_dir, manifest, progress))
+            for _ in range(POSTERS_PER_WORKER * workers)
+        ]
+        display = asyncio.create_task(update_progress(progress, manifest))
         try:
             await asyncio.gather(*tasks)
         finally:
-            for task in (*tasks, shower):
+            for task in (*tasks, display):
                 task.cancel()
-            await asyncio.gather(*tasks, shower, return_exceptions=True)
+            await asyncio.gather(*tasks, display, return_exceptions=True)
     progress.set_postfix(manifest.counts, refresh=False)
 
 
+async def fetch_rows(numbered_rows, downloader, data_dir, manifest, progress):
+    """Take one row after another, fetch its poster and add it, until no rows are left.
+
+    Args:
+        numbered_rows: an iterator of (number, row), shared by all tasks.
+        downloader: the `Downloader`.
+        data_dir: the data folder.
+        manifest: the `ManifestWriter`.
+        progress: the tqdm object.
+    """
+    for number, row in numbered_rows:
+        is_new = row["status"] == ""
+        if is_new:
+            get = downloader.fetch if is_url(row["url"]) else downloader.copy
+            save = partial(save_poster, poster_path(data_dir, row["id"]))
+            row["status"], row["error"] = await get(row["url"], save)
+        else:
+            await asyncio.sleep(0)  # the downloads make progress meanwhile
+        manifest.add(number, row, is_new)
+        progress.n += 1
+
+
+async def update_progress(progress, manifest):
+    """Refresh the progress bar twice a second, until the task is cancelled."""
+    while True:
+        progress.set_postfix(manifest.counts, refresh=False)
+        progress.update(0)
+        await asyncio.sleep(0.5)
+
+
 def save_poster(path, body):
+    """Write the bytes of a poster, completely or not at all."""
     with replacing(path) as part:
         part.write_bytes(body)
 
 
-def report(counts, reasons, data_dir):
-    """Print the counts; exit with status 1 where too many failed to go on."""
+def print_download_summary(counts, reasons, data_dir):
+    """Print how many posters are ok, gone and failed, the most frequent reasons, and the files."""
     print(f"ok {counts['ok']:,}   gone {counts['gone']:,}   failed {counts['failed']:,}")
     for reason, count in reasons.most_common(6):
         if reason:
             print(f"  {count:,} x {reason}")
-    print(f"wrote {data_dir / 'posters.csv'} ({counts.total():,} rows) and {data_dir / 'posters'}")
-    if counts["failed"] > 0.02 * counts.total():
+    folder = Path(data_dir)
+    print(f"wrote {folder / 'posters.csv'} ({counts.total():,} rows) and {folder / 'posters'}")
+
+
+def exit_if_too_few_posters(counts):
+    """Exit with status 1 if over 2 % of the posters failed, or if none was found.
+
+    Raises:
+        SystemExit: the line says which command to run.
+    """
+    if counts["failed"] > MAX_FAILED * counts.total():
         sys.exit(
             f"{counts['failed']:,} of {counts.total():,} posters failed. Check the network and "
-            "POSTER_BASE; to ask for these again, run: python database.py"
+            "POSTER_BASE; to retry them, run: python database.py"
         )
     if not counts["ok"]:
         sys.exit("No poster was found. Check POSTER_BASE, then run: python database.py")
-    print("next: python sampling.py")

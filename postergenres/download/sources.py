@@ -1,4 +1,4 @@
-"""Where the posters are: in a folder, or under URLs."""
+"""Find out where the posters are: in a folder, or at URLs."""
 
 import os
 import re
@@ -6,14 +6,26 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from postergenres.download.faults import Fault
 from postergenres.download.metadata import is_url
 
 SUFFIXES = [".jpg", ".jpeg", ".png", ".webp", ".gif"]  # of images in a folder; also in capitals
+MAX_URL = 4000  # characters
+
+# An id that can name a file. Windows takes CON for a device, with or without a suffix.
+USABLE_ID = re.compile(r"(?!(con|prn|aux|nul|com\d|lpt\d)$)[\w-]{1,100}", re.A | re.I)
+USABLE_NAME = re.compile(r'(?!\.{1,2}$)[^\x00-\x1f<>:"/\\|?*\ufffd]+')
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.I)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the posters of so many movies are: in a folder, or under URLs and this prefix."""
+    """Where the posters are.
+
+    movies: the number of movies.
+    folder: the folder of the images, or None if the posters are at URLs.
+    prefix: the URL that precedes the listed paths, or "".
+    """
 
     movies: int
     folder: str | None = None
@@ -21,35 +33,44 @@ class Source:
 
 
 def find_source(movies, poster_base):
-    """Go through the movies once to see where their posters are. Returns a `Source`.
+    """Read all movies once to find out where their posters are, and print what was read.
 
-    A folder that holds none of the movies gives way to the URLs in the CSV.
+    Args:
+        movies: the `Movies`.
+        poster_base: a folder, a URL prefix or None. If the folder holds no poster of the movies
+            and the CSV lists URLs, the URLs are used.
+
+    Returns:
+        A `Source`.
+
+    Raises:
+        SystemExit: there are no movies, or their posters cannot be anywhere.
     """
     base = str(poster_base or "")
     folder = Path(base).as_posix() if base and Path(base).is_dir() else None
-    count, has_urls, is_used = 0, False, False
+    count, has_urls, is_folder_used = 0, False, False
     for movie in movies:
         count += 1
         has_urls = has_urls or is_url(movie["poster"])
-        is_used = is_used or (folder is not None and find_image(folder, movie) != "")
+        is_folder_used = is_folder_used or (folder is not None and find_image(folder, movie) != "")
     print(movies.summary())
     if not count:
         sys.exit(f"{movies.path} lists no movies. Check METADATA_CSV, then run: python database.py")
     if folder is None and not has_urls:
-        check_base(movies, base)
-    if base and has_urls and not is_used and not is_url(base):
+        require_prefix(movies, base)
+    if base and has_urls and not is_folder_used and not is_url(base):
         print(f"{base} holds none of these movies: using the URLs in the CSV")
         folder = None
     return Source(count, folder, base if is_url(base) else "")
 
 
-def check_base(movies, base):
-    """Exit where there are neither images in a folder nor URLs, nor what would make URLs."""
+def require_prefix(movies, base):
+    """Exit unless the CSV lists posters and `base` is a URL prefix for them."""
     again = "Set POSTER_BASE in database.py, then run: python database.py"
     if not movies.has_posters:
         sys.exit(
-            f"{movies.path} lists no posters: it has no column poster_path or Poster. A folder of "
-            f"images named by id would do. {again}"
+            f"{movies.path} lists no posters: it has no column poster_path or Poster. Put "
+            f"images named by id into a folder. {again}"
         )
     if not is_url(base):
         sys.exit(
@@ -58,46 +79,46 @@ def check_base(movies, base):
         )
 
 
-def locate(movie, source):
-    """A movie's row of posters.csv: `url` says where its poster is, a URL or a path.
+def make_row(movie, source):
+    """Return a movie's row of posters.csv, as it is before the download.
 
-    `status` is empty where the poster is yet to be fetched, and `gone` where there is none.
+    Returns:
+        A dict: id, title, genres, url (a URL or a path), status, error. `status` is "" if the
+        poster has a location, and `gone` if it has none.
     """
-    url, error = find_url(movie, source)
+    url, error = locate_poster(movie, source)
     row = {key: movie[key] for key in ("id", "title", "genres")}
     return row | {"url": url, "status": "" if url else "gone", "error": error}
 
 
-def find_url(movie, source):
-    """Where a movie's poster is, as (URL or path, ""), or ("", the reason why it is nowhere).
+def locate_poster(movie, source):
+    """Return the location of a movie's poster; it is never outside the folder of the source.
 
-    What the CSV writes never leads out of a folder: a name is that of one file directly in it.
+    Returns:
+        (location, error): a URL or path and "", or "" and the reason why there is no location.
     """
     listed = movie["poster"]
-    # Windows takes CON for a device, with or without a suffix.
-    if not re.fullmatch(
-        r"(?!(con|prn|aux|nul|com\d|lpt\d)$)[\w-]{1,100}", movie["id"], re.A | re.I
-    ):
-        return "", "the id cannot name a file"
-    if source.folder is not None:
-        path = find_image(source.folder, movie)
-        return path, "" if path else f"no image in {source.folder}"
-    if not listed:
-        return "", "no poster listed"
-    if is_url(listed):
-        return (listed, "") if len(listed) <= 4000 else ("", "the poster URL is too long")
-    if re.match(r"[a-z][a-z0-9+.-]*:", listed, re.I):
-        return "", "the poster is listed under another scheme than http"
-    if not source.prefix:
-        return "", "the poster is listed as a path, and POSTER_BASE is no URL"
     path = listed.removeprefix("/")
+    if not USABLE_ID.fullmatch(movie["id"]):
+        return "", Fault.UNUSABLE_ID.format()
+    if source.folder is not None:
+        image = find_image(source.folder, movie)
+        return image, "" if image else Fault.NO_IMAGE_IN_FOLDER.format(source.folder)
+    if not listed:
+        return "", Fault.NOT_LISTED.format()
+    if is_url(listed):
+        return (listed, "") if len(listed) <= MAX_URL else ("", Fault.LONG_URL.format())
+    if SCHEME.match(listed):
+        return "", Fault.OTHER_SCHEME.format()
+    if not source.prefix:
+        return "", Fault.PATH_WITHOUT_PREFIX.format()
     if not all(map(is_file_name, path.split("/"))):
-        return "", "the poster path does not name a file"
+        return "", Fault.UNUSABLE_PATH.format()
     return f"{source.prefix.rstrip('/')}/{path}", ""
 
 
 def find_image(folder, movie):
-    """The path of the image that the CSV names or that is named by the id, or an empty string."""
+    """Return the path of a movie's image in a folder, named by the CSV or by the id, or ""."""
     names = [movie["poster"].removeprefix("/")]
     for stem in filter(None, dict.fromkeys((movie["id"], *movie["names"]))):
         names += [stem + suffix for lower in SUFFIXES for suffix in (lower, lower.upper())]
@@ -109,11 +130,11 @@ def find_image(folder, movie):
 
 
 def is_file_name(name):
-    """Whether this can name a file directly in a folder, on any system."""
-    is_plain = re.fullmatch(r'(?!\.{1,2}$)[^\x00-\x1f<>:"/\\|?*\ufffd]+', name)
-    return is_plain is not None and len(name.encode("utf-8", "replace")) <= 255
+    """Return whether `name` can name a file directly in a folder, on every operating system."""
+    is_usable = USABLE_NAME.fullmatch(name) is not None
+    return is_usable and len(name.encode("utf-8", "replace")) <= 255
 
 
 def list_images(folder):
-    """The paths of the images directly in a folder, sorted by name."""
+    """Return the paths of the images directly in a folder, sorted by name."""
     return [path for path in sorted(Path(folder).iterdir()) if path.suffix.lower() in SUFFIXES]

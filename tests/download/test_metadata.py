@@ -1,3 +1,5 @@
+"""The metadata CSVs that people have, as they are or saved by a spreadsheet."""
+
 import csv
 
 import pytest
@@ -31,7 +33,7 @@ from postergenres.download.metadata import Movies
         ('["\\ud800"]', ["?"]),
     ],
 )
-def test_parse_genres(cell, genres):
+def test_genre_cells_are_parsed(cell, genres):
     assert metadata.parse_genres(cell) == genres
 
 
@@ -41,8 +43,8 @@ def write(tmp_path, text, encoding="utf-8"):
     return path
 
 
-# Kaggle's movies_metadata.csv, with one of its three torn records: a newline without quotes in an
-# overview ends the row of movie 82663, and its rest stands under the wrong columns.
+# Kaggle's movies_metadata.csv with one of its three broken records: an unquoted newline in an
+# overview ends the row of movie 82663, and the rest of the row is under the wrong columns.
 KAGGLE = (
     "adult,belongs_to_collection,budget,genres,homepage,id,imdb_id,original_language,"
     "original_title,overview,popularity,poster_path,production_companies,title,video\n"
@@ -61,7 +63,7 @@ KAGGLE = (
 @pytest.mark.parametrize(
     "saved_by", ["kaggle", "a spreadsheet", "a European spreadsheet", "utf-16"]
 )
-def test_kaggle(tmp_path, saved_by):
+def test_kaggles_csv_is_read_however_it_was_saved(tmp_path, saved_by):
     path = write(tmp_path, KAGGLE)
     if saved_by != "kaggle":
         with open(path, encoding="utf-8", newline="") as file:
@@ -96,7 +98,7 @@ def test_kaggle(tmp_path, saved_by):
     )
 
 
-def test_imdb_in_latin1(tmp_path):
+def test_an_imdb_csv_in_latin1_is_read(tmp_path):
     text = (
         "imdbId,Imdb Link,Title,IMDB Score,Genre,Poster\n"
         "12349,http://x,Les Misérables (1935),7,Drama|History,http://h/a.jpg\n"
@@ -109,7 +111,7 @@ def test_imdb_in_latin1(tmp_path):
     assert [movie["poster"] for movie in movies] == ["http://h/a.jpg", ""]
 
 
-def test_one_byte_of_another_encoding_spoils_no_other_row(tmp_path):
+def test_a_byte_of_another_encoding_spoils_no_other_row(tmp_path):
     path = tmp_path / "movies.csv"
     rows = [
         b"Id,Title,Genre",
@@ -135,7 +137,7 @@ def test_tmdb_5000_has_no_posters(tmp_path):
     assert [(movie["id"], movie["genres"]) for movie in movies] == [("19995", "Action")]
 
 
-def test_id_and_genre_from_a_spreadsheet(tmp_path):
+def test_ids_and_genres_from_a_spreadsheet_are_read(tmp_path):
     text = "\ufeffId\tGenre\r\ntt0000012\t\"['Drama', 'War']\"\r\nm-1\tA, B\r\n\r\n\tDrama\r\n"
     movies = Movies(write(tmp_path, text))
     assert [(movie["id"], movie["genres"]) for movie in movies] == [
@@ -145,7 +147,7 @@ def test_id_and_genre_from_a_spreadsheet(tmp_path):
     assert dict(movies.dropped) == {"without a usable id": 1}
 
 
-def test_rows_of_another_length(tmp_path):
+def test_short_rows_are_read_and_long_rows_dropped(tmp_path):
     movies = Movies(
         write(tmp_path, "Id,Genre,Title\nm1,Drama,One\nm2\nm3,Drama,Tea, a story\nm4,,,,\n")
     )
@@ -157,13 +159,13 @@ def test_rows_of_another_length(tmp_path):
     assert dict(movies.dropped) == {"with more cells than there are columns": 1}
 
 
-def test_a_line_break_within_a_cell_is_a_blank(tmp_path):
-    """Also one that csv.writer would not quote."""
+def test_a_line_break_in_a_cell_becomes_a_blank(tmp_path):
+    """The first line break is one that csv.writer would not quote."""
     movies = list(Movies(write(tmp_path, 'Id,Genre,Title\na,Drama,"A\rB"\nb,Drama,"A\r\n\nB"\n')))
     assert [movie["title"] for movie in movies] == ["A B", "A B"]
 
 
-def test_excel_names_the_separator(tmp_path):
+def test_excels_separator_line_is_read(tmp_path):
     movies = list(Movies(write(tmp_path, "\ufeffsep=;\r\nId;Genre\r\nTT12;Drama, War\r\n")))
     assert [(movie["id"], movie["genres"]) for movie in movies] == [("tt0000012", "Drama|War")]
 
@@ -172,9 +174,40 @@ def test_ids_that_differ_only_in_case_are_one(tmp_path):
     assert len(list(Movies(write(tmp_path, "Id,Genre\na,Drama\nA,Drama\n")))) == 1
 
 
-def test_each_iteration_starts_anew_and_stops_at_the_limit(tmp_path):
+def test_each_iteration_starts_at_the_top_and_stops_at_the_limit(tmp_path):
     lines = ["Id,Genre"] + [f"m{i},Drama" for i in range(10)]
     movies = Movies(write(tmp_path, "\n".join(lines)), limit=3)
     for _ in range(2):
         assert [movie["id"] for movie in movies] == ["m0", "m1", "m2"]
         assert movies.rows == 3
+
+
+def test_an_unusable_csv_is_one_line_and_exit_status_1(tmp_path):
+    with (
+        pytest.raises(SystemExit, match=r"none.csv is missing \(.*draw.py\)\. Check METADATA_CSV"),
+        metadata.exiting_on_metadata_errors(),
+    ):
+        Movies(tmp_path / "none.csv")
+    with (
+        pytest.raises(SystemExit, match="needs a column of ids.*run: python database.py$"),
+        metadata.exiting_on_metadata_errors(),
+    ):
+        Movies(write(tmp_path, "Genre\nDrama\n"))
+
+
+@pytest.mark.parametrize(
+    ("imdb", "other", "is_tmdb", "id"),
+    [
+        ("tt0000012", "5", True, "tt0000012"),
+        ("12", "5", True, "tt0000012"),
+        ("12.0", "5", True, "tt0000012"),
+        ("TT10000001", "", False, "tt10000001"),
+        ("", "tt12", False, "tt0000012"),
+        ("0", "5.0", True, "5"),
+        ("", "1997-08-20", True, ""),
+        ("", "m-1", False, "m-1"),
+        ("", "", False, ""),
+    ],
+)
+def test_the_imdb_id_is_preferred(imdb, other, is_tmdb, id):
+    assert metadata.choose_id(imdb, other, is_tmdb) == id

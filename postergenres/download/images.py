@@ -1,0 +1,45 @@
+"""Check that downloaded bytes are a complete image."""
+
+import io
+
+from PIL import Image
+
+from postergenres.download.faults import Fault, exception_line
+
+MAX_SCANS = 100  # of a JPEG; a progressive one has ten, each costs as much as the whole image
+
+
+def check_image(body, max_pixels):
+    """Decode the bytes of an image to find out whether they are complete.
+
+    Args:
+        body: the bytes of a file.
+        max_pixels: the largest image to decode, in pixels.
+
+    Returns:
+        (fault, error): a `Fault` and its text for posters.csv, or (None, "") if Pillow decodes
+        the image to its last byte.
+    """
+    try:
+        # No other formats: Pillow would hand an EPS file to Ghostscript.
+        with Image.open(io.BytesIO(body), formats=("JPEG", "PNG", "WEBP", "GIF")) as image:
+            if image.width * image.height > max_pixels:
+                return explain(Fault.TOO_MANY_PIXELS, f"{image.width} x {image.height}")
+            if image.format in ("JPEG", "MPO") and body.count(b"\xff\xda") > MAX_SCANS:
+                return explain(Fault.BROKEN_IMAGE, f"over {MAX_SCANS} scans")
+            image.draft("RGB", (1, 1))  # reads every byte of a JPEG, computes 1 pixel in 64
+            image.load()
+    except Image.DecompressionBombError:
+        return explain(Fault.TOO_MANY_PIXELS, f"over {max_pixels:,}")
+    except Image.UnidentifiedImageError:
+        return explain(Fault.NOT_AN_IMAGE)
+    except Exception as error:  # Pillow's decoders raise many types on broken files
+        is_truncated = "truncated" in str(error).lower()  # Pillow has no exception of its own
+        fault = Fault.CUT_SHORT if is_truncated else Fault.BROKEN_IMAGE
+        return explain(fault, exception_line(error))
+    return None, ""
+
+
+def explain(fault, *details):
+    """Return a fault and its text for posters.csv."""
+    return fault, fault.format(*details)

@@ -1,0 +1,92 @@
+"""Where the posters are: in a folder, or at URLs."""
+
+import pytest
+from conftest import image_bytes
+
+from postergenres.download import sources
+from postergenres.download.metadata import Movies
+from postergenres.download.sources import Source
+
+
+def make_movie(poster="", id="m1", names=("", "m1")):
+    return {"id": id, "title": "x", "genres": "Drama", "poster": poster, "names": names}
+
+
+def write_movies(tmp_path, *posters):
+    rows = [f"m{i},Drama,{poster}" for i, poster in enumerate(posters, start=1)]
+    (tmp_path / "movies.csv").write_text("Id,Genre,Poster\n" + "\n".join(rows), encoding="utf-8")
+    return Movies(tmp_path / "movies.csv")
+
+
+def test_the_source_is_the_folder_if_it_holds_a_poster(tmp_path):
+    (tmp_path / "m2.jpg").write_bytes(image_bytes())
+    movies = write_movies(tmp_path, "http://h/a.jpg", "")
+    assert sources.find_source(movies, tmp_path) == Source(2, tmp_path.as_posix())
+
+
+def test_the_source_is_the_urls_if_the_folder_holds_no_poster(tmp_path, capsys):
+    movies = write_movies(tmp_path, "http://h/a.jpg")
+    assert sources.find_source(movies, tmp_path) == Source(1)
+    assert f"{tmp_path} holds none of these movies: using the URLs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("base", [None, ""])
+def test_the_source_is_the_urls_without_a_base(tmp_path, base):
+    assert sources.find_source(write_movies(tmp_path, "HTTP://h/a.jpg"), base) == Source(1)
+
+
+def test_the_source_is_a_url_prefix(tmp_path):
+    movies = write_movies(tmp_path, "/a.jpg")
+    assert sources.find_source(movies, "https://h/w185") == Source(1, None, "https://h/w185")
+
+
+def test_a_source_that_cannot_exist_is_one_line(tmp_path):
+    with pytest.raises(SystemExit, match="lists no movies.*python database.py"):
+        sources.find_source(write_movies(tmp_path), "https://h")
+    with pytest.raises(SystemExit, match="neither a URL nor a folder.*python database.py"):
+        sources.find_source(write_movies(tmp_path, "/a.jpg"), "no/such/folder")
+
+
+@pytest.mark.parametrize(
+    ("listed", "prefix", "expected"),
+    [
+        ("/b/c d.jpg", "http://h/p/", ("http://h/p/b/c d.jpg", "")),
+        ("http://h/a.jpg", "", ("http://h/a.jpg", "")),
+        ("http://h/" + "x" * 3991, "", ("http://h/" + "x" * 3991, "")),
+        ("http://h/" + "x" * 3992, "", ("", "the poster URL is too long")),
+        ("", "http://h", ("", "no poster listed")),
+        ("ftp://h/a.jpg", "http://h", ("", "the poster is listed under another scheme than http")),
+        ("/a.jpg", "", ("", "the poster is listed as a path, and POSTER_BASE is no URL")),
+        ("/../a.jpg", "http://h", ("", "the poster path does not name a file")),
+    ],
+)
+def test_posters_at_urls_are_located(listed, prefix, expected):
+    assert sources.locate_poster(make_movie(listed), Source(1, None, prefix)) == expected
+
+
+def test_a_row_has_no_status_if_its_poster_has_a_location(tmp_path):
+    movie = make_movie("http://h/a.jpg")
+    expected = {"id": "m1", "title": "x", "genres": "Drama", "url": "http://h/a.jpg"}
+    assert sources.make_row(movie, Source(1)) == expected | {"status": "", "error": ""}
+    row = sources.make_row(movie, Source(1, tmp_path.as_posix()))
+    assert row["url"] == "" and row["status"] == "gone"
+    assert row["error"] == f"no image in {tmp_path.as_posix()}"
+
+
+def test_an_image_is_found_by_the_listed_name_before_the_ids(tmp_path):
+    folder, movie = tmp_path.as_posix(), make_movie("/a.jpg", "tt0000012", ("12", "m1"))
+    for name in ("m1.PNG", "12.webp", "tt0000012.JPG", "a.jpg"):  # from the last to the first
+        (tmp_path / name).write_bytes(b"")
+        assert sources.find_image(folder, movie).startswith(f"{folder}/{name.split('.')[0]}.")
+
+
+@pytest.mark.parametrize("id", ["CON", "lpt1", "a.jpg", "../x", "x" * 101, "é", ""])
+def test_an_id_that_cannot_name_a_file_has_no_location(tmp_path, id):
+    expected = "", "the id cannot name a file"
+    assert sources.locate_poster(make_movie("http://h/a.jpg", id), Source(1)) == expected
+
+
+def test_images_in_a_folder_are_listed_by_name(tmp_path):
+    for name in ("b.JPG", "a.png", "c.txt"):
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in sources.list_images(tmp_path)] == ["a.png", "b.JPG"]
