@@ -48,7 +48,7 @@ def test_hints_are_the_features_in_training_and_validation():
 
 @pytest.mark.parametrize("architecture", ["improved", "study"])
 def test_hints_are_an_output_on_the_hidden_layer(architecture):
-    network = model.build_model(architecture, 48, 32, 3)
+    network = model.build_network(architecture, 48, 32, 3)
     training_network = add_hints(network, {"genres": None, "hints": np.zeros((9, 5))})
     assert {name: output.shape for name, output in training_network.output.items()} == {
         "genres": (None, 3),
