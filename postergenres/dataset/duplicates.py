@@ -1,9 +1,10 @@
-"""Posters that are the same, byte for byte or nearly so.
+"""Find posters that are the same, byte for byte or nearly.
 
-Two films that share a poster would let a network be tested on what it learnt by heart. Near
-duplicates are found by the perceptual hash of the package imagehash: whether each of the 16 x 16
-lowest frequencies of the grey poster is above their median. It hardly changes when a poster is
-scaled, compressed, made paler or cropped by a few per cent. Their colours must be similar too.
+Two movies with the same poster in different splits would let the network be tested on what it has
+memorized. Near duplicates are found by the perceptual hash of the package imagehash: one bit for
+each of the 16 x 16 lowest frequencies of the gray poster, set if it is above their median. The hash
+hardly changes if a poster is scaled, compressed, made paler or cropped by a few percent. The colors
+of near duplicates must be similar, too.
 """
 
 import hashlib
@@ -24,27 +25,27 @@ from postergenres.parallel.dask import run_on_cluster
 from postergenres.parallel.pool import run_in_processes
 from postergenres.progress import show_progress
 
-HASH_SIZE = 16  # frequencies each way; 8, the usual, takes posters of one layout for one poster
+HASH_SIZE = 16  # frequencies each way; the usual 8 confuses posters of the same layout
 BITS = HASH_SIZE**2
 SIDE = 4 * HASH_SIZE  # pixels; imagehash needs no more
-THUMBNAIL = (8, 8)  # pixels, to compare the colours of posters whose hashes are near
-COLOUR = 32  # mean difference of their thumbnails, of 255; of random pairs 1 in 150 has as little
-FLAT = 8  # grey levels; a poster that spans fewer has no frequencies to compare, only its colour,
-FLAT_COLOUR = 2  # of which the thumbnails may differ by this
+THUMBNAIL = (8, 8)  # pixels, to compare the colors of posters with similar hashes
+COLOUR = 32  # largest mean difference of thumbnails, of 255; 1 in 150 random pairs is below
+FLAT = 8  # gray levels; a poster of fewer has no frequencies, so only its color is compared
+FLAT_COLOUR = 2  # largest mean difference of the thumbnails of flat posters, of 255
 CHUNK = 32  # posters that a process hashes at a time
-TILE = 512  # posters whose hashes are compared with as many others at a time, in the cache
-FEW = 1000  # posters, for fewer of which processes are not worth their start
+TILE = 512  # posters that are compared with as many others at a time; fits the CPU cache
+FEW = 1000  # posters; for fewer, starting processes takes longer than it saves
 
 
-class Hash(NamedTuple):
-    """What is compared of a poster.
+class PosterHash(NamedTuple):
+    """The features of a poster that are compared with those of others.
 
     Attributes:
-        digest: SHA-256 of the bytes, None where there is no file.
-        bits: the perceptual hash, uint8 of shape (BITS / 8,), all 0 for a flat poster; None where
-            the file is no image.
-        thumbnail: uint8 of shape (pixels x 3,); None where `bits` is.
-        is_flat: whether the poster is hardly more than one colour.
+        digest: SHA-256 of the bytes; None if there is no file.
+        bits: the perceptual hash, uint8 (BITS / 8,), all 0 for a flat poster; None if the file is
+            not an image.
+        thumbnail: uint8 (pixels x 3,); None if `bits` is None.
+        is_flat: whether the poster is hardly more than one color.
     """
 
     digest: bytes | None = None
@@ -53,16 +54,54 @@ class Hash(NamedTuple):
     is_flat: bool = False
 
 
-def hash_posters(paths, workers=None, cluster=None):
-    """Hash image files, many of them in processes, or all on a cluster.
+def find_duplicates(movies, data_dir, near_duplicate, cluster):
+    """Group the movies whose posters are the same or nearly, and print a summary.
 
     Args:
-        paths: of images in one folder; for a cluster absolute.
-        workers: processes; None takes one per core.
+        movies: DataFrame of id and title.
+        data_dir: the folder with posters/.
+        near_duplicate: the most bits in which the perceptual hashes of near duplicates differ.
         cluster: None, or the address of a Dask scheduler.
 
     Returns:
-        A list of Hash, one for each path.
+        int array (movies,), see `group_duplicates`.
+    """
+    folder = Path(data_dir).absolute()
+    paths = [poster_path(folder, movie) for movie in movies["id"]]
+    hashes = hash_posters(paths, cluster=cluster)
+    groups = group_duplicates(hashes, near_duplicate)
+    alike = list_groups(movies["title"], groups)
+    print(
+        f"{sum(map(len, alike)):,} posters are the same as another or nearly so"
+        + (f", in {len(alike):,} groups; each group stays in one split" if alike else "")
+    )
+    for titles in alike[:5]:
+        print(f"  {' = '.join(titles[:4])}{' = ...' if len(titles) > 4 else ''}")
+    if unread := sum(poster.digest is None for poster in hashes):
+        print(f"{unread:,} posters are missing. To download them again, run: python database.py")
+    return groups
+
+
+def list_groups(names, groups):
+    """Return the names in each group of at least two movies, as lists.
+
+    Args:
+        names: Series of ids or titles.
+        groups: (movies,) group number of each movie.
+    """
+    return [list(group) for _, group in names.groupby(groups) if len(group) > 1]
+
+
+def hash_posters(paths, workers=None, cluster=None):
+    """Hash image files: a few in this process, many in worker processes, or all on a cluster.
+
+    Args:
+        paths: of images in one folder; for a cluster absolute.
+        workers: the number of processes; None: one per core.
+        cluster: None, or the address of a Dask scheduler.
+
+    Returns:
+        A list of `PosterHash`, one for each path.
     """
     chunks = [(paths[start : start + CHUNK],) for start in range(0, len(paths), CHUNK)]
     if cluster is not None:
@@ -80,64 +119,66 @@ def hash_posters(paths, workers=None, cluster=None):
 
 
 def hash_chunk(paths):
+    """Return the `PosterHash` of each path; runs in a worker."""
     return [hash_poster(path) for path in paths]
 
 
 def hash_poster(path):
+    """Return the `PosterHash` of an image file."""
     try:
         body = path.read_bytes()
     except OSError:
-        return Hash()
+        return PosterHash()
     digest = hashlib.sha256(body).digest()
     try:
         image = Image.fromarray(decode_poster(io.BytesIO(body), SIDE, SIDE))
     except ValueError:
-        return Hash(digest)
+        return PosterHash(digest)
     thumbnail = np.asarray(image.resize(THUMBNAIL, Image.Resampling.BOX)).ravel()
     low, high = image.convert("L").getextrema()
     if high - low < FLAT:
-        return Hash(digest, np.zeros(BITS // 8, dtype=np.uint8), thumbnail, True)
-    return Hash(digest, np.packbits(imagehash.phash(image, HASH_SIZE).hash), thumbnail)
+        return PosterHash(digest, np.zeros(BITS // 8, dtype=np.uint8), thumbnail, True)
+    return PosterHash(digest, np.packbits(imagehash.phash(image, HASH_SIZE).hash), thumbnail)
 
 
 def group_duplicates(hashes, max_distance):
-    """Number the posters so that those which are the same, or nearly, have the same number.
+    """Number the posters so that posters that are the same, or nearly, have the same number.
 
     Args:
-        hashes: what `hash_posters` returned.
-        max_distance: of BITS, the most in which the perceptual hashes of near duplicates differ.
+        hashes: a list of `PosterHash`.
+        max_distance: the most bits in which the perceptual hashes of near duplicates differ.
 
     Returns:
-        int array, one number per poster, from 0. A poster that resembles two others, which do not
-        resemble each other, puts all three in one group.
+        int array, one number per poster, from 0. If a poster resembles two others that do not
+        resemble each other, all three are in one group.
     """
     first = {}  # the first poster with these bytes
-    same = [first.setdefault(hash.digest or row, row) for row, hash in enumerate(hashes)]
+    same = [first.setdefault(poster.digest or row, row) for row, poster in enumerate(hashes)]
     links = [np.column_stack([np.arange(len(same)), same])]
     images = [row for row in first.values() if hashes[row].bits is not None]
-    for is_flat, colour in ((False, COLOUR), (True, FLAT_COLOUR)):
+    for is_flat, max_color in ((False, COLOUR), (True, FLAT_COLOUR)):
         rows = np.array([row for row in images if hashes[row].is_flat == is_flat], dtype=int)
         if len(rows):
             bits = np.array([hashes[row].bits for row in rows])
             thumbnails = np.array([hashes[row].thumbnail for row in rows])
-            links.append(rows[find_near(bits, thumbnails, max_distance, colour)])
+            links.append(rows[find_near_pairs(bits, thumbnails, max_distance, max_color)])
     a, b = np.concatenate(links).T
     graph = coo_array((np.ones(len(a), dtype=bool), (a, b)), shape=(len(hashes), len(hashes)))
     return connected_components(graph, directed=False)[1]
 
 
-def find_near(bits, thumbnails, max_distance, max_colour, tile=TILE):
-    """Pairs of rows whose hashes differ in few bits and whose thumbnails differ by little.
+def find_near_pairs(bits, thumbnails, max_distance, max_color, tile=TILE):
+    """Find the pairs of rows whose hashes differ in few bits and whose colors differ by little.
 
-    Hashes are compared each with each, as the set bits of the exclusive or of their words, a tile
-    at a time. Rows are sorted by the mean of their thumbnails: where these differ by more than
-    `max_colour`, so do the thumbnails, and the tile is left out, about two thirds of them.
+    All hashes are compared with each other, a tile at a time. Rows are sorted by the mean of their
+    thumbnails: if two means differ by more than `max_color`, so do the thumbnails. So about two
+    thirds of the tiles can be skipped.
 
     Args:
         bits: uint8 (N, BITS / 8).
         thumbnails: uint8 (N, pixels x 3).
-        max_distance: of BITS.
-        max_colour: the mean difference of thumbnails.
+        max_distance: the most bits that differ.
+        max_color: the largest mean difference of thumbnails.
         tile: rows that are compared with as many others at a time.
 
     Returns:
@@ -146,50 +187,42 @@ def find_near(bits, thumbnails, max_distance, max_colour, tile=TILE):
     sums = thumbnails.sum(axis=1, dtype=int)
     order = np.argsort(sums, kind="stable")
     words = bits[order].view(np.uint64).T.copy()
-    ends = np.searchsorted(sums[order], sums[order] + max_colour * thumbnails.shape[1], "right")
+    ends = np.searchsorted(sums[order], sums[order] + max_color * thumbnails.shape[1], "right")
     pairs = [np.empty((0, 2), dtype=int)]
     for top in range(0, len(order), tile):
         bottom = min(top + tile, len(order))
         for left in range(top, ends[bottom - 1], tile):
             distances = count_differences(words[:, top:bottom], words[:, left : left + tile])
             near = np.argwhere(distances <= max_distance) + (top, left)
-            a, b = order[near[near[:, 0] < near[:, 1]]].T
-            for part in range(0, len(a), tile):
-                one, other = a[part : part + tile], b[part : part + tile]
-                differences = np.subtract(thumbnails[one], thumbnails[other], dtype=np.int16)
-                alike = abs(differences).mean(axis=1) <= max_colour
-                pairs.append(np.sort(np.column_stack([one, other])[alike], axis=1))
+            near = order[near[near[:, 0] < near[:, 1]]]
+            for start in range(0, len(near), tile):
+                pairs.append(keep_similar_colors(near[start : start + tile], thumbnails, max_color))
     return np.unique(np.concatenate(pairs), axis=0)
 
 
+def keep_similar_colors(pairs, thumbnails, max_color):
+    """Return the pairs whose thumbnails differ by little, the lower row first.
+
+    Args:
+        pairs: int (pairs, 2), row numbers.
+        thumbnails: uint8 (N, pixels x 3).
+        max_color: the largest mean difference of thumbnails.
+    """
+    one, other = pairs.T
+    differences = np.subtract(thumbnails[one], thumbnails[other], dtype=np.int16)
+    return np.sort(pairs[abs(differences).mean(axis=1) <= max_color], axis=1)
+
+
 def count_differences(words, others):
-    """Bits in which packed hashes differ: uint64 (words, N) and (words, M) to uint16 (N, M)."""
+    """Count the bits in which packed hashes differ.
+
+    Args:
+        words, others: uint64 (words, N) and (words, M).
+
+    Returns:
+        uint16 (N, M).
+    """
     differences = np.zeros((words.shape[1], others.shape[1]), dtype=np.uint16)
     for word, other in zip(words, others, strict=True):
         differences += np.bitwise_count(word[:, None] ^ other)
     return differences
-
-
-def find_duplicates(movies, data_dir, near_duplicate, cluster):
-    """Number the movies so that those whose posters are the same, or nearly, share a number."""
-    from postergenres.dataset.duplicates import group_duplicates, hash_posters
-
-    folder = Path(data_dir).absolute()
-    paths = [poster_path(folder, movie) for movie in movies["id"]]
-    hashes = hash_posters(paths, cluster=cluster)
-    groups = group_duplicates(hashes, near_duplicate)
-    alike = list_groups(movies["title"], groups)
-    print(
-        f"{sum(map(len, alike)):,} posters are the same as another or nearly so"
-        + (f", in {len(alike):,} groups; each group stays in one split" if alike else "")
-    )
-    for titles in alike[:5]:
-        print(f"  {' = '.join(titles[:4])}{' = ...' if len(titles) > 4 else ''}")
-    if unread := sum(hash.digest is None for hash in hashes):
-        print(f"{unread:,} posters are not where database.py left them")
-    return groups
-
-
-def list_groups(names, groups):
-    """The names in each group of two and more, as lists."""
-    return [list(group) for _, group in names.groupby(groups) if len(group) > 1]

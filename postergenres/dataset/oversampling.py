@@ -1,29 +1,67 @@
-"""Strategies of oversampling: which training movies to add, and which to repeat.
+"""Draw training movies, then oversample the rare genres.
 
-`labels` is (movies, genres) of 0 and 1, `copies` (movies,) is 1 where a movie was drawn, else 0;
-each strategy returns how often each movie then stands in the sample, never less than before.
+`labels` is (movies, genres) of 0 and 1. `copies` is (movies,): 1 for a drawn movie, else 0. Each
+strategy returns the copies of each movie in the sample, never fewer than before.
 
-No strategy takes a genre beyond the count that the commonest had before. So the commonest count
-stays, no other falls, and no genre's imbalance ratio rises, nor does their mean, MeanIR.
+No strategy raises the count of a genre above the highest count before. So the highest count stays
+the same, no other count falls, and neither a genre's imbalance ratio nor their mean, MeanIR, rises.
 """
 
 import numpy as np
 
 from postergenres.dataset.imbalance import count_genres, imbalance_ratios
 
+STRATEGIES = ("study", "ml-ros", "none")  # the values that OVERSAMPLING may have
 
-def oversample_study(labels, copies, common_genres, fill, max_copies, rng):
-    """Fill up the rare genres, rarest first, as the study did, which split only afterwards.
 
-    Movies that were not drawn come first. Those that carry a common genre are never taken: they
-    would make the common genres commoner too. When the others are spent they are repeated.
+def draw_movies(count, fraction, rng):
+    """Draw a fraction of `count` movies, at least one, without replacement.
+
+    Returns:
+        int (count,): 1 for a drawn movie, else 0.
+    """
+    copies = np.zeros(count, dtype=int)
+    copies[rng.choice(count, size=max(1, round(fraction * count)), replace=False)] = 1
+    return copies
+
+
+def oversample(labels, copies, strategy, common_genres, fill, growth, max_copies, rng):
+    """Oversample with one of the STRATEGIES.
 
     Args:
-        common_genres: this many of the commonest genres are not filled.
-        fill: pairs (count, share) with rising counts; a genre that at most `count` movies of the
-            sample carry is filled up by `share` of what it lacks to the commonest, one of more
-            movies than the last pair says is not filled.
-        max_copies: times that one movie may stand in the sample.
+        strategy: "study", "ml-ros", or "none", which changes nothing.
+        common_genres, fill: see `oversample_study`.
+        growth: see `oversample_ml_ros`.
+        max_copies: the most copies of a movie in the sample.
+        rng: a numpy.random.Generator.
+
+    Returns:
+        int (movies,), the copies of each movie.
+
+    Raises:
+        ValueError: the strategy is unknown.
+    """
+    if strategy == "study":
+        return oversample_study(labels, copies, common_genres, fill, max_copies, rng)
+    if strategy == "ml-ros":
+        return oversample_ml_ros(labels, copies, growth, max_copies, rng)
+    if strategy == "none":
+        return copies
+    raise ValueError(f"strategy must be one of {STRATEGIES}, got {strategy!r}")
+
+
+def oversample_study(labels, copies, common_genres, fill, max_copies, rng):
+    """Add movies of the rare genres, rarest genre first, as the study did before its split.
+
+    Movies that were not drawn come first; after these, movies are repeated. Movies of a common
+    genre are never added, because they would raise the counts of the common genres, too.
+
+    Args:
+        common_genres: the number of commonest genres, which get no movies.
+        fill: pairs (count, share) with rising counts. A genre of at most `count` movies of the
+            sample gets `share` of the movies that it lacks to the commonest genre. A genre of more
+            movies than the last count gets none.
+        max_copies: the most copies of a movie in the sample.
         rng: a numpy.random.Generator.
     """
     copies = copies.copy()
@@ -31,13 +69,13 @@ def oversample_study(labels, copies, common_genres, fill, max_copies, rng):
     limit = counts.max()
     by_count = np.argsort(counts, kind="stable")
     rare, common = np.split(by_count, [max(0, len(by_count) - common_genres)])
-    is_free = ~labels[:, common].any(axis=1)
+    has_no_common = ~labels[:, common].any(axis=1)
     for genre in rare:
         share = next((share for count, share in fill if counts[genre] <= count), 0)
         target = counts[genre] + int(share * (limit - counts[genre]))
-        pool = rng.permutation(np.flatnonzero(labels[:, genre] * is_free))
-        for already in range(max_copies):
-            for movie in pool[copies[pool] == already]:
+        pool = rng.permutation(np.flatnonzero(labels[:, genre] * has_no_common))
+        for present in range(max_copies):
+            for movie in pool[copies[pool] == present]:
                 if counts[genre] >= target:
                     break
                 if (counts + labels[movie] <= limit).all():
@@ -47,16 +85,16 @@ def oversample_study(labels, copies, common_genres, fill, max_copies, rng):
 
 
 def oversample_ml_ros(labels, copies, growth, max_copies, rng):
-    """ML-ROS (Charte et al. 2015): clone movies of the genres that are rarer than the mean.
+    """Clone movies of the genres that are rarer than the mean: ML-ROS (Charte et al. 2015).
 
-    A genre is in the minority while its IRLbl is above the MeanIR of the sample as it was drawn.
-    In turns, each such genre has one of its drawn movies cloned, at random. Unlike in the paper a
-    clone carries no genre that is already as frequent as the commonest: with clones that do, ML-ROS
-    made genres that it does not clone rarer.
+    A genre is in the minority while its IRLbl is above the MeanIR of the drawn sample. The minority
+    genres take turns: one drawn movie of the genre is cloned at random. Unlike in the paper, movies
+    of a genre that is as frequent as the commonest are not cloned. With such clones, ML-ROS raised
+    the IRLbl of the genres that it does not clone.
 
     Args:
-        growth: the share of the drawn movies that is added at most.
-        max_copies: times that one movie may stand in the sample.
+        growth: the most clones, as a share of the drawn movies.
+        max_copies: the most copies of a movie in the sample.
         rng: a numpy.random.Generator.
     """
     copies = copies.copy()
@@ -79,14 +117,4 @@ def oversample_ml_ros(labels, copies, growth, max_copies, rng):
                 counts += labels[movie]
                 left -= 1
                 bags[genre] = bag
-    return copies
-
-
-STRATEGIES = ("study", "ml-ros", "none")  # what OVERSAMPLING may be
-
-
-def draw_movies(count, fraction, rng):
-    """Draw a fraction of `count` movies without replacement: an array of 1 (drawn) and 0."""
-    copies = np.zeros(count, dtype=int)
-    copies[rng.choice(count, size=max(1, round(fraction * count)), replace=False)] = 1
     return copies

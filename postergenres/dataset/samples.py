@@ -1,4 +1,4 @@
-"""The sample: samples.csv and sampling.json."""
+"""Read and write samples.csv and sampling.json."""
 
 import hashlib
 import json
@@ -9,13 +9,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from postergenres.dataset.imbalance import save_picture
+from postergenres.dataset.sampling_plot import save_sampling_plot
 from postergenres.download.manifest import read_manifest
 from postergenres.files import csv_bytes, file_sha256, read_json, write_csv, write_json
 
+COLUMNS = ["id", "title", "genres", "split", "copies"]
+UNRECORDED = ("data_dir", "cluster")  # settings that do not change the sample
+
 
 def read_samples(data_dir):
-    """Read samples.csv: a DataFrame of id, title, genres (`Action|Drama`), split, copies (int)."""
+    """Return samples.csv: a DataFrame of id, title, genres (`Action|Drama`), split, copies (int).
+
+    Raises:
+        SystemExit: the file is missing.
+    """
     path = Path(data_dir) / "samples.csv"
     if not path.is_file():
         sys.exit(f"{path} is missing. Run: python sampling.py")
@@ -23,11 +30,10 @@ def read_samples(data_dir):
 
 
 def read_train_counts(data_dir):
-    """How many movies there were to train on before a sample was drawn, and of each genre.
+    """Return the number of training movies before a sample was drawn, and the number per genre.
 
     Returns:
-        {"movies": count, "genres": {genre: count}}, or None where samples.csv is not what
-        sampling.py wrote.
+        {"movies": count, "genres": {genre: count}}; None if sampling.py did not write samples.csv.
     """
     data_dir = Path(data_dir)
     with suppress(OSError, ValueError, KeyError, TypeError):
@@ -38,45 +44,81 @@ def read_train_counts(data_dir):
     return None
 
 
-def read_ok(data_dir):
-    """The movies whose poster is there, sorted by id, so that the CSV's order changes nothing."""
+def read_downloaded_movies(data_dir):
+    """Return the rows of posters.csv that have a poster.
+
+    The rows are sorted by id, so that their order in the file does not change the sample.
+
+    Raises:
+        SystemExit: no movie has a poster.
+    """
     posters = read_manifest(data_dir)
     counts = Counter(posters["status"])
     print(f"{len(posters):,} movies, {counts['ok']:,} with a poster")
     if not counts["ok"]:
         sys.exit("There is no poster to sample. Run: python database.py")
     if counts["failed"]:
-        print(f"{counts['failed']:,} posters failed; python database.py asks for them again")
+        print(f"{counts['failed']:,} posters failed. To retry, run: python database.py")
     return posters[posters["status"] == "ok"].sort_values("id", ignore_index=True)
 
 
-def report(counts, measures, drawn, copies):
+def select_samples(movies, train_copies):
+    """Return the rows of samples.csv: the movies of all splits that have at least one copy.
+
+    Args:
+        movies: DataFrame of all movies, with a column `split`.
+        train_copies: int (training movies,), in the order of the training movies.
+    """
+    copies = pd.Series(1, index=movies.index)
+    copies[movies["split"] == "train"] = train_copies
+    return movies.assign(copies=copies).loc[copies > 0, COLUMNS]
+
+
+def print_sampling_summary(counts, measures, drawn, copies):
+    """Print the genre counts and the measures of imbalance.
+
+    Args:
+        counts, measures: see `imbalance.summarize_samples`.
+        drawn, copies: int (training movies,), copies before oversampling and after.
+    """
     counts = counts.sort_values("movies", ascending=False, kind="stable")
-    print("movies of each genre; IRLbl says how many times rarer it is than the commonest:")
+    print("movies of each genre; IRLbl is the count of the commonest genre over the genre's own:")
     print(counts.to_string(float_format="{:.1f}".format))
-    print("all training movies, those that were drawn, and the sample after oversampling:")
+    print("all training movies, the drawn movies, and the sample after oversampling:")
     print(measures.to_string(float_format="{:.3f}".format))
     added = copies[drawn == 0].astype(bool).sum()
     repeats = (copies - 1).clip(min=0).sum()
     print(f"oversampling added {added:,} movies that were not drawn, and {repeats:,} repeats")
 
 
-def save(samples, labels, counts, measures, duplicates, settings, data_dir):
-    """Write sampling.json, sampling.png, and last samples.csv, which the next step reads."""
+def write_samples(samples, labels, counts, measures, duplicates, settings, data_dir):
+    """Write sampling.json, sampling.png, and last samples.csv, which the next step reads.
+
+    Args:
+        samples: see `select_samples`.
+        labels: (movies, genres) of 0 and 1, of all movies.
+        counts, measures: see `imbalance.summarize_samples`.
+        duplicates: lists of the ids of movies with the same poster.
+        settings: {name: value} of this step.
+        data_dir: the folder to write to.
+    """
     data_dir = Path(data_dir)
-    (data_dir / "samples.csv").unlink(missing_ok=True)  # it never stands beside those of another
+    (data_dir / "samples.csv").unlink(missing_ok=True)  # never beside the files of another run
     about = {
-        "settings": settings,
-        "genres": json.loads(
-            counts.to_json(orient="index", double_precision=15)
-        ),  # an infinite IRLbl becomes null
-        "measures": json.loads(measures.to_json(orient="index", double_precision=15)),
+        "settings": {name: settings[name] for name in settings if name not in UNRECORDED},
+        "genres": encode_rows(counts),
+        "measures": encode_rows(measures),
         "duplicates": duplicates,
         "samples_sha256": hashlib.sha256(csv_bytes(samples)).hexdigest(),
     }
     write_json(about, data_dir / "sampling.json")
-    save_picture(labels, counts["drawn"], counts["sample"], data_dir / "sampling.png")
+    save_sampling_plot(labels, counts["drawn"], counts["sample"], data_dir / "sampling.png")
     write_csv(samples, data_dir / "samples.csv")
     print(f"wrote {data_dir / 'samples.csv'} ({len(samples):,} movies)")
     print(f"counts and measures: {data_dir / 'sampling.json'}, {data_dir / 'sampling.png'}")
     print("next: python preprocessing.py")
+
+
+def encode_rows(table):
+    """Return the rows of a DataFrame for JSON, by name; infinite numbers and nan become None."""
+    return json.loads(table.to_json(orient="index", double_precision=15))

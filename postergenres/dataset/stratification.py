@@ -1,23 +1,55 @@
-"""The split of multi-label data in which each genre, common or rare, has its share of each part."""
+"""Split multi-label data so that each genre, common or rare, has its share of each split."""
 
 import numpy as np
 from iterstrat.ml_stratifiers import IterativeStratification
 
+SPLITS = ("train", "val", "test")  # in the order in which stratify() numbers them
 TOLERANCE = 0.1  # of a genre's share of a split
+MIN_MOVIES = 20  # a genre of fewer movies has no even share of each split
+MOST_MOVES = 1000  # between splits; far more than the few that are needed
+
+
+def split_movies(labels, groups, val_share, test_share, seed):
+    """Assign each movie to a split, and print how even the splits are.
+
+    Args:
+        labels: (movies, genres) of 0 and 1.
+        groups: (movies,) group number of each movie; a group stays in one split.
+        val_share, test_share: of the movies.
+        seed: of the random numbers.
+
+    Returns:
+        str array (movies,) of "train", "val" and "test".
+    """
+    shares = (1 - val_share - test_share, val_share, test_share)
+    split = stratify(labels, groups, shares, seed)
+    if missing := [name for number, name in enumerate(SPLITS) if number not in split]:
+        print(
+            f"no movie for {' and '.join(missing)}: there are too few movies, or nearly all "
+            "posters are alike. preprocessing.py will refuse these splits"
+        )
+    errors = share_errors(labels, split, shares)
+    if not np.isnan(errors).all():
+        print(
+            f"each genre of {MIN_MOVIES} movies or more has its share of each split, "
+            f"at most {np.nanmax(errors):.1%} off"
+        )
+    return np.array(SPLITS)[split]
 
 
 def stratify(labels, groups, shares, seed):
     """Assign each movie to a split by multi-label iterative stratification.
 
-    Sechidis et al. 2011, On the Stratification of Multi-Label Data, by the package
-    iterative-stratification, which leaves some genres a movie off; `mend` moves these. The movies
-    of a group are assigned together, as one movie with the genres of all. Genres too rare to reach
-    each split are left out of the stratification.
+    The method is from Sechidis et al. 2011, On the Stratification of Multi-Label Data, in the
+    package iterative-stratification. The package leaves some genres a movie off their share;
+    `even_out_splits` corrects this. A group is assigned as one movie with the genres of all its
+    movies. Genres too rare to reach each split are left out of the stratification.
 
     Args:
         labels: (movies, genres) of 0 and 1.
         groups: (movies,) group number of each movie.
-        shares: of the movies for each split, together 1.
+        shares: of the movies for each split; they add up to 1.
+        seed: of the random numbers.
 
     Returns:
         int array (movies,), the split of each movie, in the order of `shares`.
@@ -25,45 +57,36 @@ def stratify(labels, groups, shares, seed):
     units = np.unique(groups, return_inverse=True)[1]
     counts = np.zeros((units.max() + 1, labels.shape[1] + 1), dtype=int)
     np.add.at(counts[:, :-1], units, labels)
-    counts[:, -1] = np.bincount(units)  # movies: it keeps the sizes of the splits even
+    counts[:, -1] = np.bincount(units)  # the number of movies, to keep the sizes of the splits even
     is_stratified = (counts > 0).sum(axis=0) * min(shares) >= 1
     is_stratified[-1] = True
     counts = counts[:, is_stratified]
     random_state = np.random.RandomState(seed)
     split = IterativeStratification(counts > 0, np.array(shares), random_state)
-    return mend(counts, split, shares)[units]
+    return even_out_splits(counts, split, shares)[units]
 
 
-def mend(counts, split, shares, most=1000):
-    """Move units between splits, one at a time, while a genre is further off than it should be.
+def even_out_splits(counts, split, shares, most=MOST_MOVES):
+    """Move units between splits, one at a time, until no genre has an excess or no move helps.
+
+    A unit is a movie or a group of movies that stay together.
 
     Args:
-        counts: (units, genres), the movies of a unit that carry each genre.
-        split: (units,).
-        most: moves, after which it is left as it is.
+        counts: int (units, genres), the movies of each unit that have each genre.
+        split: int (units,), the split of each unit.
+        shares: of the movies for each split.
+        most: the number of moves after which to stop.
+
+    Returns:
+        int array (units,), the new split of each unit.
     """
     split = split.copy()
     due = np.outer(shares, counts.sum(axis=0))
     have = count_splits(counts, split, len(shares))
     for _ in range(most):
-        excess = find_excess(have, due)
-        if not excess.any():
+        if not find_excess(have, due).any():
             break
-        worst, genre = np.unravel_index(excess.argmax(), excess.shape)
-        has_more = have[worst, genre] > due[worst, genre]
-        movable = (counts[:, genre] > 0) & ((split == worst) == has_more)
-        moves = []  # (how uneven the splits are after it, unit, to which split)
-        for source in set(split[movable]):
-            candidates = np.flatnonzero(movable & (split == source))
-            for target in set(range(len(shares))) - {source} if has_more else {worst}:
-                after = [
-                    (find_excess(have[number] + sign * counts[candidates], due[number]) ** 2).sum(1)
-                    for number, sign in ((source, -1), (target, 1))
-                ]
-                gain = sum(after) - (excess[[source, target]] ** 2).sum()
-                gain = gain.round(9)  # sums may differ in the last digit between machines
-                moves.append((gain.min(), candidates[gain.argmin()], target))
-        gain, unit, target = min(moves, default=(0, None, None))
+        gain, unit, target = find_best_move(counts, split, have, due)
         if gain >= 0:
             break
         have[split[unit]] -= counts[unit]
@@ -72,20 +95,61 @@ def mend(counts, split, shares, most=1000):
     return split
 
 
-def find_excess(have, due):
-    """By how many movies genres are further off their due share of a split than they should be.
+def find_best_move(counts, split, have, due):
+    """Find the move of one unit that most improves the genre and split with the largest excess.
 
-    They should be within TOLERANCE, or, where no whole number is, at the nearest one.
+    Args:
+        counts: int (units, genres), the movies of each unit that have each genre.
+        split: int (units,), the split of each unit.
+        have, due: (splits, genres), the movies that are in each split, and that should be.
+
+    Returns:
+        (gain, unit, split): the change of the sum of the squared excesses, below 0 for an
+        improvement; the number of the unit; the split to move it to. (0, None, None) if there is no
+        move.
+    """
+    excess = find_excess(have, due)
+    worst, genre = np.unravel_index(excess.argmax(), excess.shape)
+    has_more = have[worst, genre] > due[worst, genre]
+    movable = (counts[:, genre] > 0) & ((split == worst) == has_more)
+    moves = []
+    for source in set(split[movable]):
+        candidates = np.flatnonzero(movable & (split == source))
+        for target in set(range(len(due))) - {source} if has_more else {worst}:
+            after = [
+                (find_excess(have[number] + sign * counts[candidates], due[number]) ** 2).sum(1)
+                for number, sign in ((source, -1), (target, 1))
+            ]
+            gain = sum(after) - (excess[[source, target]] ** 2).sum()
+            gain = gain.round(9)  # sums may differ in the last digit between machines
+            moves.append((gain.min(), candidates[gain.argmin()], target))
+    return min(moves, default=(0, None, None))
+
+
+def find_excess(have, due):
+    """Return by how many movies genres miss their share of a split beyond what is allowed.
+
+    A genre may miss its share by TOLERANCE. If no whole number of movies is within TOLERANCE, the
+    nearest whole number is allowed.
+
+    Args:
+        have, due: (..., genres), the movies that are in a split, and that should be.
     """
     allowed = np.maximum(TOLERANCE * due, abs(np.rint(due) - due))
     return np.maximum(0, abs(have - due) - allowed - 1e-9)
 
 
-def share_errors(labels, split, shares, min_movies=20):
-    """How far each genre is off its share of each split, relative to that share.
+def share_errors(labels, split, shares, min_movies=MIN_MOVIES):
+    """Return how far each genre is off its share of each split, relative to the share.
+
+    Args:
+        labels: (movies, genres) of 0 and 1.
+        split: int (movies,), the split of each movie.
+        shares: of the movies for each split.
+        min_movies: a genre of fewer movies is not measured.
 
     Returns:
-        (splits, genres); nan for genres of fewer than `min_movies`, which have no even share.
+        float (splits, genres); nan for a genre that is not measured.
     """
     totals = labels.sum(axis=0)
     due = np.outer(shares, np.where(totals >= min_movies, totals, np.nan))
@@ -93,31 +157,11 @@ def share_errors(labels, split, shares, min_movies=20):
 
 
 def count_splits(labels, split, splits):
-    """Movies of each genre in each split: (splits, genres)."""
-    return np.array([labels[split == number].sum(axis=0) for number in range(splits)])
+    """Return the number of movies of each genre in each split: (splits, genres).
 
-
-SPLITS = ("train", "val", "test")  # in the order in which stratify() numbers them
-
-
-def split_movies(labels, groups, val_share, test_share, seed):
-    """The split of each movie, train, val or test, as strings; every genre has its share in each.
-
-    Movies of one group, whose posters are alike, stay together.
+    Args:
+        labels: (movies, genres) of 0 and 1, or of counts.
+        split: int (movies,), the split of each movie.
+        splits: the number of splits.
     """
-    from postergenres.dataset.stratification import share_errors, stratify
-
-    shares = (1 - val_share - test_share, val_share, test_share)
-    split = stratify(labels, groups, shares, seed)
-    if missing := [name for number, name in enumerate(SPLITS) if number not in split]:
-        print(
-            f"no movie for {' and '.join(missing)}: too few movies, or nearly all posters are "
-            "alike. Step 3 will stop there"
-        )
-    errors = share_errors(labels, split, shares)
-    if not np.isnan(errors).all():
-        print(
-            f"genres of 20 movies and more have their share of each split, "
-            f"{np.nanmax(errors):.1%} off at most"
-        )
-    return np.array(SPLITS)[split]
+    return np.array([labels[split == number].sum(axis=0) for number in range(splits)])
