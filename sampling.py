@@ -2,30 +2,31 @@
 
     python sampling.py
 
-Most movies are dramas and comedies, and so are most movies of a random sample. Therefore a part of
-the training movies is drawn at random, and then the rare genres are oversampled. The movies are
-split first: a model memorizes training posters, which would raise the scores of a split that
-contains the same movies or posters.
+A random sample consists mostly of dramas and comedies. Therefore, this step draws some of the
+training movies and then oversamples the rare genres. It splits the movies first: a movie or a
+poster in two splits would let the network be tested on what it has memorized.
 
 Reads   DATA_DIR/posters.csv and DATA_DIR/posters/
 Writes  DATA_DIR/samples.csv: id, title, genres, split (train, val, test), copies (1 outside train);
-        sampling.json: genre counts and measures of imbalance, before and after oversampling, and
-        duplicate posters; sampling.png
-Takes   about 20 s for 15,000 movies, most of it for finding duplicate posters.
+        sampling.json: genre counts and measures of imbalance, before and after; duplicate posters;
+        and sampling.png
+Takes   about 20 s for 15,000 movies, most of it to find duplicate posters.
 """
 
 import sys
 from contextlib import suppress
 
+import numpy as np
+
 from postergenres.dataset.duplicates import find_duplicates, list_groups
 from postergenres.dataset.genres import clean_genres, encode_genres
-from postergenres.dataset.imbalance import compare_samples
-from postergenres.dataset.oversampling import draw_sample
+from postergenres.dataset.imbalance import summarize_samples
+from postergenres.dataset.oversampling import draw_movies, oversample
 from postergenres.dataset.samples import (
     print_sampling_summary,
     read_downloaded_movies,
-    save_samples,
     select_samples,
+    write_samples,
 )
 from postergenres.dataset.stratification import split_movies
 from postergenres.settings import check_settings
@@ -33,21 +34,21 @@ from postergenres.stopping import run_from_shell, stopping_cleanly
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that database.py wrote
-EXCLUDED_GENRES = ("TV Movie", "Foreign")  # not visible on a poster; their movies are dropped
-MIN_GENRE_MOVIES = 10  # movies that a genre needs; with fewer, the test split may get none of them
-NEAR_DUPLICATE = 68  # of 256 hash bits; posters with at most so many different ones share a split
+EXCLUDED_GENRES = ("TV Movie", "Foreign")  # not visible in a poster: their movies are dropped
+MIN_GENRE_MOVIES = 10  # a rarer genre is left out; below about 10, none may reach the test split
+NEAR_DUPLICATE = 68  # of 256 bits of the hashes; posters that differ in no more share a split
 SAMPLE_FRACTION = 0.5  # of the training movies, drawn at random; 0.1 gives some 8,000 of 45,000
-OVERSAMPLING = "study"  # adds movies that were not drawn; "ml-ros" repeats drawn ones; or "none"
-COMMON_GENRES = 2  # for "study": the number of the most common genres, whose movies are not added
-FILL = ((1000, 0.9), (2000, 0.5), (3000, 0.3))  # for "study": pairs of (drawn movies, share)
-# A genre with up to 1000 drawn movies gets 90 % of the movies that it lacks to be as common as the
-# most common genre, one with up to 2000 gets 50 %, one with up to 3000 gets 30 %, others get none.
-GROWTH = 0.25  # for "ml-ros": the most repeats, as a share of the drawn movies
-MAX_COPIES = 3  # the most copies of a movie in the sample; a model memorizes movies with more
-VAL_SHARE = 0.15  # of all movies, never oversampled; for choosing epochs and thresholds
-TEST_SHARE = 0.15  # of all movies, never oversampled; only for the final scores
+OVERSAMPLING = "study"  # adds movies that were not drawn; "ml-ros" clones drawn ones; or "none"
+COMMON_GENRES = 2  # for "study": the number of commonest genres whose movies are not added
+FILL = ((1000, 0.9), (2000, 0.5), (3000, 0.3))  # for "study": (drawn movies, share), see below
+# A genre of up to 1000 drawn movies gets 90 % of the movies that it lacks to the commonest genre,
+# one of up to 2000 gets 50 %, one of up to 3000 gets 30 %, a more common one gets nothing.
+GROWTH = 0.25  # for "ml-ros": the most clones, as a share of the drawn movies
+MAX_COPIES = 3  # the most copies of a movie in the sample; with more, the network memorizes it
+VAL_SHARE = 0.15  # of all movies; the natural mix of genres, to choose epochs and thresholds on
+TEST_SHARE = 0.15  # of all movies; the natural mix of genres, for the final scores only
 SEED = 0  # change it for another split and another sample
-CLUSTER = None  # to hash posters on a Dask cluster, its scheduler's address: "tcp://10.0.0.1:8786"
+CLUSTER = None  # or a Dask scheduler's address, "tcp://192.168.0.1:8786": compares posters there
 # --------------------------------------------------------------------------------------------------
 
 
@@ -67,22 +68,29 @@ def main(
     seed=SEED,
     cluster=CLUSTER,
 ):
-    """Write samples.csv, sampling.json and sampling.png, and print a summary of the genres."""
+    """Write samples.csv from posters.csv, and print a summary of the genres."""
     settings = check_settings("sampling", locals())
     with suppress(AttributeError):  # a notebook has another stdout
         sys.stdout.reconfigure(errors="replace")  # a title that the terminal cannot show
     with stopping_cleanly("sampling", after="To start again"):
-        movies = read_downloaded_movies(data_dir)
-        movies, genres = clean_genres(movies, excluded_genres, min_genre_movies)
+        downloaded = read_downloaded_movies(data_dir)
+        movies, genres = clean_genres(downloaded, excluded_genres, min_genre_movies)
         labels = encode_genres(movies["genres"], genres)
         groups = find_duplicates(movies, data_dir, near_duplicate, cluster)
         movies["split"] = split_movies(labels, groups, val_share, test_share, seed)
-        drawn, copies = draw_sample(labels[movies["split"] == "train"], settings)
-        counts, measures = compare_samples(labels, movies["split"], drawn, copies, genres)
+
+        train_labels = labels[movies["split"] == "train"]
+        rng = np.random.default_rng(seed)
+        drawn = draw_movies(len(train_labels), sample_fraction, rng)
+        copies = oversample(
+            train_labels, drawn, oversampling, common_genres, fill, growth, max_copies, rng
+        )
+        counts, measures = summarize_samples(labels, movies["split"], drawn, copies, genres)
         print_sampling_summary(counts, measures, drawn, copies)
-        duplicates = list_groups(movies["id"], groups)
+
         samples = select_samples(movies, copies)
-        save_samples(samples, labels, counts, measures, duplicates, settings)
+        duplicates = list_groups(movies["id"], groups)
+        write_samples(samples, labels, counts, measures, duplicates, settings, data_dir)
 
 
 if __name__ == "__main__":

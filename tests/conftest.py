@@ -46,6 +46,23 @@ def progressive(size, more_scans):
     return content[:-2] + last * more_scans + content[-2:]
 
 
+def draw_poster(seed):
+    """Draw a poster with shapes of all sizes, like those on real posters."""
+    rng = np.random.default_rng(seed)
+    pixels = np.zeros((278, 185, 3))
+    for size in (3, 8, 24):
+        coarse = rng.integers(0, 256, (size * 3 // 2, size, 3), dtype=np.uint8)
+        pixels += np.asarray(Image.fromarray(coarse).resize((185, 278), Image.Resampling.BICUBIC))
+    return Image.fromarray((pixels / 3).astype(np.uint8))
+
+
+def encode_poster(image, quality=90, form="JPEG"):
+    """Return the bytes of an image file."""
+    buffer = io.BytesIO()
+    image.save(buffer, form, quality=quality)
+    return buffer.getvalue()
+
+
 def draw_predictions(movies=400, genres=7, seed=0):
     """Draw labels, probabilities that are better than chance and have ties, and thresholds."""
     from postergenres.evaluation.metrics import choose_thresholds

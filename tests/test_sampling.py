@@ -1,3 +1,4 @@
+import inspect
 import json
 import os
 import re
@@ -7,9 +8,8 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, draw_poster, encode_poster
 from PIL import Image
-from test_duplicates import draw, encode
 
 import preprocessing
 import sampling
@@ -17,10 +17,11 @@ from postergenres.dataset import oversampling
 from postergenres.dataset.samples import read_samples
 from postergenres.download.manifest import poster_path
 from postergenres.files import write_csv
+from postergenres.settings import SettingError
 
 
 def write_posters(data_dir, genres, status="ok"):
-    """posters.csv with a movie for each genre cell."""
+    """Write posters.csv with a movie for each genre cell."""
     rows = [
         {"id": f"tt{i:07d}", "title": f"Movie {i}", "genres": cell, "status": status}
         for i, cell in enumerate(genres)
@@ -30,7 +31,7 @@ def write_posters(data_dir, genres, status="ok"):
 
 
 def draw_genres(movies=1200, seed=0):
-    """Genre cells as imbalanced as reality: the commonest about 30 times the rarest."""
+    """Draw genre cells as imbalanced as real ones: one genre is 30 times as common as another."""
     rng = np.random.default_rng(seed)
     shares = {"Drama": 0.5, "Comedy": 0.35, "Action": 0.15, "Horror": 0.1, "War": 0.03}
     shares["Western"] = 0.016
@@ -41,8 +42,8 @@ def draw_genres(movies=1200, seed=0):
     return cells
 
 
-def counts(samples):
-    """How often each genre stands in the sample, repeats included."""
+def count_copies(samples):
+    """Return the number of movies of each genre in the sample, copies counted."""
     lists = samples.assign(genre=samples["genres"].str.split("|"))
     return lists.explode("genre").groupby("genre")["copies"].sum()
 
@@ -60,7 +61,7 @@ def samples(data):
     return read_samples(data)
 
 
-def test_splits_are_disjoint_and_have_their_sizes(samples):
+def test_splits_are_disjoint_and_have_the_right_sizes(samples):
     assert samples["id"].is_unique
     sizes = samples["split"].value_counts()
     assert sizes["val"] == pytest.approx(180, abs=6)
@@ -68,25 +69,28 @@ def test_splits_are_disjoint_and_have_their_sizes(samples):
     assert set(samples["split"]) == {"train", "val", "test"}
 
 
-def test_val_and_test_keep_the_natural_mix_and_each_movie_once(samples):
+def test_val_and_test_have_the_natural_mix_and_each_movie_once(samples):
     natural = pd.Series("|".join(draw_genres()).split("|")).value_counts()
     for split in ("val", "test"):
         part = samples[samples["split"] == split]
         assert (part["copies"] == 1).all()
-        for genre, count in counts(part).items():
+        for genre, count in count_copies(part).items():
             assert count == pytest.approx(0.15 * natural[genre], rel=0.1, abs=1)
 
 
-def test_rare_genres_are_filled_up_and_repeats_stay_in_train(samples):
+def test_rare_genres_get_more_movies_and_copies_stay_in_train(samples):
     train = samples[samples["split"] == "train"]
     assert train["copies"].between(1, sampling.MAX_COPIES).all()
     assert (train["copies"] > 1).any()
-    after, natural = counts(train), pd.Series("|".join(draw_genres()).split("|")).value_counts()
+    after, natural = (
+        count_copies(train),
+        pd.Series("|".join(draw_genres()).split("|")).value_counts(),
+    )
     for genre in ("Horror", "War", "Western"):
         assert after[genre] / after["Drama"] > 1.5 * natural[genre] / natural["Drama"]
 
 
-def test_order_of_the_rows_changes_nothing_and_the_seed_does(tmp_path):
+def test_the_sample_depends_on_the_seed_but_not_on_the_order_of_rows(tmp_path):
     write_posters(tmp_path, draw_genres(300))
     sampling.main(tmp_path)
     first = (tmp_path / "samples.csv").read_bytes()
@@ -98,7 +102,7 @@ def test_order_of_the_rows_changes_nothing_and_the_seed_does(tmp_path):
     assert (tmp_path / "samples.csv").read_bytes() != first
 
 
-def test_what_is_dropped_and_said(tmp_path, capsys):
+def test_dropped_movies_are_printed_with_the_reason(tmp_path, capsys):
     cells = ["Drama"] * 30 + ["Comedy|Drama"] * 20 + ["Drama|TV Movie"] * 3 + [""] * 2
     cells += ["Foreign|Comedy"] + ["News"] * 4 + ["Comedy|News"] * 2
     write_posters(tmp_path, cells)
@@ -107,17 +111,17 @@ def test_what_is_dropped_and_said(tmp_path, capsys):
     assert len(samples) == 52 and (samples["copies"] == 1).all()
     assert set("|".join(samples["genres"]).split("|")) == {"Comedy", "Drama"}
     out = capsys.readouterr().out
-    for said in (
+    for message in (
         "dropped 4 movies marked TV Movie or Foreign",
         "dropped 2 movies without a genre",
-        "left out: News (6)",
-        "dropped 4 movies that carry only such genres",
+        "genres with fewer than 10 movies, left out: News (6)",
+        "dropped 4 movies that have only left-out genres",
         "next: python preprocessing.py",
     ):
-        assert said in out
+        assert message in out
 
 
-def test_without_posters_nothing_is_sampled(tmp_path):
+def test_too_few_posters_or_movies_stop_the_step(tmp_path):
     write_posters(tmp_path, ["Drama"] * 40, status="failed")
     with pytest.raises(SystemExit, match="no poster to sample. Run: python database.py"):
         sampling.main(tmp_path)
@@ -127,7 +131,7 @@ def test_without_posters_nothing_is_sampled(tmp_path):
     assert not (tmp_path / "samples.csv").exists()
 
 
-def test_missing_posters_csv_names_the_command(tmp_path):
+def test_the_message_on_a_missing_posters_csv_names_the_command(tmp_path):
     with pytest.raises(SystemExit, match="posters.csv is missing. Run: python database.py"):
         sampling.main(tmp_path)
 
@@ -164,18 +168,22 @@ def test_one_or_two_genres_are_enough(tmp_path, genres):
     ],
     ids=str,
 )
-def test_bad_settings(tmp_path, setting):
+def test_bad_settings_are_refused_with_name_and_value(tmp_path, setting):
     name, value = next(iter(setting.items()))
-    with pytest.raises(ValueError, match=f"{name}.* got .*{re.escape(str(value))}"):
+    with pytest.raises(SettingError, match=f"{name}.* got .*{re.escape(str(value))}"):
         sampling.main(tmp_path, **setting)
 
 
-def test_posters_that_are_alike_share_a_split(tmp_path, capsys):
-    """In the same split, whatever the seed: 20 pairs at 15 % would not do so by chance."""
+def test_similar_posters_share_a_split(tmp_path, capsys):
+    """20 pairs share a split with two seeds, which does not happen by chance."""
     write_posters(tmp_path, draw_genres(120))
     (tmp_path / "posters").mkdir()
     for i in range(120):
-        body = encode(draw(i)) if i < 100 else encode(draw(i - 100).resize((154, 231)), quality=70)
+        body = (
+            encode_poster(draw_poster(i))
+            if i < 100
+            else encode_poster(draw_poster(i - 100).resize((154, 231)), quality=70)
+        )
         poster_path(tmp_path, f"tt{i:07d}").write_bytes(body)
     for seed in (0, 1):
         sampling.main(tmp_path, min_genre_movies=1, sample_fraction=1, seed=seed)
@@ -189,30 +197,32 @@ def test_posters_that_are_alike_share_a_split(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("oversampling", oversampling.STRATEGIES)
-def test_where_all_posters_are_one_nothing_is_tested_on_it(tmp_path, capsys, oversampling):
+def test_if_all_posters_are_alike_all_movies_go_to_train(tmp_path, capsys, oversampling):
     write_posters(tmp_path, draw_genres(30))
     (tmp_path / "posters").mkdir()
     for i in range(30):
-        poster_path(tmp_path, f"tt{i:07d}").write_bytes(encode(draw(0)))
+        poster_path(tmp_path, f"tt{i:07d}").write_bytes(encode_poster(draw_poster(0)))
     sampling.main(tmp_path, oversampling=oversampling)
     assert set(read_samples(tmp_path)["split"]) == {"train"}
-    assert "no movie for val and test" in capsys.readouterr().out
+    assert "no movie for val and test: there are too few movies" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="Too few posters to fill train, val and test"):
         preprocessing.main(tmp_path, 15, 10, workers=1)
 
 
 def test_counts_and_measures_are_written(samples, data):
     about = json.loads((data / "sampling.json").read_text())
+    arguments = list(inspect.signature(sampling.main).parameters)
+    assert list(about["settings"]) == arguments[1:-1]  # without data_dir and cluster
     assert about["settings"]["oversampling"] == "study" and about["settings"]["seed"] == 0
     train = samples[samples["split"] == "train"]
-    for genre, count in counts(train).items():
+    for genre, count in count_copies(train).items():
         row = about["genres"][genre]
         assert row["sample"] == count >= row["drawn"] and row["movies"] > row["train"]
-        assert row["IRLbl sample"] == pytest.approx(counts(train).max() / count)
+        assert row["IRLbl sample"] == pytest.approx(count_copies(train).max() / count)
     measures = about["measures"]
     assert measures["sample"]["movies"] == train["copies"].sum()
     assert measures["sample"]["MeanIR"] < measures["drawn"]["MeanIR"]
-    ratios = counts(train).max() / counts(train)
+    ratios = count_copies(train).max() / count_copies(train)
     assert measures["sample"]["MeanIR"] == pytest.approx(ratios.mean())
     assert measures["sample"]["CVIR"] == pytest.approx(ratios.std() / ratios.mean())
     with Image.open(data / "sampling.png") as picture:
@@ -223,7 +233,7 @@ def test_any_title_and_genre_can_be_printed_and_drawn(tmp_path):
     write_posters(tmp_path, ["Драма|$\\frac{$"] * 20)
     (tmp_path / "posters").mkdir()
     for i in range(20):
-        poster_path(tmp_path, f"tt{i:07d}").write_bytes(encode(draw(i % 10)))
+        poster_path(tmp_path, f"tt{i:07d}").write_bytes(encode_poster(draw_poster(i % 10)))
     posters = pd.read_csv(tmp_path / "posters.csv", dtype=str, keep_default_na=False)
     write_csv(posters.assign(title="千と千尋の神隠し"), tmp_path / "posters.csv")
     code = f"import sampling; sampling.main({str(tmp_path)!r})"
@@ -242,7 +252,7 @@ DEGENERATE = {
 
 @pytest.mark.parametrize("oversampling", oversampling.STRATEGIES)
 @pytest.mark.parametrize("name", DEGENERATE)
-def test_degenerate_movies(tmp_path, name, oversampling):
+def test_degenerate_genres_give_valid_samples(tmp_path, name, oversampling):
     cells = DEGENERATE[name]
     write_posters(tmp_path, cells)
     sampling.main(tmp_path, min_genre_movies=1, oversampling=oversampling)
@@ -258,7 +268,7 @@ def test_degenerate_movies(tmp_path, name, oversampling):
 
 
 @pytest.mark.parametrize("oversampling", ["study", "ml-ros"])
-def test_strategies_share_the_split_and_the_draw(tmp_path, oversampling):
+def test_all_strategies_use_the_same_split_and_drawn_movies(tmp_path, oversampling):
     write_posters(tmp_path, draw_genres(400))
     sampling.main(tmp_path, oversampling="none")
     drawn = read_samples(tmp_path).set_index("id")

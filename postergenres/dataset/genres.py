@@ -5,23 +5,25 @@ from collections import Counter
 
 import numpy as np
 
+MIN_MOVIES = 10  # fewer movies cannot fill three splits
+
 
 def clean_genres(movies, excluded_genres, min_genre_movies):
-    """Drop movies and genres that cannot be learned from posters, and print how many and why.
+    """Drop the movies and genres that are unfit for training, and print the reasons and counts.
 
-    Movies with an excluded genre are dropped first. Then genres with too few movies are left out,
-    and movies without any remaining genre are dropped.
+    A movie with an excluded genre is dropped. A genre of fewer than `min_genre_movies` of the
+    remaining movies leaves the vocabulary. A movie without any remaining genre is dropped.
 
     Args:
-        movies: DataFrame with a column genres (`Action|Drama`).
-        excluded_genres: tuple of genre names.
+        movies: DataFrame with a column `genres` of cells such as `Drama|Action`.
+        excluded_genres: names of genres.
         min_genre_movies: the number of movies that a genre needs.
 
     Returns:
-        The remaining movies with sorted genres, and the sorted list of all remaining genres.
+        The remaining movies, with `genres` sorted and joined by `|`, and the sorted vocabulary.
 
     Raises:
-        SystemExit: fewer than 10 movies remain.
+        SystemExit: too few movies remain.
     """
     sets = [frozenset(filter(None, cell.split("|"))) for cell in movies["genres"]]
     is_excluded = np.array([bool(genres & set(excluded_genres)) for genres in sets], dtype=bool)
@@ -29,31 +31,30 @@ def clean_genres(movies, excluded_genres, min_genre_movies):
     kept = [genres for genres, drop in zip(sets, is_excluded, strict=True) if not drop]
     counts = Counter(genre for genres in kept for genre in genres)
     rare = sorted(genre for genre, count in counts.items() if count < min_genre_movies)
-    vocabulary = sorted(set(counts) - set(rare))
     cleaned = ["|".join(sorted(genres - set(rare))) for genres in sets]
     is_rare = np.array([not cell for cell in cleaned], dtype=bool) & ~is_empty & ~is_excluded
 
     excluded = " or ".join(excluded_genres) or "nothing"
+    left_out = ", ".join(f"{genre} ({counts[genre]})" for genre in rare) or "none"
     print(f"dropped {is_excluded.sum():,} movies marked {excluded}")
     print(f"dropped {is_empty.sum():,} movies without a genre")
-    left_out = ", ".join(f"{genre} ({counts[genre]})" for genre in rare) or "none"
     print(f"genres with fewer than {min_genre_movies} movies, left out: {left_out}")
-    print(f"dropped {is_rare.sum():,} movies that have only such genres")
+    print(f"dropped {is_rare.sum():,} movies that have only left-out genres")
     movies = movies.assign(genres=cleaned)[~is_excluded & ~is_empty & ~is_rare]
-    if len(movies) < 10:
+    if len(movies) < MIN_MOVIES:
         sys.exit(
-            f"Only {len(movies)} movies are left, which is too few. Lower MIN_GENRE_MOVIES and "
-            "run: python sampling.py; or use a larger CSV and run: python database.py"
+            f"Only {len(movies)} movies are left, too few. Lower MIN_GENRE_MOVIES and run: "
+            "python sampling.py; or take a larger CSV and run: python database.py"
         )
-    return movies.reset_index(drop=True), vocabulary
+    return movies.reset_index(drop=True), sorted(set(counts) - set(rare))
 
 
 def encode_genres(cells, genres):
-    """Return genre cells such as `Action|Drama` as labels: uint8 (movies, genres) of 0 and 1.
+    """Return the labels of cells such as `Action|Drama`: uint8 (movies, genres) of 0 and 1.
 
     Args:
-        cells: genre cells, each with at least one genre.
-        genres: all genres, in the order of the columns.
+        cells: strings, one per movie.
+        genres: the vocabulary, in the order of the columns.
     """
     position = {genre: i for i, genre in enumerate(genres)}
     labels = np.zeros((len(cells), len(genres)), dtype=np.uint8)

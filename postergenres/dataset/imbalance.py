@@ -1,12 +1,12 @@
 """Measure how imbalanced multi-label data is.
 
-Arguments of all functions: `labels` is (movies, genres) of 0 and 1; `copies` is (movies,), how many
-times each movie is in the sample, 0 if it is left out.
+`labels` is (movies, genres) of 0 and 1. `copies` is (movies,), how often each movie is in the
+sample; 0 for a movie that is not in the sample.
 
-Sources of the formulas: Tsoumakas and Katakis 2007, Multi-Label Classification: An Overview.
-Charte et al. 2014, Concurrence among Imbalanced Labels and Its Influence on Multilabel Resampling
-Algorithms. Charte et al. 2015, Addressing Imbalance in Multilabel Classification: Measures and
-Random Resampling Algorithms.
+Sources: Tsoumakas and Katakis 2007, Multi-Label Classification: an Overview. Charte et al. 2014,
+Concurrence among Imbalanced Labels and its Influence on Multilabel Resampling Algorithms. Charte et
+al. 2015, Addressing Imbalance in Multilabel Classification: Measures and Random Resampling
+Algorithms.
 """
 
 import numpy as np
@@ -14,18 +14,15 @@ import pandas as pd
 
 
 def count_genres(labels, copies):
-    """Return how many movies of the sample have each genre, copies counted: int (genres,)."""
+    """Return the number of movies of each genre in the sample, copies counted: int (genres,)."""
     return copies @ labels.astype(int)
 
 
 def imbalance_ratios(counts):
-    """Return the IRLbl of each genre (Charte et al. 2015).
+    """Return IRLbl: the count of the commonest genre over the count of each (Charte et al. 2015).
 
-    It is the count of the most common genre divided by the genre's own: 1 for the most common
-    genre, infinity for a genre without movies.
-
-    Args:
-        counts: (genres,), movies of each genre.
+    Returns:
+        float (genres,): 1 for the commonest genre, infinite for a genre without a movie.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(counts > 0, counts.max() / counts, np.inf)
@@ -36,13 +33,13 @@ def measure_imbalance(labels, copies):
 
     Returns:
         A dict of
-        movies: the size of the sample, copies counted.
+        movies: the number of movies, copies counted.
         MeanIR: the mean of IRLbl (Charte et al. 2015).
-        CVIR: the sample standard deviation of IRLbl (ddof=1) divided by MeanIR (Charte et al.
-            2015); 0 for a single genre, nan if MeanIR is infinite.
-        cardinality: the mean number of genres of a movie (Tsoumakas and Katakis 2007).
-        density: cardinality divided by the number of genres (Tsoumakas and Katakis 2007).
-        SCUMBLE: how much common and rare genres occur on the same movies, from 0 to 1 (Charte et
+        CVIR: the standard deviation of IRLbl, with one degree of freedom taken off, over MeanIR
+            (Charte et al. 2015); 0 for a single genre, nan if MeanIR is infinite.
+        cardinality: genres per movie (Tsoumakas and Katakis 2007).
+        density: cardinality over the number of genres (Tsoumakas and Katakis 2007).
+        SCUMBLE: how often common and rare genres occur on the same movie, from 0 to 1 (Charte et
             al. 2014): the mean over movies of 1 - geometric mean / arithmetic mean of the IRLbl of
             the movie's genres.
 
@@ -56,34 +53,44 @@ def measure_imbalance(labels, copies):
     ratios = imbalance_ratios(count_genres(labels, copies))
     mean = ratios.mean()
     deviation = 0 if len(ratios) == 1 else ratios.std(ddof=1) if np.isfinite(mean) else np.nan
-    genres_per_movie = labels.sum(axis=1)
-    finite = np.where(np.isfinite(ratios), ratios, 1)  # genres with infinite ratios have no movie
-    geometric = np.exp(labels @ np.log(finite) / genres_per_movie)
-    arithmetic = labels @ finite / genres_per_movie
-    cardinality = np.average(genres_per_movie, weights=copies)
+    cardinality = np.average(labels.sum(axis=1), weights=copies)
     return {
         "movies": int(copies.sum()),
         "MeanIR": float(mean),
         "CVIR": float(deviation / mean),
         "cardinality": float(cardinality),
         "density": float(cardinality / labels.shape[1]),
-        "SCUMBLE": float(np.average(1 - geometric / arithmetic, weights=copies)),
+        "SCUMBLE": float(np.average(measure_concurrence(labels, ratios), weights=copies)),
     }
 
 
-def compare_samples(labels, split, drawn, copies, genres):
-    """Count and measure all training movies, the drawn ones, and the sample after oversampling.
+def measure_concurrence(labels, ratios):
+    """Return the SCUMBLE of each movie (Charte et al. 2014): float (movies,).
 
     Args:
-        labels: for all movies.
+        labels: int (movies, genres) of 0 and 1, each movie with a genre.
+        ratios: (genres,) IRLbl.
+    """
+    carried = labels.sum(axis=1)
+    finite = np.where(np.isfinite(ratios), ratios, 1)  # a genre with an infinite IRLbl has no movie
+    geometric = np.exp(labels @ np.log(finite) / carried)
+    arithmetic = labels @ finite / carried
+    return 1 - geometric / arithmetic
+
+
+def summarize_samples(labels, split, drawn, copies, genres):
+    """Count and measure all training movies, the drawn movies, and the oversampled movies.
+
+    Args:
+        labels: (movies, genres) of 0 and 1.
         split: (movies,) of "train", "val" and "test".
-        drawn, copies: (training movies,), the copies before and after oversampling.
+        drawn, copies: (training movies,), copies before oversampling and after.
         genres: names of the genres.
 
     Returns:
-        Two DataFrames. The first has a row for each genre: its movies in total, among all training
-        movies ("train"), in both samples ("drawn" and "sample"), in val and in test, and its IRLbl
-        in both samples. The second has a row of measures for train, drawn and sample.
+        Two DataFrames. The first has a row per genre: its movies in total, in each split and
+        sample, and its IRLbl before oversampling and after. The second has a row of measures per
+        sample, see `measure_imbalance`.
     """
     train = labels[split == "train"]
     samples = {"train": np.ones_like(drawn), "drawn": drawn, "sample": copies}

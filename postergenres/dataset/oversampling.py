@@ -1,77 +1,81 @@
-"""Draw a sample of the training movies, and oversample the rare genres.
+"""Draw training movies, then oversample the rare genres.
 
-Arguments of all strategies: `labels` is (movies, genres) of 0 and 1; `copies` is (movies,), 1 for a
-drawn movie, else 0. Each strategy returns how many times each movie is in the sample afterwards,
-never less than before.
+`labels` is (movies, genres) of 0 and 1. `copies` is (movies,): 1 for a drawn movie, else 0. Each
+strategy returns the copies of each movie in the sample, never fewer than before.
 
-No strategy raises the count of a genre above the count that the most common genre has before. As
-no count falls either, neither the IRLbl of any genre nor its mean, MeanIR, can rise.
+No strategy raises the count of a genre above the highest count before. So the highest count stays
+the same, no other count falls, and neither a genre's imbalance ratio nor their mean, MeanIR, rises.
 """
 
 import numpy as np
 
 from postergenres.dataset.imbalance import count_genres, imbalance_ratios
 
-STRATEGIES = ("study", "ml-ros", "none")  # the values of OVERSAMPLING
-
-
-def draw_sample(labels, settings):
-    """Draw training movies at random, then oversample the rare genres.
-
-    Args:
-        labels: (training movies, genres) of 0 and 1.
-        settings: sample_fraction, oversampling (one of STRATEGIES), common_genres, fill, growth,
-            max_copies and seed, a dict.
-
-    Returns:
-        Two int arrays (training movies,), how many times each movie is in the sample before
-        oversampling (1 if it was drawn, else 0) and after.
-    """
-    rng = np.random.default_rng(settings["seed"])
-    drawn = draw_movies(len(labels), settings["sample_fraction"], rng)
-    max_copies = settings["max_copies"]
-    if settings["oversampling"] == "study":
-        options = settings["common_genres"], settings["fill"], max_copies
-        return drawn, oversample_study(labels, drawn, *options, rng)
-    if settings["oversampling"] == "ml-ros":
-        return drawn, oversample_ml_ros(labels, drawn, settings["growth"], max_copies, rng)
-    return drawn, drawn
+STRATEGIES = ("study", "ml-ros", "none")  # the values that OVERSAMPLING may have
 
 
 def draw_movies(count, fraction, rng):
-    """Draw a fraction of `count` movies without replacement: int (count,), 1 if drawn, else 0."""
+    """Draw a fraction of `count` movies, at least one, without replacement.
+
+    Returns:
+        int (count,): 1 for a drawn movie, else 0.
+    """
     copies = np.zeros(count, dtype=int)
     copies[rng.choice(count, size=max(1, round(fraction * count)), replace=False)] = 1
     return copies
 
 
-def oversample_study(labels, copies, common_genres, fill, max_copies, rng):
-    """Add movies of the rare genres, starting with the rarest, as the study did.
-
-    The study split its movies afterwards; here they are split before. Movies with a common genre
-    are never added, because they would make the common genres more common, too. Movies that were
-    not drawn are added first, then movies are repeated.
+def oversample(labels, copies, strategy, common_genres, fill, growth, max_copies, rng):
+    """Oversample with one of the STRATEGIES.
 
     Args:
-        common_genres: number of the most common genres, to which no movies are added.
-        fill: pairs (count, share), counts in rising order. A genre gets a share of the movies that
-            it lacks to be as common as the most common genre: the share of the first pair whose
-            count is at least the genre's number of drawn movies, or none if there is no such pair.
+        strategy: "study", "ml-ros", or "none", which changes nothing.
+        common_genres, fill: see `oversample_study`.
+        growth: see `oversample_ml_ros`.
         max_copies: the most copies of a movie in the sample.
-        rng: numpy.random.Generator.
+        rng: a numpy.random.Generator.
+
+    Returns:
+        int (movies,), the copies of each movie.
+
+    Raises:
+        ValueError: the strategy is unknown.
+    """
+    if strategy == "study":
+        return oversample_study(labels, copies, common_genres, fill, max_copies, rng)
+    if strategy == "ml-ros":
+        return oversample_ml_ros(labels, copies, growth, max_copies, rng)
+    if strategy == "none":
+        return copies
+    raise ValueError(f"strategy must be one of {STRATEGIES}, got {strategy!r}")
+
+
+def oversample_study(labels, copies, common_genres, fill, max_copies, rng):
+    """Add movies of the rare genres, rarest genre first, as the study did before its split.
+
+    Movies that were not drawn come first; after these, movies are repeated. Movies of a common
+    genre are never added, because they would raise the counts of the common genres, too.
+
+    Args:
+        common_genres: the number of commonest genres, which get no movies.
+        fill: pairs (count, share) with rising counts. A genre of at most `count` movies of the
+            sample gets `share` of the movies that it lacks to the commonest genre. A genre of more
+            movies than the last count gets none.
+        max_copies: the most copies of a movie in the sample.
+        rng: a numpy.random.Generator.
     """
     copies = copies.copy()
     counts = count_genres(labels, copies)
     limit = counts.max()
     by_count = np.argsort(counts, kind="stable")
     rare, common = np.split(by_count, [max(0, len(by_count) - common_genres)])
-    may_be_added = ~labels[:, common].any(axis=1)
+    has_no_common = ~labels[:, common].any(axis=1)
     for genre in rare:
         share = next((share for count, share in fill if counts[genre] <= count), 0)
         target = counts[genre] + int(share * (limit - counts[genre]))
-        pool = rng.permutation(np.flatnonzero(labels[:, genre] * may_be_added))
-        for already in range(max_copies):
-            for movie in pool[copies[pool] == already]:
+        pool = rng.permutation(np.flatnonzero(labels[:, genre] * has_no_common))
+        for present in range(max_copies):
+            for movie in pool[copies[pool] == present]:
                 if counts[genre] >= target:
                     break
                 if (counts + labels[movie] <= limit).all():
@@ -81,17 +85,17 @@ def oversample_study(labels, copies, common_genres, fill, max_copies, rng):
 
 
 def oversample_ml_ros(labels, copies, growth, max_copies, rng):
-    """Repeat movies of the genres that are rarer than average: ML-ROS (Charte et al. 2015).
+    """Clone movies of the genres that are rarer than the mean: ML-ROS (Charte et al. 2015).
 
-    A genre is a minority genre while its IRLbl is above the MeanIR of the drawn sample. In turn,
-    one random drawn movie of each minority genre is repeated. Unlike in the paper, a movie is not
-    repeated if one of its genres is already as common as the most common genre: otherwise ML-ROS
-    makes the genres rarer that it does not repeat.
+    A genre is in the minority while its IRLbl is above the MeanIR of the drawn sample. The minority
+    genres take turns: one drawn movie of the genre is cloned at random. Unlike in the paper, movies
+    of a genre that is as frequent as the commonest are not cloned. With such clones, ML-ROS raised
+    the IRLbl of the genres that it does not clone.
 
     Args:
-        growth: the most repeats, as a share of the drawn movies.
+        growth: the most clones, as a share of the drawn movies.
         max_copies: the most copies of a movie in the sample.
-        rng: numpy.random.Generator.
+        rng: a numpy.random.Generator.
     """
     copies = copies.copy()
     drawn = copies > 0

@@ -1,33 +1,27 @@
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
-from conftest import image_bytes
+from conftest import draw_poster, encode_poster, image_bytes
 from PIL import Image
 
-from postergenres.dataset.duplicates import find_near_pairs, group_duplicates, hash_posters
+from postergenres.dataset.duplicates import (
+    PosterHash,
+    count_differences,
+    find_duplicates,
+    find_near_pairs,
+    group_duplicates,
+    hash_posters,
+    list_groups,
+)
+from postergenres.download.manifest import poster_path
 
 DISTANCE = 68
 
 
-def draw(seed):
-    """A poster with shapes of all sizes, as real ones have."""
-    rng = np.random.default_rng(seed)
-    pixels = np.zeros((278, 185, 3))
-    for size in (3, 8, 24):
-        coarse = rng.integers(0, 256, (size * 3 // 2, size, 3), dtype=np.uint8)
-        pixels += np.asarray(Image.fromarray(coarse).resize((185, 278), Image.Resampling.BICUBIC))
-    return Image.fromarray((pixels / 3).astype(np.uint8))
-
-
-def encode(image, quality=90, form="JPEG"):
-    buffer = io.BytesIO()
-    image.save(buffer, form, quality=quality)
-    return buffer.getvalue()
-
-
 def group(tmp_path, bodies, max_distance=DISTANCE):
-    """The groups of files with these contents; None is a file that is not there."""
+    """Return the group numbers of files with these contents; None is a missing file."""
     paths = [tmp_path / f"{i}.jpg" for i in range(len(bodies))]
     for path, body in zip(paths, bodies, strict=True):
         if body is not None:
@@ -46,30 +40,30 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_changed_a_little_it_is_the_same_poster(tmp_path, change):
-    bodies = [encode(draw(seed)) for seed in range(5)]
-    bodies.append(encode(CHANGES[change](draw(2)), quality=60))
+def test_a_slightly_changed_poster_is_the_same_poster(tmp_path, change):
+    bodies = [encode_poster(draw_poster(seed)) for seed in range(5)]
+    bodies.append(encode_poster(CHANGES[change](draw_poster(2)), quality=60))
     groups = group(tmp_path, bodies)
     assert groups[5] == groups[2] and len(set(groups)) == 5
 
 
-def test_the_same_bytes_are_the_same_poster_whatever_they_are(tmp_path):
+def test_equal_bytes_are_the_same_poster_even_if_they_are_no_image(tmp_path):
     red, blue = image_bytes((200, 30, 30)), image_bytes((30, 30, 200))
     bodies = [red, b"no image", blue, red, b"no image", b"", None, None]
     assert group(tmp_path, bodies) == [0, 1, 2, 0, 1, 3, 4, 5]
 
 
-def test_one_layout_in_other_colours_is_another_poster(tmp_path):
-    grey = draw(0).convert("L")
+def test_the_same_layout_in_other_colors_is_another_poster(tmp_path):
+    grey = draw_poster(0).convert("L")
     dark = grey.point(lambda value: value // 4)
     tinted = [
         Image.merge("RGB", [grey if channel == kept else dark for channel in range(3)])
         for kept in range(3)
     ]
-    assert group(tmp_path, [encode(image) for image in tinted]) == [0, 1, 2]
+    assert group(tmp_path, [encode_poster(image) for image in tinted]) == [0, 1, 2]
 
 
-def test_of_flat_posters_the_colour_is_compared(tmp_path):
+def test_flat_posters_are_compared_by_their_color(tmp_path):
     colours = [(i, 255 - i, 100) for i in range(0, 250, 10)]
     groups = group(tmp_path, [image_bytes(colour) for colour in colours])
     assert len(set(groups)) == len(colours)
@@ -78,36 +72,36 @@ def test_of_flat_posters_the_colour_is_compared(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["grey with 16 bits", "transparent", "turned"])
-def test_what_step_3_makes_the_same_is_the_same(tmp_path, form):
-    image = draw(0)
+def test_posters_that_preprocessing_makes_equal_are_the_same_poster(tmp_path, form):
+    image = draw_poster(0)
     if form == "grey with 16 bits":
         image = image.convert("L")
         deep = Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
-        bodies = [encode(image, form="PNG"), encode(deep, form="PNG")]
+        bodies = [encode_poster(image, form="PNG"), encode_poster(deep, form="PNG")]
     elif form == "transparent":
         holes = image.copy()
-        holes.putalpha(draw(1).convert("L").point(lambda value: 255 * (value > 128)))
+        holes.putalpha(draw_poster(1).convert("L").point(lambda value: 255 * (value > 128)))
         flat = Image.alpha_composite(Image.new("RGBA", image.size, "white"), holes).convert("RGB")
-        bodies = [encode(flat, form="PNG"), encode(holes, form="PNG")]
+        bodies = [encode_poster(flat, form="PNG"), encode_poster(holes, form="PNG")]
     else:
         exif = Image.Exif()
         exif[0x0112] = 6
         buffer = io.BytesIO()
         image.transpose(Image.Transpose.ROTATE_90).save(buffer, "JPEG", exif=exif)
-        bodies = [encode(image), buffer.getvalue()]
+        bodies = [encode_poster(image), buffer.getvalue()]
     assert group(tmp_path, bodies) == [0, 0]
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_a_bomb_is_not_decoded(tmp_path):
-    body = encode(Image.new("1", (12_000, 12_000)), form="PNG")
+def test_a_decompression_bomb_is_not_decoded(tmp_path):
+    body = encode_poster(Image.new("1", (12_000, 12_000)), form="PNG")
     (tmp_path / "bomb.jpg").write_bytes(body)
     assert hash_posters([tmp_path / "bomb.jpg"])[0].bits is None
 
 
-def test_a_chain_is_one_group(tmp_path):
+def test_near_pairs_are_limited_by_bits_and_by_color(tmp_path):
     bits = np.zeros((4, 256), dtype=bool)
-    bits[1, :60] = bits[2, :120] = True  # 0 and 2 differ in 120 bits, 1 stands between
+    bits[1, :60] = bits[2, :120] = True  # rows 0 and 2 differ in 120 bits, row 1 is halfway
     bits[3] = True
     bits = np.packbits(bits, axis=1)
     thumbnails = np.zeros((4, 192), dtype=np.uint8)
@@ -119,7 +113,7 @@ def test_a_chain_is_one_group(tmp_path):
 
 
 @pytest.mark.parametrize("tile", [1, 7, 64])
-def test_the_pairs_are_those_of_comparing_each_with_each(tile):
+def test_the_pairs_equal_those_of_a_comparison_of_all_posters(tile):
     rng = np.random.default_rng(0)
     bits = np.repeat(rng.random((10, 256)) < 0.5, 6, axis=0) ^ (rng.random((60, 256)) < 0.15)
     thumbnails = np.repeat(rng.integers(9, 247, (20, 1)), 3, axis=0)
@@ -135,3 +129,34 @@ def test_the_pairs_are_those_of_comparing_each_with_each(tile):
     assert 10 < len(pairs) < 100
     packed = np.packbits(bits, axis=1), thumbnails.astype(np.uint8)
     assert find_near_pairs(*packed, DISTANCE, 12, tile).tolist() == pairs
+
+
+def test_posters_that_resemble_a_third_are_in_one_group():
+    bits = np.zeros((3, 256), dtype=bool)
+    bits[1, :60] = bits[2, :120] = True
+    hashes = [
+        PosterHash(bytes([row]), np.packbits(bits[row]), np.zeros(192, dtype=np.uint8))
+        for row in range(3)
+    ]
+    assert group_duplicates(hashes, 60).tolist() == [0, 0, 0]
+    assert group_duplicates(hashes, 59).tolist() == [0, 1, 2]
+
+
+def test_differences_are_counted_in_bits():
+    words = np.array([[0, 1], [0, 0]], dtype=np.uint64)
+    others = np.array([[0, 3, 2**64 - 1], [0, 0, 1]], dtype=np.uint64)
+    assert count_differences(words, others).tolist() == [[0, 2, 65], [1, 1, 64]]
+
+
+def test_only_groups_of_at_least_two_are_listed():
+    assert list_groups(pd.Series(["a", "b", "c", "d"]), [0, 1, 0, 2]) == [["a", "c"]]
+
+
+def test_missing_posters_are_counted_and_the_command_is_named(tmp_path, capsys):
+    (tmp_path / "posters").mkdir()
+    poster_path(tmp_path, "tt1").write_bytes(encode_poster(draw_poster(0)))
+    movies = pd.DataFrame({"id": ["tt1", "tt2"], "title": ["One", "Two"]})
+    assert find_duplicates(movies, tmp_path, DISTANCE, None).tolist() == [0, 1]
+    out = capsys.readouterr().out
+    assert "0 posters are the same as another or nearly so\n" in out
+    assert "1 posters are missing. To download them again, run: python database.py" in out

@@ -1,14 +1,19 @@
 import numpy as np
 import pytest
 
-from postergenres.dataset.imbalance import count_genres, imbalance_ratios, measure_imbalance
+from postergenres.dataset.imbalance import (
+    count_genres,
+    imbalance_ratios,
+    measure_imbalance,
+    summarize_samples,
+)
 
 #                   A  B  C
 LABELS = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=np.uint8)
 ONCE = np.ones(5, dtype=int)
 
 
-def test_measures_worked_out_by_hand():
+def test_measures_equal_those_calculated_by_hand():
     counts = count_genres(LABELS, ONCE)
     assert counts.tolist() == [4, 2, 1]
     assert imbalance_ratios(counts).tolist() == [1, 2, 4]
@@ -22,14 +27,14 @@ def test_measures_worked_out_by_hand():
     assert measures["SCUMBLE"] == pytest.approx((1 - np.sqrt(2) / 1.5 + 0.2) / 5)
 
 
-def test_a_copy_counts_as_a_movie_and_one_that_was_not_drawn_does_not():
+def test_each_copy_counts_as_a_movie_and_movies_without_copies_do_not_count():
     copies = np.array([0, 1, 3, 1, 2])
     assert measure_imbalance(LABELS, copies) == pytest.approx(
         measure_imbalance(LABELS.repeat(copies, axis=0), np.ones(copies.sum(), dtype=int))
     )
 
 
-def test_a_genre_that_no_movie_carries_is_infinitely_rare():
+def test_a_genre_without_movies_is_infinitely_rare():
     copies = np.array([1, 1, 1, 0, 1])
     assert imbalance_ratios(count_genres(LABELS, copies)).tolist() == [1, 1.5, np.inf]
     measures = measure_imbalance(LABELS, copies)
@@ -37,7 +42,7 @@ def test_a_genre_that_no_movie_carries_is_infinitely_rare():
     assert 0 < measures["SCUMBLE"] < 1
 
 
-def test_balanced_movies_have_the_least_of_each():
+def test_balanced_movies_have_the_lowest_measures():
     balanced = measure_imbalance(np.eye(4, dtype=np.uint8), np.ones(4, dtype=int))
     assert (balanced["MeanIR"], balanced["CVIR"], balanced["SCUMBLE"]) == (1, 0, 0)
     one_genre = measure_imbalance(np.ones((3, 1), dtype=np.uint8), np.ones(3, dtype=int))
@@ -45,6 +50,27 @@ def test_balanced_movies_have_the_least_of_each():
 
 
 @pytest.mark.parametrize("copies", [np.zeros(2, dtype=int), np.ones(2, dtype=int)])
-def test_what_cannot_be_measured(copies):
+def test_samples_that_cannot_be_measured_are_refused(copies):
     with pytest.raises(ValueError, match="at least one genre"):
         measure_imbalance(np.array([[1, 0], [0, 0]], dtype=np.uint8), copies)
+
+
+def test_the_summary_counts_each_split_and_sample():
+    labels = np.vstack([LABELS, LABELS[:2], LABELS[3:]])
+    split = np.array(["train"] * 5 + ["val"] * 2 + ["test"] * 2)
+    drawn, copies = np.array([1, 0, 1, 1, 0]), np.array([1, 0, 1, 3, 1])
+    counts, measures = summarize_samples(labels, split, drawn, copies, ["A", "B", "C"])
+    assert counts.loc["A"].to_dict() == {
+        "movies": 7,
+        "train": 4,
+        "drawn": 3,
+        "sample": 5,
+        "IRLbl drawn": 1,
+        "IRLbl sample": 1,
+        "val": 2,
+        "test": 1,
+    }
+    assert counts["sample"].tolist() == [5, 2, 3]
+    assert counts["IRLbl drawn"].tolist() == [1, 3, 3]
+    assert measures.index.tolist() == ["train", "drawn", "sample"]
+    assert measures.loc["sample"].to_dict() == pytest.approx(measure_imbalance(labels[:5], copies))

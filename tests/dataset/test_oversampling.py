@@ -4,14 +4,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postergenres.dataset.imbalance import count_genres, imbalance_ratios
-from postergenres.dataset.oversampling import oversample_ml_ros, oversample_study
+from postergenres.dataset.oversampling import (
+    STRATEGIES,
+    draw_movies,
+    oversample,
+    oversample_ml_ros,
+    oversample_study,
+)
 
 FILL = ((1000, 0.9),)
 
 
 @st.composite
 def movies(draw):
-    """Labels of up to 60 movies and 8 genres, each movie with at least one; and those drawn."""
+    """Draw labels of up to 60 movies and 8 genres, each movie with a genre; and drawn movies."""
     genres = draw(st.integers(1, 8))
     carried = st.sets(st.integers(0, genres - 1), min_size=1)
     rows = draw(st.lists(st.tuples(carried, st.booleans()), min_size=1, max_size=60))
@@ -23,21 +29,21 @@ def movies(draw):
     return labels, drawn
 
 
-def check(labels, drawn, copies, max_copies):
-    """What each strategy promises."""
+def check_promises(labels, drawn, copies, max_copies):
+    """Check what each strategy promises."""
     assert (copies >= drawn).all() and copies.max() <= max_copies
     before, after = (imbalance_ratios(count_genres(labels, part)) for part in (drawn, copies))
-    assert (after <= before).all()  # no genre is rarer beside the commonest than it was
+    assert (after <= before).all()  # no genre is rarer than before, relative to the commonest
     assert after.mean() <= before.mean()  # MeanIR
 
 
 @settings(deadline=None, max_examples=300)
 @given(movies(), st.integers(1, 3), st.floats(0, 1), st.integers(1, 4), st.integers(0, 9))
-def test_study_makes_no_genre_rarer(sample, common_genres, share, max_copies, seed):
+def test_the_study_strategy_makes_no_genre_rarer(sample, common_genres, share, max_copies, seed):
     labels, drawn = sample
     rng = np.random.default_rng(seed)
     copies = oversample_study(labels, drawn, common_genres, ((10, share),), max_copies, rng)
-    check(labels, drawn, copies, max_copies)
+    check_promises(labels, drawn, copies, max_copies)
     counts = count_genres(labels, drawn)
     common = np.argsort(counts, kind="stable")[-common_genres:]
     assert not labels[copies > drawn][:, common].any()
@@ -48,7 +54,7 @@ def test_study_makes_no_genre_rarer(sample, common_genres, share, max_copies, se
 def test_ml_ros_makes_no_genre_rarer(sample, growth, max_copies, seed):
     labels, drawn = sample
     copies = oversample_ml_ros(labels, drawn, growth, max_copies, np.random.default_rng(seed))
-    check(labels, drawn, copies, max_copies)
+    check_promises(labels, drawn, copies, max_copies)
     assert not copies[drawn == 0].any()
     assert copies.sum() - drawn.sum() <= growth * drawn.sum()
     ratios = imbalance_ratios(count_genres(labels, drawn))
@@ -57,11 +63,12 @@ def test_ml_ros_makes_no_genre_rarer(sample, growth, max_copies, seed):
 
 
 def study(labels, drawn, fill=FILL, max_copies=3, common_genres=1):
+    """Oversample as the study did, with a fixed seed."""
     rng = np.random.default_rng(0)
     return oversample_study(labels, drawn, common_genres, fill, max_copies, rng)
 
 
-def test_movies_that_were_not_drawn_come_before_repeats():
+def test_new_movies_are_added_before_movies_are_repeated():
     labels = np.array([[1, 0]] * 40 + [[0, 1]] * 10, dtype=np.uint8)
     drawn = np.array([1] * 42 + [0] * 8)
     few = study(labels, drawn, fill=((1000, 0.2),))
@@ -72,15 +79,15 @@ def test_movies_that_were_not_drawn_come_before_repeats():
     assert capped @ labels[:, 1] == 20
 
 
-def test_movies_of_a_common_genre_are_left_alone():
+def test_movies_of_a_common_genre_are_not_added():
     labels = np.array([[1, 0]] * 20 + [[0, 1]] * 3 + [[1, 1]] * 5, dtype=np.uint8)
     drawn = np.array([1] * 21 + [0] * 7)
     copies = study(labels, drawn)
     assert copies[20:23].tolist() == [3, 3, 3] and not copies[23:].any()
 
 
-def test_how_far_a_genre_is_filled_depends_on_its_count():
-    # 100 movies of A, 50 of B, 30 of C, 10 of D, and as many more of each that were not drawn
+def test_the_number_of_added_movies_depends_on_the_count_of_the_genre():
+    # 100 movies of A, 50 of B, 30 of C, 10 of D, and as many of each that were not drawn
     genres = np.repeat(np.arange(4), [100, 50, 30, 10])
     labels = np.tile(np.eye(4, dtype=np.uint8)[genres], (2, 1))
     drawn = np.repeat([1, 0], 190)
@@ -100,8 +107,33 @@ def test_ml_ros_clones_the_minority_up_to_the_mean():
 
 
 @pytest.mark.parametrize("genres", [1, 2])
-def test_where_no_genre_is_rare_nothing_is_added(genres):
+def test_nothing_is_added_if_no_genre_is_rare(genres):
     labels = np.eye(genres, dtype=np.uint8).repeat(5, axis=0)
     drawn = np.ones(len(labels), dtype=int)
     assert (study(labels, drawn, common_genres=2) == 1).all()
     assert (oversample_ml_ros(labels, drawn, 1, 3, np.random.default_rng(0)) == 1).all()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_oversample_applies_the_named_strategy(strategy):
+    labels = np.eye(3, dtype=np.uint8)[np.repeat(np.arange(3), [100, 50, 10])]
+    drawn = np.tile([1, 0], 80)
+    expected = {
+        "study": oversample_study(labels, drawn, 1, FILL, 3, np.random.default_rng(0)),
+        "ml-ros": oversample_ml_ros(labels, drawn, 0.5, 3, np.random.default_rng(0)),
+        "none": drawn,
+    }
+    copies = oversample(labels, drawn, strategy, 1, FILL, 0.5, 3, np.random.default_rng(0))
+    assert (copies == expected[strategy]).all()
+    assert (copies.sum() > drawn.sum()) == (strategy != "none")
+
+
+def test_an_unknown_strategy_is_refused():
+    with pytest.raises(ValueError, match="strategy must be one of .*, got 'smote'"):
+        oversample(np.eye(2), np.ones(2), "smote", 1, FILL, 1, 3, np.random.default_rng(0))
+
+
+def test_a_fraction_of_the_movies_is_drawn_and_at_least_one():
+    drawn = draw_movies(10, 0.3, np.random.default_rng(0))
+    assert sorted(drawn) == [0] * 7 + [1] * 3
+    assert draw_movies(10, 0.001, np.random.default_rng(0)).sum() == 1

@@ -1,20 +1,29 @@
 import numpy as np
 import pytest
 
-from postergenres.dataset.stratification import count_splits, find_excess, share_errors, stratify
+from postergenres.dataset.stratification import (
+    count_splits,
+    even_out_splits,
+    find_best_move,
+    find_excess,
+    share_errors,
+    split_movies,
+    stratify,
+)
 
 SHARES = (0.7, 0.15, 0.15)
 
 
 def draw_labels(movies, genres, seed, rarest=20):
-    """As imbalanced as reality, from half of the movies down to about `rarest`."""
+    """Draw genres as imbalanced as real ones, from half of the movies to about `rarest`."""
     rng = np.random.default_rng(seed)
     labels = rng.random((movies, genres)) < np.geomspace(0.5, rarest / movies, genres)
     labels[~labels.any(axis=1), 0] = True
     return labels.astype(np.uint8)
 
 
-def excess(labels, split):
+def largest_excess(labels, split):
+    """Return the largest number of movies by which a genre misses its share."""
     return find_excess(count_splits(labels, split, 3), np.outer(SHARES, labels.sum(axis=0))).max()
 
 
@@ -22,38 +31,70 @@ def excess(labels, split):
 def test_every_genre_has_its_share_of_each_split(seed):
     labels = draw_labels(4000, 20, seed)
     split = stratify(labels, np.arange(4000), SHARES, seed)
-    assert excess(labels, split) == 0
-    common = labels.sum(axis=0) >= 67  # of fewer, 15 % may be no whole number within 10 %
+    assert largest_excess(labels, split) == 0
+    common = labels.sum(axis=0) >= 67  # 15 % of fewer may not be near a whole number
     assert np.nanmax(share_errors(labels, split, SHARES)[:, common]) <= 0.1
     assert np.bincount(split) == pytest.approx([2800, 600, 600], abs=30)
 
 
-def test_groups_stay_together():
+def test_a_group_stays_in_one_split():
     labels = draw_labels(1000, 8, 0, rarest=40)
     groups = np.random.default_rng(0).integers(0, 800, 1000)
     split = stratify(labels, groups, SHARES, 0)
     for number in np.unique(groups):
         assert len(set(split[groups == number])) == 1
-    assert excess(labels, split) == 0
+    assert largest_excess(labels, split) == 0
 
 
-def test_genres_of_one_movie_do_not_all_go_to_train():
+def test_genres_of_one_movie_are_spread_over_the_splits():
     labels = np.eye(100, dtype=np.uint8)
     split = stratify(labels, np.arange(100), SHARES, 0)
     assert np.bincount(split).tolist() == [70, 15, 15]
 
 
-def test_another_seed_is_another_split():
+def test_another_seed_gives_another_split():
     labels = draw_labels(500, 6, 0)
     first, again, other = (stratify(labels, np.arange(500), SHARES, seed) for seed in (0, 0, 1))
     assert (first == again).all() and (first != other).any()
 
 
-def test_errors_are_relative_to_the_share():
+def test_share_errors_are_relative_to_the_share():
     labels = np.ones((100, 1), dtype=np.uint8)
     split = np.repeat([0, 1, 2], [73, 15, 12])
     assert count_splits(labels, split, 3).ravel().tolist() == [73, 15, 12]
     errors = share_errors(labels, split, SHARES).ravel()
     assert errors == pytest.approx([3 / 70, 0, 3 / 15])
-    assert excess(labels, split) == pytest.approx(3 - 1.5)
+    assert largest_excess(labels, split) == pytest.approx(3 - 1.5)
     assert np.isnan(share_errors(labels[:19], split[:19], SHARES)).all()
+
+
+def test_the_best_move_goes_from_the_full_split_to_an_empty_one():
+    counts = np.ones((20, 1), dtype=int)
+    split = np.repeat([0, 1], [18, 2])
+    due = np.outer(SHARES, counts.sum(axis=0))  # 14, 3 and 3
+    have = count_splits(counts, split, 3)
+    gain, unit, target = find_best_move(counts, split, have, due)
+    assert gain < 0 and split[unit] == 0 and target == 2
+
+
+def test_moves_even_out_the_splits_and_stop_at_the_limit():
+    counts = np.ones((20, 1), dtype=int)
+    split = np.zeros(20, dtype=int)
+    assert np.bincount(even_out_splits(counts, split, SHARES)).tolist() == [14, 3, 3]
+    assert (even_out_splits(counts, split, SHARES, most=1) > 0).sum() == 1
+    assert not split.any()  # the argument is unchanged
+
+
+def test_split_names_follow_the_shares_and_empty_splits_are_printed(capsys):
+    labels = np.ones((100, 1), dtype=np.uint8)
+    split = split_movies(labels, np.arange(100), 0.15, 0.25, 0)
+    assert dict(zip(*np.unique(split, return_counts=True), strict=True)) == {
+        "train": 60,
+        "val": 15,
+        "test": 25,
+    }
+    assert "each genre of 20 movies or more has its share of each split, at most 0.0% off" in (
+        capsys.readouterr().out
+    )
+    assert set(split_movies(labels, np.zeros(100, dtype=int), 0.15, 0.15, 0)) == {"train"}
+    assert "no movie for val and test: there are too few movies" in capsys.readouterr().out

@@ -1,0 +1,112 @@
+import hashlib
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from postergenres.dataset.imbalance import summarize_samples
+from postergenres.dataset.samples import (
+    print_sampling_summary,
+    read_downloaded_movies,
+    read_samples,
+    read_train_counts,
+    select_samples,
+    write_samples,
+)
+from postergenres.files import write_csv
+
+LABELS = np.array([[1, 0], [1, 0], [0, 1], [1, 1], [1, 1]], dtype=np.uint8)
+MOVIES = pd.DataFrame(
+    {
+        "id": ["tt1", "tt2", "tt3", "tt4", "tt5"],
+        "title": ["One", "Two", "NA", "Four", "Five"],
+        "genres": ["A", "A", "B", "A|B", "A|B"],
+        "url": "x",
+        "split": ["train", "val", "train", "train", "test"],
+    }
+)
+DRAWN, COPIES = np.array([1, 0, 1]), np.array([1, 0, 3])
+SETTINGS = {"data_dir": "data", "seed": 0, "fill": ((10, 0.5),), "cluster": None}
+
+
+def write(data_dir):
+    """Write the sample of the movies above."""
+    counts, measures = summarize_samples(LABELS, MOVIES["split"], DRAWN, COPIES, ["A", "B"])
+    samples = select_samples(MOVIES, COPIES)
+    write_samples(samples, LABELS, counts, measures, [["tt1", "tt2"]], SETTINGS, data_dir)
+
+
+def test_movies_without_copies_are_left_out_and_val_and_test_have_one_copy():
+    samples = select_samples(MOVIES, COPIES)
+    assert samples.columns.tolist() == ["id", "title", "genres", "split", "copies"]
+    assert dict(zip(samples["id"], samples["copies"], strict=True)) == {
+        "tt1": 1,
+        "tt2": 1,
+        "tt4": 3,
+        "tt5": 1,
+    }
+
+
+def test_written_samples_are_read_back(tmp_path, capsys):
+    write(tmp_path)
+    samples = read_samples(tmp_path)
+    assert samples.equals(select_samples(MOVIES, COPIES).reset_index(drop=True))
+    assert read_train_counts(tmp_path) == {"movies": 3, "genres": {"A": 2, "B": 2}}
+    assert capsys.readouterr().out.endswith(
+        "(4 movies)\n"
+        + (
+            f"counts and measures: {tmp_path / 'sampling.json'}, {tmp_path / 'sampling.png'}\n"
+            "next: python preprocessing.py\n"
+        )
+    )
+
+
+def test_sampling_json_holds_what_made_the_sample(tmp_path):
+    write(tmp_path)
+    about = json.loads((tmp_path / "sampling.json").read_text())
+    assert list(about) == ["settings", "genres", "measures", "duplicates", "samples_sha256"]
+    assert about["settings"] == {"seed": 0, "fill": [[10, 0.5]]}
+    assert about["duplicates"] == [["tt1", "tt2"]]
+    content = (tmp_path / "samples.csv").read_bytes()
+    assert about["samples_sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_an_infinite_ratio_is_null_in_sampling_json(tmp_path):
+    counts = pd.DataFrame({"drawn": [2, 0], "sample": [2, 0], "IRLbl": [1, np.inf]}, ["A", "B"])
+    write_samples(select_samples(MOVIES, COPIES), LABELS, counts, counts, [], SETTINGS, tmp_path)
+    assert json.loads((tmp_path / "sampling.json").read_text())["genres"]["B"]["IRLbl"] is None
+
+
+def test_the_message_on_missing_samples_names_the_command(tmp_path):
+    with pytest.raises(SystemExit, match="samples.csv is missing. Run: python sampling.py"):
+        read_samples(tmp_path)
+
+
+def test_train_counts_of_other_samples_are_not_returned(tmp_path):
+    assert read_train_counts(tmp_path) is None
+    write(tmp_path)
+    with open(tmp_path / "samples.csv", "a", encoding="utf-8") as file:
+        file.write("tt6,Six,A,train,1\n")
+    assert read_train_counts(tmp_path) is None
+
+
+def test_only_movies_with_a_poster_are_read_sorted_by_id(tmp_path, capsys):
+    posters = pd.DataFrame({"id": ["tt3", "tt1", "tt2"], "status": ["ok", "ok", "failed"]})
+    posters = posters.assign(title="x", genres="Drama", url="x", error="")
+    write_csv(posters, tmp_path / "posters.csv")
+    assert read_downloaded_movies(tmp_path)["id"].tolist() == ["tt1", "tt3"]
+    assert capsys.readouterr().out.splitlines() == [
+        "3 movies, 2 with a poster",
+        "1 posters failed. To retry, run: python database.py",
+    ]
+
+
+def test_the_summary_counts_added_movies_and_repeats(capsys):
+    drawn, copies = np.array([1, 0, 1]), np.array([3, 1, 1])
+    print_sampling_summary(
+        *summarize_samples(LABELS, MOVIES["split"], drawn, copies, ["A", "B"]), drawn, copies
+    )
+    out = capsys.readouterr().out
+    assert "IRLbl sample" in out and "MeanIR" in out and "SCUMBLE" in out
+    assert out.endswith("oversampling added 1 movies that were not drawn, and 2 repeats\n")

@@ -1,0 +1,48 @@
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+
+from postergenres.dataset.sampling_plot import draw_genre_counts, draw_pairs, save_sampling_plot
+
+
+def save(path, genres, **options):
+    """Save the plot of movies with these genres; return its size in pixels."""
+    labels = np.eye(len(genres), dtype=np.uint8).repeat(2, axis=0)
+    counts = pd.Series(range(1, len(genres) + 1), index=genres)
+    save_sampling_plot(labels, counts, 2 * counts, path, **options)
+    with Image.open(path) as picture:
+        return picture.size
+
+
+def test_equal_counts_give_equal_bytes(tmp_path):
+    for name in ("first.png", "second.png"):
+        save(tmp_path / name, ["Drama", "War"])
+    assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
+
+
+def test_any_genre_name_can_be_drawn(tmp_path):
+    assert save(tmp_path / "plot.png", ["Драма", "$\\frac{$"])[0] > 0
+
+
+def test_only_the_commonest_genres_are_drawn(tmp_path):
+    genres = [f"Genre {number}" for number in range(40)]
+    size = save(tmp_path / "all.png", genres[:30])
+    assert save(tmp_path / "most.png", genres) == size
+    assert save(tmp_path / "few.png", genres, most=5) < size
+
+
+def test_each_genre_has_a_bar_before_and_after():
+    axes = Figure().subplots()
+    before = pd.Series([5, 1], index=["Drama", "War"])
+    draw_genre_counts(axes, before, 3 * before)
+    assert [bar.get_width() for bar in axes.patches] == [5, 1, 15, 3]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Drama", "War"]
+
+
+def test_cells_are_percentages_of_the_genre_at_the_left():
+    axes = Figure().subplots()
+    labels = np.array([[1, 0], [1, 0], [1, 0], [1, 1]], dtype=float)
+    draw_pairs(axes, labels, ["Drama", "War"])
+    cells = {text.get_position(): text.get_text() for text in axes.texts}
+    assert cells == {(1, 0): "25", (0, 1): "100"}
