@@ -27,7 +27,7 @@ def draw_heat_map(axes, percentages, row_names, column_names):
     axes.imshow(percentages, cmap="Blues", vmin=0, vmax=100, aspect="auto")
     for row, column in zip(*np.nonzero(percentages >= 0.5), strict=True):
         percentage = percentages[row, column]
-        colour = "white" if percentage > 50 else "black"
-        axes.text(column, row, f"{percentage:.0f}", ha="center", va="center", size=7, color=colour)
+        color = "white" if percentage > 50 else "black"
+        axes.text(column, row, f"{percentage:.0f}", ha="center", va="center", size=7, color=color)
     axes.set_xticks(range(len(column_names)), map(escape_label, column_names), rotation=90)
     axes.set_yticks(range(len(row_names)), map(escape_label, row_names))
