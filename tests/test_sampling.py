@@ -2,8 +2,11 @@ import inspect
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -172,6 +175,47 @@ def test_bad_settings_are_refused_with_name_and_value(tmp_path, setting):
     name, value = next(iter(setting.items()))
     with pytest.raises(SettingError, match=f"{name}.* got .*{re.escape(str(value))}"):
         sampling.main(tmp_path, **setting)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a file that blocks its reader")
+def test_ctrl_c_prints_how_to_start_again(tmp_path):
+    """A poster that is a named pipe blocks the step until the signal arrives."""
+    write_posters(tmp_path, draw_genres(30))
+    (tmp_path / "posters").mkdir()
+    pipe = poster_path(tmp_path, "tt0000007")
+    os.mkfifo(pipe)
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"import sampling; sampling.main({str(tmp_path)!r})"],
+        cwd=ROOT,
+        env=os.environ | {"TQDM_DISABLE": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    writer = None
+    while writer is None and process.poll() is None:
+        with suppress(OSError):  # nobody reads from the pipe yet
+            writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.01)
+    try:
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate(timeout=60)[1]
+    finally:
+        if writer is not None:
+            os.close(writer)
+    assert process.returncode == 130
+    assert errors == "Stopped. To start again, run: python sampling.py\n"
+
+
+def test_a_file_that_cannot_be_written_stops_the_step_with_one_line(tmp_path):
+    write_posters(tmp_path, draw_genres(30))
+    (tmp_path / "sampling.json").mkdir()
+    with pytest.raises(SystemExit) as end:
+        sampling.main(tmp_path)
+    line = end.value.code
+    assert line.startswith("Stopped: ") and "sampling.json" in line and "\n" not in line
+    assert line.endswith(". Fix this, then run: python sampling.py")
+    assert not (tmp_path / "samples.csv").exists()
 
 
 def test_similar_posters_share_a_split(tmp_path, capsys):

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import shutil
@@ -148,3 +149,71 @@ def test_only_new_posters_are_decoded_after_a_change_of_the_samples(hundred, cap
     capsys.readouterr()
     preprocessing.main(hundred, 15, 10, workers=2)
     assert count_decoded(capsys) == 4  # 7, 8, 9, and the broken one
+
+
+# --- the journal ----------------------------------------------------------------------------------
+
+
+SOURCE = {"H": 3, "W": 2, "decoder": "Pillow"}
+
+
+def open_journal(folder, ids=("a", "b", "c"), **changes):
+    return builder.Journal(folder, pd.Series(ids), SOURCE | changes)
+
+
+@pytest.fixture
+def journal(tmp_path):
+    """Return a journal with two of three rows, written as two chunks."""
+    journal = open_journal(tmp_path)
+    journal.start()
+    with journal.appending():
+        journal.append(0, ["1" * 64], [""])
+        journal.append(1, [""], ["FileNotFoundError: No such file or directory"])
+    return journal
+
+
+def test_a_journal_is_read_back(tmp_path, journal):
+    assert open_journal(tmp_path).read() == journal.chunks
+    assert journal.count_posters() == 2
+    assert journal.list_results() == [
+        ["1" * 64, ""],
+        ["", "FileNotFoundError: No such file or directory"],
+    ]
+
+
+def test_half_a_line_at_the_end_of_a_journal_is_ignored(tmp_path, journal):
+    with open(journal.path, "a", encoding="utf-8") as lines:
+        lines.write('{"first": 2, "check')
+    again = open_journal(tmp_path)
+    assert again.read() == journal.chunks
+    with again.appending():
+        again.append(2, ["3" * 64], [""])
+    assert list(open_journal(tmp_path).read()) == [0, 1, 2]
+
+
+def test_chunks_are_not_recorded_before_the_flush(tmp_path, journal):
+    with pytest.raises(KeyboardInterrupt), journal.appending():
+        journal.append(2, ["3" * 64], [""])
+        raise KeyboardInterrupt
+    assert list(open_journal(tmp_path).read()) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"H": 4}, {"decoder": "other"}, {"ids": ("a", "b", "d")}], ids=str
+)
+def test_the_journal_of_another_source_is_not_used(tmp_path, journal, changes):
+    assert open_journal(tmp_path, **changes).read() == {}
+
+
+def test_a_journal_without_its_array_is_not_used(tmp_path, journal):
+    journal.array.unlink()
+    assert open_journal(tmp_path).read() == {}
+
+
+def test_changed_posters_are_found_by_position(tmp_path):
+    (tmp_path / "posters").mkdir()
+    poster_path(tmp_path, "a").write_bytes(b"a")
+    poster_path(tmp_path, "b").write_bytes(b"b")
+    checksum = hashlib.sha256(b"a").hexdigest()
+    ids, checksums = ["a", "b", "c", "d"], [checksum, checksum, "", checksum]
+    assert builder.find_changed(ids, checksums, tmp_path) == [1, 3]

@@ -64,9 +64,9 @@ def test_the_same_layout_in_other_colors_is_another_poster(tmp_path):
 
 
 def test_flat_posters_are_compared_by_their_color(tmp_path):
-    colours = [(i, 255 - i, 100) for i in range(0, 250, 10)]
-    groups = group(tmp_path, [image_bytes(colour) for colour in colours])
-    assert len(set(groups)) == len(colours)
+    colors = [(i, 255 - i, 100) for i in range(0, 250, 10)]
+    groups = group(tmp_path, [image_bytes(color) for color in colors])
+    assert len(set(groups)) == len(colors)
     black = [image_bytes((0, 0, 0), quality=quality) for quality in (50, 95)]
     assert group(tmp_path, black) == [0, 0]
 

@@ -87,7 +87,7 @@ def test_movies_of_a_common_genre_are_not_added():
 
 
 def test_the_number_of_added_movies_depends_on_the_count_of_the_genre():
-    # 100 movies of A, 50 of B, 30 of C, 10 of D, and as many of each that were not drawn
+    # Of each genre, as many movies were drawn (A 100, B 50, C 30, D 10) as were not drawn.
     genres = np.repeat(np.arange(4), [100, 50, 30, 10])
     labels = np.tile(np.eye(4, dtype=np.uint8)[genres], (2, 1))
     drawn = np.repeat([1, 0], 190)

@@ -53,9 +53,16 @@ def run_script(folder, script):
     )
 
 
-def test_processes_import_neither_the_script_nor_pandas(tmp_path):
-    """Each process imports what step 3 calls: postergenres.dataset.decoding."""
-    script = """
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("decoding", {"pandas", "keras", "sklearn", "scipy"}),
+        ("duplicates", {"pandas", "keras", "sklearn"}),
+    ],
+)
+def test_processes_import_neither_the_script_nor_pandas(tmp_path, module, unwanted):
+    """Each process imports the module whose function step 3 or step 2 runs in it."""
+    script = f"""
 import pandas
 from postergenres.parallel.pool import run_in_processes
 
@@ -64,8 +71,8 @@ with open("imports.txt", "a") as file:
 
 if __name__ == "__main__":
     code = (
-        "(__import__('postergenres.dataset.decoding'), "
-        "sorted({'pandas', 'keras', 'sklearn', 'scipy'} & set(__import__('sys').modules)))[1]"
+        "(__import__('postergenres.dataset.{module}'), "
+        "sorted({unwanted} & set(__import__('sys').modules)))[1]"
     )
     print(list(run_in_processes(eval, [(code,)] * 4, 2)))
 """
