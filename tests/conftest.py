@@ -1,8 +1,11 @@
 """What the tests share: posters made on the fly, a hostile poster host, and one small pipeline."""
 
 import gzip
+import hashlib
 import importlib.util
 import io
+import json
+import re
 import socket
 import struct
 import threading
@@ -15,6 +18,7 @@ from types import SimpleNamespace
 from urllib.parse import unquote
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -283,3 +287,83 @@ def build_color_network(variant, height, width):
     colors = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(halves))
     wide = keras.layers.ZeroPadding1D((0, FEATURES - 6))(keras.layers.Reshape((6, 1))(colors))
     return keras.Model(pictures, keras.layers.Flatten(name="features")(wide))
+
+
+# --- samples and their store ----------------------------------------------------------------------
+
+SAMPLES = [
+    ("a", "Drama", "train", 3, (250, 10, 10)),
+    ("b", "Comedy|Drama", "train", 1, (10, 250, 10)),
+    ("c", "Comedy", "val", 1, None),
+    ("d", "War", "test", 1, (10, 10, 250)),
+    ("NA", "War", "val", 1, (90, 90, 90)),
+]
+
+
+@pytest.fixture
+def five_posters(tmp_path):
+    """Return a data folder with the posters of SAMPLES and their store; the one of c is broken."""
+    import preprocessing
+    from postergenres.download.manifest import poster_path
+    from postergenres.files import write_csv
+
+    (tmp_path / "posters").mkdir()
+    for movie, _, _, _, color in SAMPLES:
+        poster_path(tmp_path, movie).write_bytes(image_bytes(color) if color else b"no image")
+    columns = ["id", "genres", "split", "copies"]
+    rows = pd.DataFrame([row[:4] for row in SAMPLES], columns=columns).assign(title="x")
+    write_csv(rows, tmp_path / "samples.csv")
+    preprocessing.main(tmp_path, image_height=15, image_width=10, workers=2)
+    return tmp_path
+
+
+@pytest.fixture
+def hundred(tmp_path):
+    """Return a data folder with 100 posters and their store; poster 40 is broken."""
+    import preprocessing
+    from postergenres.download.manifest import poster_path
+    from postergenres.files import write_csv
+
+    data = tmp_path / "hundred"
+    (data / "posters").mkdir(parents=True)
+    for i in range(100):
+        poster_path(data, i).write_bytes(image_bytes((2 * i, 255 - 2 * i, 50)))
+    poster_path(data, 40).write_bytes(b"no image")
+    splits = ["train"] * 60 + ["val"] * 20 + ["test"] * 20
+    rows = pd.DataFrame({"id": range(100), "title": "x", "genres": "Drama", "split": splits})
+    write_csv(rows.assign(copies=1), data / "samples.csv")
+    preprocessing.main(data, 15, 10, workers=1)
+    return data
+
+
+def count_decoded(capsys):
+    """Return how many posters the last run of step 3 decoded, according to its output."""
+    return int(re.findall(r"([0-9]+) of them decoded", capsys.readouterr().out)[-1])
+
+
+def leave_unfinished(data, chunks):
+    """Turn the store of `hundred` into the store of a run that was killed while it wrote.
+
+    Args:
+        data: the data folder.
+        chunks: number of complete chunks; the journal ends with half a line.
+    """
+    from postergenres.dataset.builder import CHUNK
+    from postergenres.dataset.store import read_checksums
+
+    store, ids = data / "store", [str(i) for i in range(100)]
+    about = json.loads((store / "store.json").read_text())
+    checksums = read_checksums(store)
+    images = np.insert(np.load(store / "images.npy"), 40, 0, axis=0)  # the broken poster
+    images[chunks * CHUNK :] = 99
+    np.save(store / "unfinished.npy", images)
+    key = {name: about[name] for name in ("H", "W", "decoder")}
+    key["ids_sha256"] = hashlib.sha256("\n".join(ids).encode()).hexdigest()
+    lines, broken = [key], "UnidentifiedImageError: cannot identify image file"
+    for first in range(0, chunks * CHUNK, CHUNK):
+        chunk = ids[first : first + CHUNK]
+        errors = ["" if movie != "40" else broken for movie in chunk]
+        lines.append({"first": first, "checksums": checksums[chunk].tolist(), "errors": errors})
+    journal = "\n".join(map(json.dumps, lines)) + '\n{"first": 64, "checks'
+    (store / "unfinished.jsonl").write_text(journal)
+    (store / "store.json").unlink()

@@ -1,6 +1,7 @@
 """How a step stops: one line, and an exit status."""
 
 import errno
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
@@ -77,3 +78,16 @@ def test_from_the_shell_another_error_keeps_its_traceback():
 
     with pytest.raises(ValueError, match="a defect"):
         run_from_shell(main)
+
+
+@pytest.mark.parametrize(
+    ("step", "advice"),
+    [("preprocessing", "Lower WORKERS in preprocessing.py"), ("sampling", "Free some memory")],
+)
+def test_a_killed_worker_process_is_one_line_with_the_command(step, advice):
+    with pytest.raises(SystemExit) as end, stopping_cleanly(step):
+        raise BrokenProcessPool("a process was killed")
+    assert end.value.code == (
+        "Stopped: a worker process was killed, perhaps because memory ran out. "
+        f"{advice}, then run: python {step}.py"
+    )

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import struct
 import zlib
@@ -7,16 +8,18 @@ import pytest
 from conftest import image_bytes, progressive
 from PIL import Image
 
-from postergenres.dataset.decoding import decode_poster, try_decode
+from postergenres.dataset.decoding import decode_poster, decode_rows, fill_rows, try_decode
+from postergenres.download.manifest import poster_path
 
 
 def save(tmp_path, image, name="x.png", **options):
+    """Save an image, return its path."""
     image.save(tmp_path / name, **options)
     return tmp_path / name
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK", "1", "RGBA", "LA", "I;16"])
-def test_every_mode_gives_its_colour(tmp_path, mode):
+def test_every_mode_keeps_its_color(tmp_path, mode):
     grey = 255 if mode == "1" else 204
     if mode == "I;16":
         image = Image.fromarray(np.full((30, 20), grey * 256, dtype=np.uint16))
@@ -28,7 +31,7 @@ def test_every_mode_gives_its_colour(tmp_path, mode):
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_transparent_pixels_are_white(tmp_path, mode):
+def test_transparent_pixels_become_white(tmp_path, mode):
     if mode == "P":
         path = save(tmp_path, Image.new("P", (20, 30), 0), transparency=0)
     else:
@@ -36,7 +39,7 @@ def test_transparent_pixels_are_white(tmp_path, mode):
     assert (decode_poster(path, 15, 10) == 255).all()
 
 
-def test_a_rotated_photo_stands_upright(tmp_path):
+def test_a_rotated_photo_is_turned_upright(tmp_path):
     image = Image.new("RGB", (400, 200), (0, 0, 255))
     image.paste((255, 0, 0), (0, 0, 200, 200))
     exif = Image.Exif()
@@ -47,7 +50,7 @@ def test_a_rotated_photo_stands_upright(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF", "ignore:Truncated File")
-def test_a_photo_whose_exif_is_broken_is_read_all_the_same(tmp_path):
+def test_a_photo_with_broken_exif_is_decoded(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     path = save(tmp_path, Image.new("RGB", (20, 30), (200, 30, 30)), "x.jpg", exif=exif)
@@ -61,7 +64,7 @@ def test_a_photo_whose_exif_is_broken_is_read_all_the_same(tmp_path):
 
 @pytest.mark.parametrize(("width", "most"), [(185, 0), (500, 2)])
 def test_pixels_are_close_to_a_full_quality_resize(width, most):
-    """Of a poster with detail of all sizes; at 500 pixels the decoder scales down first."""
+    """The poster has detail of all sizes. At 500 pixels, the decoder scales it down first."""
     rng = np.random.default_rng(0)
     pixels = rng.normal(128, 12, (width * 3 // 2, width, 3))
     for size in (3, 12, 48, 96):
@@ -77,7 +80,7 @@ def test_pixels_are_close_to_a_full_quality_resize(width, most):
 
 
 @pytest.mark.parametrize("body", [b"", b"text", image_bytes()[:300], image_bytes(form="PNG")[:60]])
-def test_what_is_no_image_has_a_reason(tmp_path, body):
+def test_the_error_for_a_broken_image_gives_a_reason(tmp_path, body):
     path = tmp_path / "x.jpg"
     path.write_bytes(body)
     with pytest.raises(ValueError, match="Error"):
@@ -96,7 +99,7 @@ def chunk(name, content):
 
 
 def png(width, height, colour_type, bits, rows):
-    """A PNG that Pillow cannot write: 16 bits in several channels, or too large to be true."""
+    """Return a PNG that Pillow cannot write: 16 bits in several channels, or a huge size."""
     header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -107,8 +110,8 @@ def png(width, height, colour_type, bits, rows):
 
 
 @pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
-def test_sixteen_bits(tmp_path, colour_type, channels):
-    """Grey, RGB, and both with alpha: half transparent black on white is grey."""
+def test_channels_of_16_bits_are_scaled_to_8(tmp_path, colour_type, channels):
+    """Test gray and RGB, with and without alpha."""
     alpha = channels in (2, 4)
     pixel = [0xCC00] * (channels - alpha) + [0xFFFF] * alpha
     row = b"\0" + struct.pack(f">{channels}H", *pixel) * 20
@@ -116,19 +119,19 @@ def test_sixteen_bits(tmp_path, colour_type, channels):
     assert abs(decode_poster(io.BytesIO(body), 15, 10).astype(int) - 0xCC).max() <= 1
 
 
-def test_sixteen_bits_of_a_camera(tmp_path):
+def test_a_pgm_of_16_bits_is_scaled_to_8(tmp_path):
     body = b"P5 20 30 65535\n" + struct.pack(">600H", *[0xCC00] * 600)
     assert abs(decode_poster(io.BytesIO(body), 15, 10).astype(int) - 0xCC).max() <= 1
 
 
-def test_half_transparent_black_is_grey():
+def test_half_transparent_black_becomes_gray():
     buffer = io.BytesIO()
     Image.new("RGBA", (20, 30), (0, 0, 0, 128)).save(buffer, "PNG")
     assert abs(decode_poster(buffer, 15, 10).astype(int) - 127).max() <= 1
 
 
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP"])
-def test_of_an_animation_the_first_frame(form):
+def test_an_animation_gives_its_first_frame(form):
     buffer = io.BytesIO()
     first, second = (Image.new("RGB", (20, 30), colour) for colour in ("red", "blue"))
     first.save(buffer, form, save_all=True, append_images=[second])
@@ -138,14 +141,14 @@ def test_of_an_animation_the_first_frame(form):
 
 @pytest.mark.parametrize("size", [(1, 1), (10, 3000), (3000, 10), (101, 150)])
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
-def test_any_size_and_shape(size, form):
+def test_images_of_any_size_and_shape_are_decoded(size, form):
     body = image_bytes((200, 100, 50), size, form=form)
     pixels = decode_poster(io.BytesIO(body), 150, 101)
     assert pixels.shape == (150, 101, 3)
     assert abs(pixels.astype(int) - (200, 100, 50)).max() <= 4
 
 
-def test_progressive_and_cmyk():
+def test_progressive_and_cmyk_jpegs_are_decoded():
     assert decode_poster(io.BytesIO(progressive(64, 0)), 15, 10).max() <= 2
     body = image_bytes((250, 10, 10), (60, 90), "CMYK")
     assert abs(decode_poster(io.BytesIO(body), 15, 10).astype(int) - (250, 10, 10)).max() <= 6
@@ -153,19 +156,19 @@ def test_progressive_and_cmyk():
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("side", [12_000, 30_000])
-def test_a_bomb_is_not_decoded(side):
-    """144 and 900 million pixels, in a file of a few bytes; of the first Pillow only warns."""
+def test_a_decompression_bomb_is_not_decoded(side):
+    """The files claim 144 and 900 million pixels; Pillow only warns about the first."""
     pixels, error = try_decode(io.BytesIO(png(side, side, 0, 8, b"")), 15, 10)
     assert pixels is None and "DecompressionBomb" in error
 
 
-def test_floating_point_pixels_have_a_reason(tmp_path):
+def test_floating_point_pixels_are_refused_with_a_reason(tmp_path):
     path = save(tmp_path, Image.new("F", (20, 30), 0.5), "x.tif")
     assert "floating-point" in try_decode(path, 15, 10)[1]
 
 
 @pytest.mark.parametrize("value", [200, 60_000])
-def test_grey_in_32_bits(value):
+def test_gray_of_32_bits_is_scaled_only_if_above_255(value):
     buffer = io.BytesIO()
     Image.new("I", (20, 30), value).save(buffer, "TIFF")
     expected = value if value < 256 else value >> 8
@@ -175,22 +178,22 @@ def test_grey_in_32_bits(value):
 @pytest.mark.parametrize(
     ("kind", "value"), [(2, b"6\0\0\0"), (1, b"\6\0\0\0"), (7, b"6\0\0\0"), (3, b"\x09\0\0\0")]
 )
-def test_a_rotation_that_makes_no_sense_is_none(kind, value):
-    """As a text, a byte, undefined, and as 9."""
+def test_an_invalid_rotation_is_ignored(kind, value):
+    """The orientation is a text, a byte, of an undefined type, or 9."""
     entry = struct.pack("<HHHI", 1, 0x0112, kind, 1) + value
     exif = b"Exif\0\0II*\0\x08\0\0\0" + entry + bytes(4)
     body = image_bytes((200, 30, 30), (20, 30), exif=exif)
     assert abs(decode_poster(io.BytesIO(body), 15, 10).astype(int) - (200, 30, 30)).max() <= 4
 
 
-def test_reasons_are_the_same_on_every_run():
+def test_reasons_are_the_same_in_every_run():
     reasons = {try_decode(io.BytesIO(b"no image"), 15, 10)[1] for _ in range(3)}
     assert reasons == {"UnidentifiedImageError: cannot identify image file"}
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_large_photo_stands_upright_in_each_rotation(orientation):
-    """The decoder's scaling looks at the sides as they are stored."""
+def test_a_large_photo_is_turned_upright_from_each_rotation(orientation):
+    """The decoder scales the image as it is stored, before the rotation."""
     upright = Image.new("RGB", (600, 900), "blue")
     upright.paste((255, 0, 0), (0, 0, 600, 300))
     undo = {2: [0], 3: [3], 4: [1], 5: [5], 6: [2], 7: [6], 8: [4]}  # Image.Transpose
@@ -204,3 +207,51 @@ def test_a_large_photo_stands_upright_in_each_rotation(orientation):
     pixels = decode_poster(buffer, 150, 101)
     best = np.asarray(upright.resize((101, 150), Image.Resampling.BICUBIC))
     assert abs(pixels.astype(int) - best).mean() < 2
+
+
+# --- chunks of posters ----------------------------------------------------------------------------
+
+
+def write_posters(data_dir):
+    """Write a red, a broken and a blue poster; a fourth one, "missing", has no file."""
+    (data_dir / "posters").mkdir()
+    bodies = {"red": image_bytes((255, 0, 0)), "broken": b"no", "blue": image_bytes((0, 0, 255))}
+    for movie, body in bodies.items():
+        poster_path(data_dir, movie).write_bytes(body)
+    return [*bodies, "missing"], [hashlib.sha256(body).hexdigest() for body in bodies.values()]
+
+
+def test_a_chunk_has_a_row_a_checksum_and_an_error_for_each_poster(tmp_path):
+    ids, sha256 = write_posters(tmp_path)
+    chunk = decode_rows(7, ids, [None] * 4, tmp_path, (15, 10))
+    first, pixels, checksums, errors, decoded = chunk
+    assert first == 7 and pixels.shape == (4, 15, 10, 3) and decoded == 3
+    assert checksums == [*sha256, ""]
+    assert errors == [
+        "",
+        "UnidentifiedImageError: cannot identify image file",
+        "",
+        "FileNotFoundError: No such file or directory",
+    ]
+    assert pixels[0, ..., 0].min() > 250 and pixels[2, ..., 2].min() > 250
+    assert not pixels[1].any() and not pixels[3].any()
+
+
+def test_pixels_are_copied_only_if_the_checksum_is_the_same(tmp_path):
+    ids, sha256 = write_posters(tmp_path)
+    np.save(tmp_path / "old.npy", np.full((2, 15, 10, 3), 9, dtype=np.uint8))
+    reusable = [(tmp_path / "old.npy", 1, sha256[0]), None, (tmp_path / "old.npy", 0, "0"), None]
+    _, pixels, _, _, decoded = decode_rows(0, ids, reusable, tmp_path, (15, 10))
+    assert decoded == 2
+    assert (pixels[0] == 9).all() and pixels[2, ..., 2].min() > 250
+
+
+def test_a_chunk_is_written_to_its_rows_of_the_array(tmp_path):
+    ids, _ = write_posters(tmp_path)
+    np.save(tmp_path / "array.npy", np.full((6, 15, 10, 3), 9, dtype=np.uint8))
+    task = 1, ids, [None] * 4, tmp_path, (15, 10)
+    first, *outcome = fill_rows(tmp_path / "array.npy", *task)
+    _, pixels, *expected = decode_rows(*task)
+    assert first == 1 and outcome == expected
+    array = np.load(tmp_path / "array.npy")
+    assert (array[1:5] == pixels).all() and (array[[0, 5]] == 9).all()

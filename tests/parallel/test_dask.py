@@ -1,4 +1,4 @@
-"""Steps 2 and 3 on a Dask cluster: a scheduler and two workers, which are started as users do."""
+"""Run steps 2 and 3 on a Dask cluster of a scheduler and two workers, started as users do."""
 
 import json
 import os
@@ -13,10 +13,15 @@ from functools import partial
 
 import pandas as pd
 import pytest
-import test_preprocessing
-from conftest import ROOT, contents, draw_colours, image_bytes
+from conftest import (
+    ROOT,
+    contents,
+    count_decoded,
+    draw_colours,
+    image_bytes,
+    leave_unfinished,
+)
 from distributed import Client
-from test_preprocessing import decoded, interrupt
 
 import database
 import preprocessing
@@ -28,12 +33,10 @@ from postergenres.download.manifest import poster_path
 from postergenres.files import write_csv
 from postergenres.parallel import dask
 
-hundred = test_preprocessing.hundred  # a fixture
-
 
 @contextmanager
-def started(folder, scratch, workers=2):
-    """A scheduler and workers in this folder; yields the scheduler's process and address."""
+def running_cluster(folder, scratch, workers=2):
+    """Start a scheduler and workers in a folder; yield the scheduler's process and address."""
     about = scratch / "scheduler.json"
     about.unlink(missing_ok=True)
     common = ["--no-dashboard", "--scheduler-file", str(about)]
@@ -56,26 +59,26 @@ def started(folder, scratch, workers=2):
                 time.sleep(0.05)
         yield processes[0], address
     finally:
-        for process in reversed(processes):  # a worker without a scheduler is slow to end
+        for process in reversed(processes):  # a worker ends slowly after its scheduler
             process.terminate()
             process.wait()
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    with started(ROOT, tmp_path_factory.mktemp("dask")) as (_, address):
+    with running_cluster(ROOT, tmp_path_factory.mktemp("dask")) as (_, address):
         yield address
 
 
 def count_tasks(address):
-    """How many tasks each worker has done."""
+    """Return how many tasks each worker has run."""
     with Client(address, set_as_default=False) as client:
         return list(client.run(lambda dask_worker: dask_worker.state.executed_count).values())
 
 
 @pytest.fixture
 def wait():
-    def wait(number, seconds=0.05):  # of a module of the tests the workers could not import it
+    def wait(number, seconds=0.05):  # nested, because workers cannot import test modules
         time.sleep(seconds)
         return number, os.getpid()
 
@@ -89,14 +92,14 @@ def numbers(results):
 # --- the same results -----------------------------------------------------------------------------
 
 
-def test_the_steps_write_the_same_byte_for_byte(address, tmp_path, monkeypatch):
+def test_the_steps_write_the_same_bytes_on_a_cluster(address, tmp_path, monkeypatch):
     draw_colours(tmp_path / "source", movies=200)
     database.main(tmp_path / "here", tmp_path / "source" / "movies.csv", tmp_path / "source/images")
     poster_path(tmp_path / "here", "m007").write_bytes(b"no image")
     poster_path(tmp_path / "here", "m011").unlink()
     shutil.copyfile(poster_path(tmp_path / "here", "m020"), poster_path(tmp_path / "here", "m021"))
     shutil.copytree(tmp_path / "here", tmp_path / "there")
-    monkeypatch.chdir(tmp_path)  # which is not where the workers are
+    monkeypatch.chdir(tmp_path)  # not the folder of the workers
     sampling.main("here", sample_fraction=1, oversampling="none")
     preprocessing.main("here", 48, 32, workers=2)
 
@@ -111,19 +114,19 @@ def test_the_steps_write_the_same_byte_for_byte(address, tmp_path, monkeypatch):
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
 
 
-def test_a_run_that_was_stopped_here_is_continued_there(address, hundred, capsys):
+def test_a_run_stopped_on_this_machine_resumes_on_the_cluster(address, hundred, capsys):
     whole = contents(hundred / "store")
-    interrupt(hundred, 1)
+    leave_unfinished(hundred, 1)
     before = sum(count_tasks(address))
     preprocessing.main(hundred, 15, 10, cluster=address)
-    assert decoded(capsys) == 100 - builder.CHUNK
+    assert count_decoded(capsys) == 100 - builder.CHUNK
     assert sum(count_tasks(address)) == before + 3
     assert contents(hundred / "store") == whole
 
 
 @pytest.mark.slow  # a second of work, so that there is something to stop
-def test_ctrl_c_stops_a_run_which_is_continued_here(address, tmp_path, capsys):
-    body = image_bytes(size=(1400, 2100), form="PNG")  # takes some 10 to 25 ms to decode
+def test_a_run_on_the_cluster_stopped_by_ctrl_c_resumes_on_this_machine(address, tmp_path, capsys):
+    body = image_bytes(size=(1400, 2100), form="PNG")  # takes 10 to 25 ms to decode
     splits = ["train", "val", "test", "train"] * 160
     samples = pd.DataFrame({"id": range(640), "title": "x", "genres": "Drama", "split": splits})
     write_csv(samples.assign(copies=1), tmp_path / "samples.csv")
@@ -131,7 +134,7 @@ def test_ctrl_c_stops_a_run_which_is_continued_here(address, tmp_path, capsys):
     for movie in samples["id"]:
         poster_path(tmp_path, movie).write_bytes(body)
     call = f"preprocessing.main({str(tmp_path)!r}, 15, 10, cluster={address!r})"
-    journal = tmp_path / "store" / "unfinished.jsonl"  # of what is done, once a second
+    journal = tmp_path / "store" / "unfinished.jsonl"  # is written once a second
     process = subprocess.Popen(
         [sys.executable, "-c", f"import preprocessing; {call}"],
         cwd=ROOT,
@@ -146,15 +149,15 @@ def test_ctrl_c_stops_a_run_which_is_continued_here(address, tmp_path, capsys):
     process.send_signal(signal.SIGINT)
     errors = process.communicate()[1]
     assert process.returncode == 130
-    assert errors == "Stopped. To go on from here, run: python preprocessing.py\n"
+    assert errors == "Stopped. To resume, run: python preprocessing.py\n"
     capsys.readouterr()
     preprocessing.main(tmp_path, 15, 10, workers=2)
-    assert 0 < decoded(capsys) < 640
+    assert 0 < count_decoded(capsys) < 640
     images = open_store(tmp_path).images
     assert (images == decode_poster(poster_path(tmp_path, 0), 15, 10)).all()
 
 
-def test_results_come_in_order_and_few_at_a_time(address, wait, tmp_path):
+def test_cluster_results_come_in_order_with_few_tasks_at_a_time(address, wait, tmp_path):
     taken = []
 
     def tasks():
@@ -172,7 +175,7 @@ def test_results_come_in_order_and_few_at_a_time(address, wait, tmp_path):
     assert len(processes) == 2 and os.getpid() not in processes
 
 
-def test_an_error_of_a_task_is_raised_here(address, tmp_path):
+def test_an_error_of_a_task_is_raised_in_the_main_process(address, tmp_path):
     with pytest.raises(FileNotFoundError):
         list(dask.run_on_cluster(os.stat, [(tmp_path / "none",)] * 9, address, tmp_path))
     assert list(dask.run_on_cluster(abs, [(-1,)] * 9, address, tmp_path)) == [1] * 9
@@ -181,7 +184,7 @@ def test_an_error_of_a_task_is_raised_here(address, tmp_path):
 # --- what goes wrong ------------------------------------------------------------------------------
 
 
-def test_a_killed_worker_costs_nothing_but_time(address, wait, tmp_path):
+def test_no_result_is_lost_if_a_worker_is_killed(address, wait, tmp_path):
     tasks = [(number,) for number in range(60)]
     with closing(dask.run_on_cluster(wait, tasks, address, tmp_path)) as results:
         first, process = next(results)
@@ -189,27 +192,27 @@ def test_a_killed_worker_costs_nothing_but_time(address, wait, tmp_path):
         assert [first, *numbers(results)] == list(range(60))
 
 
-def test_a_task_that_kills_its_workers_ends_in_a_line(tmp_path, monkeypatch):
+def test_a_task_that_kills_its_workers_stops_the_run_with_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(dask, "TASK_TIMEOUT", 3)
     with (
-        started(ROOT, tmp_path) as (_, address),
+        running_cluster(ROOT, tmp_path) as (_, address),
         pytest.raises(SystemExit, match="workers of tcp://.* do not answer.*run this step again"),
     ):
         list(dask.run_on_cluster(os._exit, [(1,)] * 4, address, tmp_path))
 
 
-def test_a_scheduler_that_dies_ends_in_a_line(wait, tmp_path):
-    with started(ROOT, tmp_path) as (scheduler, address):
+def test_a_killed_scheduler_stops_the_run_with_one_line(wait, tmp_path):
+    with running_cluster(ROOT, tmp_path) as (scheduler, address):
         results = dask.run_on_cluster(wait, [(number,) for number in range(400)], address, ROOT)
         next(results)
         scheduler.kill()
-        with pytest.raises(SystemExit, match="scheduler at tcp://.* has gone. Start it anew"):
+        with pytest.raises(SystemExit, match="scheduler at tcp://.* no longer answers. Restart it"):
             list(results)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """What step 1 leaves, for a few posters."""
+    """Return a data folder with the output of step 1 for 60 posters."""
     folder = tmp_path_factory.mktemp("cluster")
     draw_colours(folder / "source", movies=60)
     database.main(folder / "data", folder / "source" / "movies.csv", folder / "source" / "images")
@@ -217,7 +220,7 @@ def data(tmp_path_factory):
 
 
 @pytest.mark.parametrize("address", ["nonsense", "no-such-scheme://127.0.0.1:8786", None])
-def test_where_no_scheduler_is_a_line_says_so(data, monkeypatch, address):
+def test_a_missing_scheduler_is_reported_in_one_line(data, monkeypatch, address):
     monkeypatch.setattr(dask, "CONNECT_TIMEOUT", 0.5)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # and not listening
@@ -226,11 +229,11 @@ def test_where_no_scheduler_is_a_line_says_so(data, monkeypatch, address):
             sampling.main(data, cluster=address)
 
 
-def test_a_scheduler_without_workers_or_elsewhere_is_told_of(tmp_path, wait, monkeypatch):
+def test_a_scheduler_without_workers_or_in_another_folder_is_reported(tmp_path, wait, monkeypatch):
     monkeypatch.setattr(dask, "CONNECT_TIMEOUT", 0.5)
     for folder, message in ((ROOT, "has no worker"), (tmp_path, "cannot use these scripts")):
         with (
-            started(folder, tmp_path, workers=0) as (_, address),
+            running_cluster(folder, tmp_path, workers=0) as (_, address),
             pytest.raises(SystemExit, match=f"{message}.*run: python -m dask scheduler; python -m"),
         ):
             next(dask.run_on_cluster(wait, [(1,)], address, ROOT))
@@ -249,13 +252,13 @@ def test_workers_that_would_give_other_results_are_refused(address, wait, tmp_pa
         next(dask.run_on_cluster(wait, [(1,)], address, ROOT))
 
 
-def test_without_dask_a_line_says_what_to_install(data, monkeypatch):
+def test_the_error_without_dask_says_what_to_install(data, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(SystemExit, match="pip install -r requirements-cluster.txt"):
+    with pytest.raises(SystemExit, match="pip install -r requirements/cluster.txt"):
         sampling.main(data, cluster="tcp://127.0.0.1:8786")
 
 
-def test_without_a_cluster_no_dask_is_needed(data):
+def test_steps_without_a_cluster_do_not_need_dask(data):
     code = (
         "import sys\nsys.modules.update(dask=None, distributed=None)\n"
         "import preprocessing\nassert 'joblib' not in sys.modules\nimport sampling\n"
@@ -268,6 +271,6 @@ def test_without_a_cluster_no_dask_is_needed(data):
 
 @pytest.mark.parametrize("step", [sampling, preprocessing])
 @pytest.mark.parametrize("setting", ["", 8786])
-def test_bad_settings(tmp_path, step, setting):
+def test_a_bad_cluster_setting_is_refused(tmp_path, step, setting):
     with pytest.raises(ValueError, match=f"cluster must be .*{setting!r}"):
         step.main(tmp_path, cluster=setting)
