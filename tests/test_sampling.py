@@ -180,7 +180,7 @@ def test_bad_settings_are_refused_with_name_and_value(tmp_path, setting):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a file that blocks its reader")
 def test_ctrl_c_prints_how_to_start_again(tmp_path):
     """A poster that is a named pipe blocks the step until the signal arrives."""
-    write_posters(tmp_path, draw_genres(30))
+    write_posters(tmp_path, ["Drama"] * 30)
     (tmp_path / "posters").mkdir()
     pipe = poster_path(tmp_path, "tt0000007")
     os.mkfifo(pipe)
@@ -197,18 +197,18 @@ def test_ctrl_c_prints_how_to_start_again(tmp_path):
         with suppress(OSError):  # nobody reads from the pipe yet
             writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
         time.sleep(0.01)
+    assert writer is not None  # the step reads from the pipe
     try:
         process.send_signal(signal.SIGINT)
         errors = process.communicate(timeout=60)[1]
     finally:
-        if writer is not None:
-            os.close(writer)
+        os.close(writer)
     assert process.returncode == 130
     assert errors == "Stopped. To start again, run: python sampling.py\n"
 
 
 def test_a_file_that_cannot_be_written_stops_the_step_with_one_line(tmp_path):
-    write_posters(tmp_path, draw_genres(30))
+    write_posters(tmp_path, ["Drama"] * 30)
     (tmp_path / "sampling.json").mkdir()
     with pytest.raises(SystemExit) as end:
         sampling.main(tmp_path)
