@@ -17,7 +17,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "jax":
         raise
-    sys.exit("JAX is missing. Run: pip install -r requirements-hosts.txt")
+    sys.exit("JAX is missing. Run: python -m pip install -r requirements/hosts.txt")
 
 from model import build_network
 from postergenres.dataset.store import open_store
