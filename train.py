@@ -18,7 +18,13 @@ from postergenres.dataset.store import open_store
 from postergenres.settings import check_settings
 from postergenres.stopping import run_from_shell, stopping_cleanly
 from postergenres.training.distillation import prepare_teacher
-from postergenres.training.loop import claim_folder, list_inputs, train_model
+from postergenres.training.loop import (
+    claim_folder,
+    describe_stages,
+    form_devices,
+    list_inputs,
+    train_model,
+)
 from postergenres.training.multihost import joining
 from postergenres.training.schedule import fill_defaults, needs_teacher, require_weights
 
@@ -69,8 +75,12 @@ def main(
         if needs_teacher(settings):
             teacher = prepare_teacher(data_dir, store, fine_tuned, may_make=hosts is None)
         process.agree({"HOSTS": hosts} | settings | list_inputs(store, teacher))
-        with claim_folder(data_dir, process) as folder:
-            return train_model(build_network, store, teacher, settings, folder, process)
+        devices = form_devices(settings, process)  # the last check: now the folder is changed
+        stages = describe_stages(settings, store, teacher)
+        with claim_folder(data_dir, process, stages) as folder:
+            return train_model(
+                build_network, store, teacher, settings, folder, process, devices, stages
+            )
 
 
 if __name__ == "__main__":
