@@ -12,6 +12,7 @@ Takes   about a minute for the demonstration set, 15 minutes for 8,500 posters o
         last complete epoch.
 """
 
+import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
 import postergenres.training.backend  # noqa: F401  # first: reports a missing JAX in one line
 from model import build_network
 from postergenres.dataset.store import open_store
