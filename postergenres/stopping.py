@@ -79,7 +79,14 @@ def run_from_shell(main, *arguments):
     try:
         main(*arguments)
     except KeyboardInterrupt:  # before or after the block of stopping_cleanly
+        if name_script() not in RULES:
+            raise
         end_now()
+    except SystemExit as end:
+        if end.code == STATUS and name_script() in RULES:
+            sys.stdout.flush()
+            os._exit(STATUS)  # TensorFlow needs up to two seconds to end
+        raise
     except SettingError as error:
         constant, script = error.name.upper(), f"{error.step}.py"
         print(f"{error}. Edit {constant} in {script}, then run: python {script}", file=sys.stderr)
