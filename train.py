@@ -31,7 +31,7 @@ from postergenres.training.schedule import fill_defaults, needs_teacher, require
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that preprocessing.py wrote
-ARCHITECTURE = "improved"  # "study", or "efficientnet_lite2", the best: see the README for both
+ARCHITECTURE = "improved"  # or "study", or "efficientnet_lite2", the best: see docs/training.md
 EPOCHS = None  # passes over the sample; None, here and below: the default of the architecture
 PATIENCE = 5  # epochs without a lower validation loss before training stops
 BATCH_SIZE = 32  # posters per step; larger is hardly faster on a CPU
@@ -39,13 +39,11 @@ LEARNING_RATE = None  # the peak, of AdamW; a cosine lowers it to 0
 SHIFT = 0.08  # largest random shift of a poster, as a share of its height and width
 CROP = None  # largest random crop, as a share of height and width; only for a backbone
 COLOUR = None  # largest random change of contrast and brightness, as a share
-SOFT_TARGETS = (
-    0.0  # share of the teacher's probabilities in the targets; 0.7 for a better "improved"
-)
+SOFT_TARGETS = 0.0  # share of the teacher's probabilities in the targets; try 0.7 for "improved"
 HINTS = 0.0  # weight of the loss of the teacher's features; 0.1, only for "improved" and "study"
-FINE_TUNED = None  # "elsewhere/model", a backbone trained by this script, as a better teacher
+FINE_TUNED = None  # "elsewhere/model", a backbone that this script trained, to be the teacher
 PRECISION = "auto"  # "float32" or "bfloat16"; "auto" times both, but with HOSTS it is "float32"
-HOSTS = None  # several machines, a process on each: ("10.0.0.1:9999", "10.0.0.2"), see the README
+HOSTS = None  # several machines: ("10.0.0.1:9999", "10.0.0.2"), see docs/distributed.md
 SEED = 0  # change it for other initial weights and another order of the posters
 # --------------------------------------------------------------------------------------------------
 

@@ -81,9 +81,12 @@ def is_path(value):
     return isinstance(value, (str, os.PathLike)) and bool(os.fspath(value))
 
 
+def is_path_or_empty(value):
+    return value is None or isinstance(value, (str, os.PathLike))
+
+
 def is_names(value):
-    is_collection = isinstance(value, (tuple, list, set, frozenset))
-    return is_collection and all(isinstance(name, str) for name in value)
+    return isinstance(value, (tuple, list)) and all(isinstance(name, str) for name in value)
 
 
 def is_fill(value):
@@ -118,7 +121,7 @@ RULES = {
     "database": {
         "data_dir": PATH,
         "metadata_csv": PATH,
-        "poster_base": or_none(Rule("a folder or the start of a URL", is_path)),
+        "poster_base": Rule("a folder, the start of a URL, or None", is_path_or_empty),
         "limit": or_none(COUNT),
         "workers": whole(1, 1000),
         "rate_limit": or_none(above_zero(1_000_000)),  # requests per second

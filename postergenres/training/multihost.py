@@ -181,6 +181,7 @@ def connect(process, hosts):
     import jax
 
     jax.config.update("jax_cpu_collectives_implementation", "gloo")  # for hosts without a GPU
+    jax.config.update("jax_enable_preemption_service", False)  # it makes SIGTERM have no effect
     if process.index == 0:
         print(f"waiting for the other processes of HOSTS, {JOIN_SECONDS} s at most", flush=True)
     try:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from model import build_network
 from postergenres.evaluation.gradcam import explain, has_grad_cam, overlay
-from postergenres.evaluation.poster_predictions import show_where
+from postergenres.evaluation.poster_predictions import Predictions, draw_heat_maps
 from postergenres.models.layer_names import (
     GRAD_CAM_ACTIVATIONS,
     GRAD_CAM_NORMALIZATION,
@@ -113,17 +113,19 @@ def test_an_older_model_has_no_heat_maps(older_model):
 
 def test_predictions_of_an_older_model_come_without_heat_maps(older_model, capsys):
     probabilities = older_model.predict_on_batch(POSTERS)
-    assert show_where(older_model, [*POSTERS, None], probabilities) == [None] * 7
+    predictions = Predictions(probabilities, [""] * 6, [*POSTERS, None])
+    assert draw_heat_maps(older_model, predictions, 7) == []
     assert capsys.readouterr().out.count("No heat maps: ") == 1
-    assert show_where(older_model, [None], probabilities) == [None]
-    assert show_where(older_model, [], probabilities) == []
+    assert draw_heat_maps(older_model, predictions._replace(thumbnails=[None]), 1) == [None]
+    assert draw_heat_maps(older_model, predictions, 0) == []
     assert capsys.readouterr().out == ""
 
 
 def test_predictions_come_with_a_heat_map_for_each_poster(backbone):
     probabilities = backbone.predict_on_batch(POSTERS[:2])
     probabilities = np.insert(probabilities, 1, np.nan, axis=0)
-    shown = show_where(backbone, [POSTERS[0], None, POSTERS[1]], probabilities)
+    thumbnails = [POSTERS[0], None, POSTERS[1]]
+    shown = draw_heat_maps(backbone, Predictions(probabilities, ["", "none", ""], thumbnails), 3)
     assert shown[1] is None
     heat_maps = explain(backbone, POSTERS[:2], probabilities[[0, 2]].argmax(axis=1))
     np.testing.assert_array_equal(shown[0], overlay(POSTERS[0], heat_maps[0]))

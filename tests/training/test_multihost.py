@@ -24,18 +24,18 @@ SETTINGS = {"epochs": 4, "batch_size": 16, "seed": 3}
 
 
 @pytest.mark.parametrize("bad", [(), "10.0.0.1:9999", ("10.0.0.1", "10.0.0.2"), (9999,), ("a:b",)])
-def test_bad_addresses(tmp_path, bad):
+def test_bad_addresses_are_refused(tmp_path, bad):
     with pytest.raises(ValueError, match="hosts must be addresses .* got"):
         train.main(tmp_path, hosts=bad)
 
 
 def test_another_backend_names_the_command(tmp_path):
-    with pytest.raises(SystemExit, match="HOSTS needs JAX .requirements.hosts.txt. .* 0 to 1"):
+    with pytest.raises(SystemExit, match="HOSTS needs JAX .requirements/hosts.txt. .* from 0 to 1"):
         train.main(tmp_path, hosts=ADDRESSES)
 
 
 @pytest.mark.parametrize("number", [None, "", "2", "-1", "one"])
-def test_a_missing_or_wrong_number_names_the_command(monkeypatch, number):
+def test_a_missing_or_wrong_rank_names_the_command(monkeypatch, number):
     monkeypatch.setattr(multihost.keras.backend, "backend", lambda: "jax")
     monkeypatch.delenv("PROCESS_ID", raising=False)
     if number is not None:
@@ -46,14 +46,14 @@ def test_a_missing_or_wrong_number_names_the_command(monkeypatch, number):
     assert multihost.find_index(ADDRESSES) == 1
 
 
-def test_the_only_process_has_nobody_to_ask():
+def test_a_single_process_exchanges_nothing():
     with multihost.joining(None) as process:
         process.agree({"seed": 0})
         assert process.share([1, 2]) == [1, 2] and process.share_folder("nowhere") is None
     assert (process.index, process.count, process.folder) == (0, 1, None)
 
 
-def test_facts_that_differ_are_named():
+def test_facts_that_differ_are_found():
     same = {"seed": 0, "store": "abc"}
     assert multihost.find_differences([same, dict(same)]) == []
     assert multihost.find_differences([same, same | {"seed": 1}, {"store": "abc"}]) == ["seed"]
@@ -61,7 +61,7 @@ def test_facts_that_differ_are_named():
 
 
 def test_without_jax_its_backend_names_the_command(tmp_path):
-    """A package that cannot be found, wherever JAX is installed or not."""
+    """The fake module makes the import fail even if JAX is installed."""
     (tmp_path / "jax.py").write_text("raise ModuleNotFoundError('none', name='jax')")
     environment = os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": str(tmp_path)}
     command = [sys.executable, "train.py"]
@@ -71,6 +71,90 @@ def test_without_jax_its_backend_names_the_command(tmp_path):
         result.stderr.strip()
         == "JAX is missing. Run: python -m pip install -r requirements/hosts.txt"
     )
+
+
+class JaxRuntimeError(RuntimeError):
+    """A stand-in for JAX's exception, which has the same name."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        JaxRuntimeError("UNAVAILABLE: failed to connect to all addresses"),
+        JaxRuntimeError("DEADLINE_EXCEEDED: Barrier timed out."),
+        JaxRuntimeError("ABORTED: The following tasks are unhealthy"),
+        JaxRuntimeError("CANCELLED: RPC was cancelled"),
+        JaxRuntimeError("UNKNOWN: Gloo all-reduce failed: Connection reset by peer"),
+        JaxRuntimeError("INTERNAL: Coordination service has stopped."),
+        ValueError("UNKNOWN: Gloo AllGather failed: Read error: Connection reset by peer"),
+    ],
+)
+def test_errors_of_the_connection_mean_a_lost_process(error):
+    assert multihost.is_lost_peer(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("RESOURCE_EXHAUSTED: Out of memory allocating 1000 bytes."),
+        JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1000 bytes."),
+        JaxRuntimeError("INTERNAL: Failed to launch a kernel"),
+        JaxRuntimeError("INVALID_ARGUMENT: gloo"),
+        ValueError("UNAVAILABLE: no cake"),
+        RuntimeError("INTERNAL: gloo"),
+        KeyError("UNKNOWN: gloo"),
+    ],
+)
+def test_other_errors_do_not_mean_a_lost_process(error):
+    assert not multihost.is_lost_peer(error)
+
+
+JOIN = """
+import keras
+from postergenres.training import multihost
+keras.backend.backend = lambda: "jax"
+multihost.connect, multihost.disconnect = (lambda *_: None), (lambda: None)
+with multihost.joining(("127.0.0.1:9999",)) as process:
+    print("rank", process.index, process.folder)
+"""
+
+
+def run_joined(line):
+    """Run a line of Python in the block of `joining`; returns exit status, output and errors."""
+    result = subprocess.run(
+        [sys.executable, "-c", f"{JOIN}    {line}"],
+        cwd=ROOT,
+        env=os.environ | {"PROCESS_ID": "0", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+    )
+    return result.returncode, result.stdout, result.stderr
+
+
+def test_an_error_of_memory_shows_its_traceback():
+    error = "RESOURCE_EXHAUSTED: Out of memory allocating 1000 bytes."
+    status, output, errors = run_joined(f"raise ValueError({error!r})")
+    assert status == 1 and output == "rank 0 None\n"
+    assert "Traceback" in errors and f"ValueError: {error}" in errors
+    assert "Another process" not in errors
+
+
+def test_a_lost_process_is_reported_in_one_line():
+    status, _, errors = run_joined('raise ValueError("UNKNOWN: Gloo AllGather failed")')
+    assert status == 1 and "Traceback" not in errors
+    line = errors.strip().splitlines()[-1]
+    assert line == f"{multihost.LOST} (UNKNOWN: Gloo AllGather failed)"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGABRT")
+def test_an_abort_is_reported_in_one_line():
+    status, _, errors = run_joined("import os; os.abort()")
+    assert status == 1 and errors.strip().splitlines()[-1] == multihost.LOST
+
+
+@pytest.mark.parametrize("line, code", [("pass", 0), ("raise SystemExit(3)", 3)])
+def test_exit_statuses_pass_through(line, code):
+    assert run_joined(line)[:2] == (code, "rank 0 None\n")
 
 
 # --- processes ------------------------------------------------------------------------------------
@@ -87,7 +171,7 @@ train.main(sys.argv[1], hosts=addresses, **json.loads(sys.argv[3]))
 
 @pytest.fixture
 def start(tmp_path):
-    """A function that starts one process of a training on JAX; they are killed at the end."""
+    """A function that starts a process of a training with JAX and kills it at the end."""
     started = []
 
     def start_process(index, data, port=0, seconds=120, **settings):
@@ -129,14 +213,14 @@ def start_two(start, *folders, **settings):
 
 
 def finish(process):
-    """What a process printed, once it has ended as it should."""
+    """Return what a process printed, and check that it succeeded."""
     output, errors = process.communicate(timeout=500)
     assert process.returncode == 0, errors[-3000:]
     return output
 
 
 def last_line(process, seconds):
-    """The last line of a process that failed within so many seconds."""
+    """Return the last line of a process, and check that it failed within these seconds."""
     _, errors = process.communicate(timeout=seconds)
     assert process.returncode == 1 and "Traceback" not in errors, errors[-3000:]
     return errors.splitlines()[-1]
@@ -153,7 +237,7 @@ def losses_of(data):
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["study", "improved"])
 def test_two_processes_train_as_one(pipeline, tmp_path, start, architecture):
-    """The second has a store of its own; the first writes what predict.py, on TensorFlow, opens."""
+    """Each process has its own store; TensorFlow opens the model that rank 0 writes."""
     pytest.importorskip("jax")
     one, two, copied = (copy_store(pipeline, tmp_path / name) for name in ("one", "two", "copied"))
     before = contents(copied)
@@ -178,23 +262,23 @@ def test_two_processes_train_as_one(pipeline, tmp_path, start, architecture):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGKILL")
-def test_where_one_is_killed_the_other_ends_and_all_go_on(pipeline, tmp_path, start):
-    """First the second, then the first; the weights are those of two that were left alone."""
+def test_if_one_process_is_killed_the_other_ends_and_both_resume(pipeline, tmp_path, start):
+    """Kill rank 1, then rank 0; the weights are equal to the weights of undisturbed processes."""
     pytest.importorskip("jax")
     whole, killed = (copy_store(pipeline, tmp_path / name) for name in ("whole", "killed"))
     for process in start_two(start, whole, whole):
         finish(process)
     for epoch, victim in ((1, 1), (2, 0)):
         processes = start_two(start, killed, killed)
-        sealed = killed / "model" / "unfinished" / "all" / f"epoch-{epoch:06}"
-        while not sealed.is_dir():
+        checkpoint = killed / "model" / "unfinished" / "all" / f"epoch-{epoch:06}"
+        while not checkpoint.is_dir():
             assert [process.poll() for process in processes] == [None, None]
             time.sleep(0.02)
         processes[victim].kill()
         line = last_line(processes[1 - victim], seconds=30)
         assert line.startswith("Another process of HOSTS has ended") and "python train.py" in line
     first, second = start_two(start, killed, killed)
-    assert "resuming after epoch" in finish(first)
+    assert "going on after epoch" in finish(first)
     finish(second)
     for one, other in zip(weights_of(whole), weights_of(killed), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -204,29 +288,51 @@ def test_where_one_is_killed_the_other_ends_and_all_go_on(pipeline, tmp_path, st
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGSTOP")
-def test_one_that_says_nothing_is_given_up(pipeline, tmp_path, start):
+def test_a_process_without_heartbeats_counts_as_lost(pipeline, tmp_path, start):
     pytest.importorskip("jax")
+    psutil = pytest.importorskip("psutil")  # a dependency of Dask
     data = copy_store(pipeline, tmp_path / "data")
     first, second = start_two(start, data, data, epochs=500, patience=500)
     while not list(data.glob("model/unfinished/all/epoch-*")):
         assert first.poll() is None
         time.sleep(0.02)
-    second.send_signal(signal.SIGSTOP)
+    psutil.Process(second.pid).children()[0].suspend()  # not its parent, which has no connection
     assert last_line(first, multihost.SILENT_SECONDS + 30).startswith("Another process of HOSTS")
 
 
 @pytest.mark.slow
-def test_nobody_comes(pipeline, tmp_path, start):
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM")
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_process_ends_both_and_frees_the_port(pipeline, tmp_path, start, number, status):
+    pytest.importorskip("jax")
+    data = copy_store(pipeline, tmp_path / "data")
+    port = free_port()
+    first, second = (start(rank, data, port, epochs=500, patience=500) for rank in (0, 1))
+    while not list(data.glob("model/unfinished/all/epoch-*")):
+        assert first.poll() is None
+        time.sleep(0.02)
+    first.send_signal(number)
+    _, errors = first.communicate(timeout=30)
+    assert first.returncode == status and "Traceback" not in errors
+    assert ("run: python train.py" in errors) == (number == signal.SIGINT)
+    assert last_line(second, 30).startswith("Another process of HOSTS")
+    with socket.socket() as free:
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        free.bind(("127.0.0.1", port))
+
+
+@pytest.mark.slow
+def test_processes_that_wait_in_vain_end_in_one_line(pipeline, tmp_path, start):
     pytest.importorskip("jax")
     data = copy_store(pipeline, tmp_path / "data")
     for index in (0, 1):
         line = last_line(start(index, data, free_port(), seconds=3), seconds=60)
-        assert "Another process of HOSTS" in line or "have come together in 3 s" in line
+        assert "Another process of HOSTS" in line or "have started within 3 s" in line
 
 
 @pytest.mark.slow
-def test_what_ends_one_ends_both(pipeline, tmp_path, start):
-    """Each in its own words, and soon."""
+def test_an_error_of_one_process_ends_both(pipeline, tmp_path, start):
+    """Each process prints its own reason."""
     pytest.importorskip("jax")
     data = copy_store(pipeline, tmp_path / "data")
     port = free_port()

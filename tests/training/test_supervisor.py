@@ -15,8 +15,11 @@ supervisor.STOP_SECONDS = 1
 folder = supervisor.enter_child()
 if folder is None:
     sys.exit(supervisor.supervise("another process is lost"))
-print(os.getpid(), folder, flush=True)
 open(os.path.join(folder, "file"), "w").close()
+started = sys.argv.pop(1)
+with open(started + ".part", "w") as file:
+    file.write(f"{os.getpid()} {folder}")
+os.replace(started + ".part", started)
 """
 SLEEP = """
 try:
@@ -30,21 +33,25 @@ ON_POSIX = pytest.mark.skipif(os.name != "posix", reason="Windows has no signals
 
 
 @pytest.fixture
-def start():
+def start(tmp_path):
     """A function that starts a supervised script; returns it, its child's id and its folder."""
     started = []
+    path = tmp_path / "started"
 
     def start_script(script, *arguments):
         process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT + script, *arguments],
+            [sys.executable, "-c", SCRIPT + script, str(path), *arguments],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         started.append(process)
-        child, folder = process.stdout.readline().split(maxsplit=1)
-        return process, int(child), Path(folder.strip())
+        while not path.exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        child, folder = path.read_text().split(maxsplit=1)
+        return process, int(child), Path(folder)
 
     yield start_script
     for process in started:
