@@ -5,7 +5,8 @@
 Reads   DATA_DIR/store/; with SOFT_TARGETS or HINTS also DATA_DIR/posters/, for the teacher
 Writes  DATA_DIR/model/: model.keras, the epoch with the lowest validation loss; model.json: genres,
         settings, thresholds, validation scores, versions; history.csv and training.png;
-        tensorboard/, for: tensorboard --logdir DATA_DIR/model/tensorboard
+        tensorboard/, for: tensorboard --logdir DATA_DIR/model/tensorboard; unfinished/, a stopped
+        run, and unfinished-other/, a stopped run of other settings, until they are finished
         DATA_DIR/distillation/: the teacher's outputs, if a setting needs them
 Takes   about a minute for the demonstration set, 15 minutes for 8,500 posters on two cores; a
         backbone takes an hour, the teacher a quarter of an hour. A stopped run resumes after its

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from postergenres.settings import RULES, SettingError
@@ -35,7 +35,8 @@ def name_script():
 
 def end_now(*_):
     """Write the line and end this process, without the exit handlers of half-imported modules."""
-    sys.stdout.flush()
+    with suppress(RuntimeError, OSError):  # Ctrl-C during a flush, or a closed pipe
+        sys.stdout.flush()
     os.write(2, f"Stopped. To start again, run: python {name_script()}.py\n".encode())
     os._exit(STATUS)
 
@@ -84,7 +85,8 @@ def run_from_shell(main, *arguments):
         end_now()
     except SystemExit as end:
         if end.code == STATUS and name_script() in RULES:
-            sys.stdout.flush()
+            with suppress(OSError):
+                sys.stdout.flush()
             os._exit(STATUS)  # TensorFlow needs up to two seconds to end
         raise
     except SettingError as error:

@@ -35,6 +35,7 @@ NEEDED = {  # what other modules read in a model.json that has no checksum
     "prior": dict,
     "settings": dict,
     "samples_sha256": str,
+    "store_sha256": str,
 }
 
 
