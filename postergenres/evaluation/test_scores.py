@@ -7,7 +7,7 @@ import pandas as pd
 from postergenres.dataset.store import open_store
 from postergenres.download.manifest import read_manifest
 from postergenres.evaluation import plots
-from postergenres.evaluation.bootstrap import RESAMPLES, compare_with_prior
+from postergenres.evaluation.bootstrap import INTERVAL, compare_with_prior
 from postergenres.evaluation.inference import predict_probabilities
 from postergenres.evaluation.metrics import (
     SCORES,
@@ -85,7 +85,7 @@ def gather_metrics(overall, per_genre, reliability, about, store, data_dir):
     return {
         "split": "test",
         "movies": len(store.rows("test")),
-        "interval": f"95 % bootstrap over movies, {RESAMPLES:,} resamples",
+        "interval": INTERVAL,
         "floor": "the prior of the training movies, through the same functions",
         "settings": about["settings"],
         "samples_sha256": about["samples_sha256"],
