@@ -42,7 +42,9 @@ QUANTILES = np.array([0.025, 0.975])
 def main(runs=RUNS):
     rng = np.random.default_rng(0)
     for positives in POSITIVES:
-        print(f"\n{positives} positives: coverage in %, in brackets the share of intervals that lie")
+        print(
+            f"\n{positives} positives: coverage in %, in brackets the share of intervals that lie"
+        )
         print("too high")
         tables = [cover(rng, positives, separation, runs) for separation in SEPARATIONS]
         truths = [population_score(MOVIES, positives, separation) for separation in SEPARATIONS]

@@ -28,8 +28,8 @@ from postergenres.evaluation.metrics import (
 
 RESAMPLES = 1000
 INTERVAL = (  # as metrics.json and the report describe it
-    f"95 % bootstrap over movies, {RESAMPLES:,} resamples; for average precision and mAP Student's t "
-    "on the logit scale at the prevalence of the test movies, otherwise percentiles"
+    f"95 % bootstrap over movies, {RESAMPLES:,} resamples; percentiles, except for average "
+    "precision and mAP: Student's t on the logit scale, at the prevalence of the test movies"
 )
 WEIGHTS = 2**21  # movies x genres x resamples scored at once; bounds the memory
 

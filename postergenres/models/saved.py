@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from postergenres.files import read_json, replacing, write_json
+from postergenres.files import discard_leftovers, read_json, replacing, write_json
 
 # The pretrained models in this repository, by architecture; see data/pretrained/README.md.
 PRETRAINED_FOLDERS = {
@@ -33,6 +33,7 @@ def save_model(model, about, data_dir):
     discard_model(data_dir)
     folder = Path(data_dir) / "model"
     without_optimizer = keras.Model(model.inputs, model.outputs, name=model.name)
+    discard_leftovers([folder / "model.keras"])
     with replacing(folder / "model.keras") as part:
         without_optimizer.save(part)
     write_json(about, folder / "model.json")

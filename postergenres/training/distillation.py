@@ -34,7 +34,14 @@ from postergenres.evaluation.metrics import (
     prior_of_counts,
     score_prior,
 )
-from postergenres.files import file_sha256, lock_file, read_json, replacing, write_json
+from postergenres.files import (
+    discard_leftovers,
+    file_sha256,
+    lock_file,
+    read_json,
+    replacing,
+    write_json,
+)
 from postergenres.models.efficientnet import FEATURES, build_efficientnet
 from postergenres.models.saved import check_sample, open_model
 from postergenres.models.transfer import BACKBONES, feature_extractor, fit_regressions
@@ -97,6 +104,7 @@ def prepare_teacher(data_dir, store, fine_tuned=None, may_make=True, **options):
         print(f"making the teacher's outputs: {reason}", flush=True)
         folder.mkdir(exist_ok=True)
         with lock_file(folder / "making.lock", f"Another train.py is at work on {folder}."):
+            discard_leftovers([folder / "targets.npy", folder / "features.npy"])
             make_outputs(data_dir, store, settings)
     return open_teacher(data_dir)
 

@@ -114,6 +114,8 @@ def test_few_positives_that_rank_first_have_an_interval_of_some_width():
     labels[:5] = 1
     probabilities = np.linspace(0.9, 0.1, 300)[:, None]
     thresholds = metrics.choose_thresholds(labels, probabilities)
-    tables = bootstrap.compare_with_prior(labels, probabilities, thresholds, np.array([0.1]), labels)
+    tables = bootstrap.compare_with_prior(
+        labels, probabilities, thresholds, np.array([0.1]), labels
+    )
     for row in (tables[0].loc["mAP"], tables[1].iloc[0]):
         assert row["score"] == row["high"] == 1 and 0.05 < row["low"] < 0.8
