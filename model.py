@@ -6,6 +6,9 @@ prints the layers of "study" and "improved": four Conv2D, a Flatten and two Dens
 has several genres, so the last layer is a sigmoid per genre and the outputs do not sum to 1.
 """
 
+import postergenres.training.backend  # noqa: F401  # first: hides the notes of TensorFlow
+
+# isort: split
 import keras
 from keras import layers
 

@@ -17,9 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
+import postergenres.training.backend  # noqa: F401  # first: hides the notes of TensorFlow
 from postergenres.evaluation.named_posters import find_posters
 from postergenres.evaluation.poster_predictions import predict_paths
 from postergenres.evaluation.test_scores import score_test
+from postergenres.files import lock_file
 from postergenres.models.saved import find_model
 from postergenres.settings import check_settings
 from postergenres.stopping import run_from_shell, stopping_cleanly
@@ -46,11 +48,17 @@ def main(
     paths = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     with suppress(AttributeError):  # a notebook has another stdout
         sys.stdout.reconfigure(errors="replace")  # a path that the terminal cannot show
+    data_dir = Path(data_dir)
+    refusal = (
+        f"Another predict.py is at work on {data_dir}. Wait until it ends, then run this again"
+    )
     with stopping_cleanly("predict", after="To start again"):
-        if not paths:
-            return score_test(Path(data_dir))
-        folder = find_model(data_dir, pretrained)
-        return predict_paths(find_posters(paths), folder, Path(data_dir), top, sheet, grad_cam)
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with lock_file(data_dir / "predict.lock", refusal):
+            if not paths:
+                return score_test(data_dir)
+            folder = find_model(data_dir, pretrained)
+            return predict_paths(find_posters(paths), folder, data_dir, top, sheet, grad_cam)
 
 
 if __name__ == "__main__":

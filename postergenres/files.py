@@ -1,6 +1,7 @@
 """Write files completely or not at all; compute checksums; lock a folder."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -18,9 +19,9 @@ def replacing(path):
         path: the file to write or replace. It stays as it was if the block raises.
 
     Yields:
-        The path to write to; it keeps the suffix of `path`.
+        The path to write to; it keeps the suffix of `path`, and each process has its own.
     """
-    part = Path(path).with_suffix(f".part{Path(path).suffix}")
+    part = Path(path).with_suffix(f".{os.getpid()}.part{Path(path).suffix}")
     try:
         yield part
         os.replace(part, path)
@@ -28,6 +29,15 @@ def replacing(path):
         with suppress(OSError):
             part.unlink()
         raise
+
+
+def discard_leftovers(paths):
+    """Delete what killed runs of `replacing` left beside paths; call it under a lock."""
+    for path in map(Path, paths):
+        stem, suffix = glob.escape(path.stem), glob.escape(path.suffix)
+        for pattern in (f"{stem}.part{suffix}", f"{stem}.*.part{suffix}"):
+            for leftover in path.parent.glob(pattern):
+                leftover.unlink(missing_ok=True)
 
 
 def write_csv(table, path):

@@ -1,17 +1,85 @@
 """Draw and save figures with Matplotlib, for all steps."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from postergenres.files import replacing
+from postergenres.terminal import escape_controls
+
+# Fonts of the systems that have the scripts which Matplotlib's own font lacks; the installed ones
+# are used. No package on PyPI ships a font of all scripts, and one of Chinese alone has 16 MB.
+FALLBACK_FONTS = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Source Han Sans",
+    "WenQuanYi Zen Hei",
+    "Hiragino Sans",
+    "PingFang HK",
+    "Apple SD Gothic Neo",
+    "Yu Gothic",
+    "Microsoft YaHei",
+    "Malgun Gothic",
+    "Noto Sans",
+    "Noto Sans Devanagari",
+    "Noto Sans Bengali",
+    "Noto Sans Tamil",
+    "Noto Sans Telugu",
+    "Noto Sans Thai",
+    "Nirmala UI",
+    "Leelawadee UI",
+    "Arial Unicode MS",
+    "Unifont",
+)
 
 
 def escape_label(name):
-    """Return a genre or title so that Matplotlib shows it literally; a `$` would start a formula.
+    """Return a genre or title so that Matplotlib shows it literally.
+
+    A `$` would start a formula. A character that no installed font has would be an empty box and a
+    warning: its number stands for it, such as `\\u52d5`.
 
     Args:
         name: string.
     """
-    return name.replace("$", r"\$")
+    name = escape_controls(name).replace("$", r"\$")
+    if name.isascii():
+        return name
+    characters = set().union(*load_fonts(FALLBACK_FONTS).values())
+    return "".join(
+        each if ord(each) in characters else each.encode("unicode_escape").decode() for each in name
+    )
+
+
+@lru_cache
+def load_fonts(fallbacks):
+    """Return the font that Matplotlib is set to and the installed ones of others.
+
+    Args:
+        fallbacks: names of fonts.
+
+    Returns:
+        {name: the set of the code points of its characters}, the set font first.
+    """
+    from matplotlib import font_manager, rcParams  # here: modules that draw nothing import this one
+    from matplotlib.font_manager import FontProperties
+
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    names = [*rcParams["font.family"], *(name for name in fallbacks if name in installed)]
+    paths = {name: font_manager.findfont(FontProperties(family=[name])) for name in names}
+    return {name: set(font_manager.get_font(path).get_charmap()) for name, path in paths.items()}
+
+
+def set_fonts(figure):
+    """Let the texts of a figure that need other fonts use them; equal texts keep equal bytes."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        if not text.get_text().isascii():
+            fonts = load_fonts(FALLBACK_FONTS)
+            own, *_ = fonts.values()
+            if not own.issuperset(map(ord, text.get_text())):
+                text.set_fontfamily(list(fonts))
 
 
 def save_figure(figure, path, dpi):
@@ -22,6 +90,7 @@ def save_figure(figure, path, dpi):
         path: the PNG file.
         dpi: pixels per inch of the figure's size.
     """
+    set_fonts(figure)
     with replacing(path) as part:
         figure.savefig(part, dpi=dpi, metadata={"Software": None})
 

@@ -30,6 +30,25 @@ def test_a_file_stays_as_it_was_if_the_block_raises(tmp_path, error):
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
+def test_two_processes_write_beside_each_other(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    with files.replacing(path) as part, monkeypatch.context() as other:
+        other.setattr(files.os, "getpid", lambda: 1)
+        part.write_text("whole")
+        with files.replacing(path) as part_of_other:
+            part_of_other.write_text("of the other")
+        assert part.read_text() == "whole" and path.read_text() == "of the other"
+    assert path.read_text() == "whole" and list(tmp_path.iterdir()) == [path]
+
+
+def test_leftovers_of_killed_runs_are_deleted_and_nothing_else(tmp_path):
+    kept = ["a.json", "ab.12.part.json", "a.12.part.csv", "a.part", "[b].part.json"]
+    for name in [*kept, "a.part.json", "a.12.part.json", "[b].1.part.csv"]:
+        (tmp_path / name).write_text("x")
+    files.discard_leftovers([tmp_path / "a.json", tmp_path / "[b].csv", tmp_path / "none.json"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+
+
 def test_a_block_that_writes_nothing_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError), files.replacing(tmp_path / "a.json"):
         pass

@@ -1,12 +1,16 @@
 import shutil
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
+from conftest import ROOT
 from PIL import Image
 
 import predict
 import preprocessing
 from postergenres.dataset.store import open_store
+from postergenres.files import lock_file
 from postergenres.models.saved import PRETRAINED_FOLDERS, open_model
 
 
@@ -61,6 +65,33 @@ def test_bad_settings_are_refused(pipeline):
             predict.main(data_dir=pipeline.data, **{name: -1})
     with pytest.raises(ValueError, match="pretrained must be one of .* got 'vgg'"):
         predict.main(["poster.jpg"], pipeline.data, pretrained="vgg")
+
+
+@pytest.mark.parametrize("names", [[], ["poster.jpg"]])
+def test_a_second_run_at_the_same_time_is_refused(pipeline, names):
+    with (
+        lock_file(pipeline.data / "predict.lock", "locked"),
+        pytest.raises(SystemExit, match="Another predict.py is at work on .* run this again"),
+    ):
+        predict.main(names, pipeline.data)
+    assert not (pipeline.data / "predict.lock").exists()
+
+
+def test_leftovers_of_killed_runs_are_deleted(pipeline):
+    left = [pipeline.data / name for name in ("predictions.7.part.csv", "report.7.part.html")]
+    for path in left:
+        path.write_text("half")
+    predict.main(data_dir=pipeline.data)
+    predict.main("none.jpg", pipeline.data)
+    assert not any(path.exists() for path in left)
+
+
+def test_nothing_but_progress_is_written_to_standard_error(tmp_path):
+    command = [sys.executable, ROOT / "predict.py", "none.jpg"]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert finished.returncode == 0 and "No such file" in finished.stdout
+    assert finished.stderr == "" or "predicting" in finished.stderr
+    assert len(finished.stderr.splitlines()) <= 1
 
 
 def test_a_folder_that_cannot_be_written_ends_in_one_line(pipeline, tmp_path):

@@ -18,7 +18,7 @@ from postergenres.dataset.genres import encode_genres
 from postergenres.dataset.samples import read_train_counts
 from postergenres.dataset.store import open_store, read_checksums, read_index, write_store
 from postergenres.download.manifest import poster_path
-from postergenres.files import file_sha256, read_json
+from postergenres.files import discard_leftovers, file_sha256, read_json
 from postergenres.parallel.dask import run_on_cluster
 from postergenres.parallel.pool import run_in_processes
 from postergenres.progress import show_progress
@@ -140,8 +140,9 @@ class StoreBuilder:
 
         The journal goes first: without it, nothing relies on the rows of the array.
         """
-        for name in ("unfinished.jsonl", "unfinished.npy", "images.part.npy"):
+        for name in ("unfinished.jsonl", "unfinished.npy"):
             (self.store / name).unlink(missing_ok=True)
+        discard_leftovers([self.store / "images.npy"])
 
 
 class Journal:

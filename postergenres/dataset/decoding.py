@@ -26,6 +26,12 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Formats that people have posters in. EPS is not one of them: Pillow would run Ghostscript on it.
+FORMATS = [
+    name
+    for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+    if name != "AVIF" or features.check("avif")
+]
 SIDEWAYS = [TURNS[orientation] for orientation in (5, 6, 7, 8)]
 
 
@@ -46,7 +52,7 @@ def decode_poster(source, image_height, image_width):
             `PIL.Image.MAX_IMAGE_PIXELS`.
     """
     try:
-        with Image.open(source) as image:
+        with Image.open(source, formats=FORMATS) as image:
             if image.width * image.height > Image.MAX_IMAGE_PIXELS:  # Pillow only warns up to twice
                 raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
             return np.asarray(to_rgb(image, (image_width, image_height)))

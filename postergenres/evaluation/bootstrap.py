@@ -2,6 +2,10 @@
 
 Movies are drawn with replacement (Efron 1979). A resample is a weight per movie: how often it was
 drawn. Many resamples are scored at once, and the predictions are sorted only once.
+
+The intervals are percentiles of the resamples, except for average precision and its mean, which
+would get too high ones: see intervals.py. Their resamples keep the prevalence of the test movies,
+because the split is stratified.
 """
 
 import warnings
@@ -10,6 +14,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from postergenres.evaluation.intervals import (
+    average_precision_intervals,
+    mean_average_precision_interval,
+)
 from postergenres.evaluation.metrics import (
     SCORES,
     compute_scores,
@@ -19,6 +27,10 @@ from postergenres.evaluation.metrics import (
 )
 
 RESAMPLES = 1000
+INTERVAL = (  # as metrics.json and the report describe it
+    f"95 % bootstrap over movies, {RESAMPLES:,} resamples; percentiles, except for average "
+    "precision and mAP: Student's t on the logit scale, at the prevalence of the test movies"
+)
 WEIGHTS = 2**21  # movies x genres x resamples scored at once; bounds the memory
 
 
@@ -34,29 +46,29 @@ def compare_with_prior(labels, probabilities, thresholds, prior, val_labels, see
 
     Returns:
         overall: a DataFrame with a row for each key of SCORES and the columns score, low, high and
-            floor. Low and high bound the 95 % bootstrap interval over movies.
+            floor. Low and high bound the 95 % interval that INTERVAL describes.
         per_genre: the same columns for the average precision of each genre, and before them
             `movies`, the number of movies that have the genre.
     """
     model = compute_scores(labels, probabilities, thresholds)
     floor = score_prior(prior, labels, val_labels)
     resampled = bootstrap(labels, probabilities, thresholds, seed=seed)
+    movies = labels.sum(axis=0)
+    of_genres = model["average_precision"], resampled["average_precision"], movies
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # nan for a genre without movies
-        low_high = {
-            name: np.nanpercentile(values, [2.5, 97.5], axis=0)
-            for name, values in resampled.items()
-        }
+        warnings.simplefilter("ignore", RuntimeWarning)  # all resamples of a score may be nan
+        low_high = {name: np.nanpercentile(resampled[name], [2.5, 97.5]) for name in SCORES}
+    low_high["mAP"] = mean_average_precision_interval(*of_genres)
+    low, high = average_precision_intervals(*of_genres)
 
     overall = pd.DataFrame(
         [[model[name], *low_high[name], floor[name]] for name in SCORES],
         columns=["score", "low", "high", "floor"],
         index=pd.Index(SCORES, name="metric"),
     )
-    low, high = low_high["average_precision"]
     per_genre = pd.DataFrame(
         {
-            "movies": labels.sum(axis=0),
+            "movies": movies,
             "score": model["average_precision"],
             "low": low,
             "high": high,
@@ -75,7 +87,7 @@ def bootstrap(labels, probabilities, thresholds, resamples=RESAMPLES, seed=0):
         seed: of the resamples.
 
     Returns:
-        {name: (resamples,)} for the keys of SCORES, and `average_precision`, (resamples, G).
+        What `WeightedScores.score` returns.
     """
     rng = np.random.default_rng(seed)
     count = len(labels)
@@ -117,7 +129,8 @@ class WeightedScores:
             weights: (R, N), how often each movie counts.
 
         Returns:
-            What `metrics.compute_scores` returns, each value with a leading axis of R.
+            What `metrics.compute_scores` returns, each value with a leading axis of R; average
+            precision and mAP at the prevalence of all movies.
         """
         ranked = [score_ranking(ranking, weights) for ranking in self.rankings]
         average_precision, roc_auc = (np.stack(each, axis=1) for each in zip(*ranked, strict=True))
@@ -166,7 +179,9 @@ def score_ranking(ranking, weights):
         weights: (R, N).
 
     Returns:
-        Two arrays (R,); nan if a weighting leaves no positive or, for ROC-AUC, no negative.
+        Two arrays (R,); nan if a weighting leaves no positive or, for ROC-AUC, no negative. The
+        average precision is at the prevalence of all movies: the weights of the positives are
+        scaled to their number, and so are those of the negatives.
     """
     order, last_of_ties, labels = ranking
     weights = weights[:, order].astype(np.float64)
@@ -174,9 +189,12 @@ def score_ranking(ranking, weights):
     predicted = np.cumsum(weights, axis=1)[:, last_of_ties]
     false_positives = predicted - true_positives
     new_true_positives = np.diff(true_positives, axis=1, prepend=0)
-    precision = true_positives / np.maximum(predicted, 1)
     positives, negatives = true_positives[:, -1], false_positives[:, -1]
+    count = labels.sum(dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
+        true_share = true_positives / positives[:, None] * count
+        false_share = false_positives / np.maximum(negatives, 1)[:, None] * (len(labels) - count)
+        precision = true_share / np.maximum(true_share + false_share, 1e-12)
         average_precision = (new_true_positives * precision).sum(axis=1) / positives
         above = true_positives - new_true_positives / 2  # the trapezoidal rule: a tie counts half
         area = (np.diff(false_positives, axis=1, prepend=0) * above).sum(axis=1)

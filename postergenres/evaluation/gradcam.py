@@ -7,7 +7,6 @@ Explanations from Deep Networks via Gradient-based Localization.
 
 import keras
 import numpy as np
-import tensorflow as tf
 from matplotlib import colormaps
 from PIL import Image
 
@@ -16,6 +15,10 @@ from postergenres.models.layer_names import (
     GRAD_CAM_MAPS,
     GRAD_CAM_NORMALIZATION,
 )
+from postergenres.quiet_import import hiding_notes
+
+with hiding_notes():  # Keras on JAX has not loaded it
+    import tensorflow as tf
 
 NO_GRAD_CAM = (
     "No heat maps: this model was saved by an older version of train.py. To get heat maps, train "

@@ -10,8 +10,9 @@ from postergenres.evaluation.inference import predict_batch
 from postergenres.evaluation.named_posters import decode_batches
 from postergenres.evaluation.predicted_genres import join_genres, rank_genres, read_thresholds
 from postergenres.evaluation.report import write_sheet
-from postergenres.files import write_csv
+from postergenres.files import discard_leftovers, write_csv
 from postergenres.models.saved import open_model
+from postergenres.terminal import escape_controls
 
 BATCH = 64  # posters
 
@@ -47,7 +48,7 @@ def predict_paths(names, folder, data_dir, top, sheet, grad_cam):
     """
     model, about = open_model(folder)
     model_name = name_model(folder, about, data_dir)
-    data_dir.mkdir(parents=True, exist_ok=True)
+    discard_leftovers([data_dir / "predictions.csv", data_dir / "predictions.html"])
     predictions = predict_posters(model, about, names, sheet)
     table = make_table(names, predictions, about)
     rankings = [rank_genres(row, about["genres"], top) for row in predictions.probabilities]
@@ -115,9 +116,10 @@ def make_table(names, predictions, about):
 
 def print_predictions(table, rankings, top):
     """Print a line for each poster: the predicted genres, and the most probable ones."""
-    width = min(60, max(map(len, table["path"])))
+    paths, errors = table["path"].map(escape_controls), table["error"].map(escape_controls)
+    width = min(60, max(map(len, paths)))
     print(f"{'poster':<{width}}  predicted genres; the {top} most probable")
-    columns = table["path"], table["error"], table["predicted_genres"], rankings
+    columns = paths, errors, table["predicted_genres"], rankings
     for path, error, predicted, ranking in zip(*columns, strict=True):
         most_probable = ", ".join(f"{genre} {100 * share:.0f} %" for genre, share in ranking)
         genres = f"{predicted.replace('|', ', ') or 'none'}; {most_probable}"

@@ -7,7 +7,7 @@ import pandas as pd
 from postergenres.dataset.store import open_store
 from postergenres.download.manifest import read_manifest
 from postergenres.evaluation import plots
-from postergenres.evaluation.bootstrap import RESAMPLES, compare_with_prior
+from postergenres.evaluation.bootstrap import INTERVAL, compare_with_prior
 from postergenres.evaluation.inference import predict_probabilities
 from postergenres.evaluation.metrics import (
     SCORES,
@@ -17,10 +17,12 @@ from postergenres.evaluation.metrics import (
     prior_of_counts,
 )
 from postergenres.evaluation.predicted_genres import join_genres, read_thresholds
-from postergenres.evaluation.report import write_report
-from postergenres.files import file_sha256, write_csv, write_json
+from postergenres.evaluation.report import PICTURES, write_report
+from postergenres.files import discard_leftovers, file_sha256, write_csv, write_json
 from postergenres.models.saved import check_sample, open_model
 
+OUTPUTS = ["metrics.json", "test_predictions.csv", "report.html"]
+OUTPUTS += [name for name in PICTURES if name != "model/training.png"]
 DRAWN_POSTER = r"(.*[/\\])?drawn\d{5}\.jpg"  # the path of a poster that data/sample/draw.py drew
 
 
@@ -44,6 +46,7 @@ def score_test(data_dir):
     reliability = measure_reliability(labels, probabilities)
     is_drawn = is_demonstration(data_dir)
 
+    discard_leftovers(data_dir / name for name in OUTPUTS)
     (data_dir / "metrics.json").unlink(missing_ok=True)  # written last, once the rest is complete
     write_test_predictions(store, test, probabilities, thresholds, data_dir)
     save_pictures(store, probabilities, thresholds, prior, overall, per_genre, data_dir)
@@ -85,7 +88,7 @@ def gather_metrics(overall, per_genre, reliability, about, store, data_dir):
     return {
         "split": "test",
         "movies": len(store.rows("test")),
-        "interval": f"95 % bootstrap over movies, {RESAMPLES:,} resamples",
+        "interval": INTERVAL,
         "floor": "the prior of the training movies, through the same functions",
         "settings": about["settings"],
         "samples_sha256": about["samples_sha256"],

@@ -12,6 +12,7 @@ import keras
 
 from postergenres.files import (
     add_checksum,
+    discard_leftovers,
     file_sha256,
     has_checksum,
     read_json,
@@ -60,6 +61,7 @@ def save_model(model, about, data_dir):
     discard_model(data_dir)
     folder = Path(data_dir) / "model"
     without_optimizer = keras.Model(model.inputs, model.outputs, name=model.name)
+    discard_leftovers([folder / "model.keras"])
     with replacing(folder / "model.keras") as part:
         saved = part.with_suffix(".dated.keras")
         try:

@@ -2,8 +2,11 @@
 
 import sys
 
+from postergenres.quiet_import import hiding_notes
+
 try:
-    import keras  # noqa: F401
+    with hiding_notes():
+        import keras  # noqa: F401
 except ModuleNotFoundError as error:
     if error.name != "jax":
         raise

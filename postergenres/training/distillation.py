@@ -37,6 +37,7 @@ from postergenres.evaluation.metrics import (
 from postergenres.files import (
     add_checksum,
     check_room,
+    discard_leftovers,
     file_sha256,
     has_checksum,
     lock_file,
@@ -107,6 +108,7 @@ def prepare_teacher(data_dir, store, fine_tuned=None, may_make=True, **options):
         print(f"making the teacher's outputs: {reason}", flush=True)
         folder.mkdir(exist_ok=True)
         with lock_file(folder / "making.lock", f"Another train.py is at work on {folder}."):
+            discard_leftovers([folder / "targets.npy", folder / "features.npy"])
             make_outputs(data_dir, store, settings)
     return open_teacher(data_dir)
 

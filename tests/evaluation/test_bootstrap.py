@@ -1,8 +1,15 @@
 import numpy as np
 import pytest
 from conftest import draw_predictions
+from sklearn.metrics import average_precision_score
 
 from postergenres.evaluation import bootstrap, metrics
+
+
+def scale_to_prevalence(weights, labels):
+    """Return factors after which positives and negatives weigh as much as without weights."""
+    shares = [(labels == label).sum() / max(weights[labels == label].sum(), 1) for label in (0, 1)]
+    return np.where(labels, shares[1], shares[0])
 
 
 def test_the_vectorized_scores_equal_scikit_learn_on_every_resample():
@@ -15,6 +22,13 @@ def test_the_vectorized_scores_equal_scikit_learn_on_every_resample():
     fast = bootstrap.WeightedScores(labels, probabilities, thresholds).score(weights)
     for i, row in enumerate(rows):
         slow = metrics.compute_scores(labels[row], probabilities[row], thresholds)
+        scaled = [weights[i] * scale_to_prevalence(weights[i], each) for each in labels.T]
+        columns = zip(labels.T, probabilities.T, scaled, strict=True)
+        slow["average_precision"] = [
+            average_precision_score(each, ranked, sample_weight=weight) if each.any() else np.nan
+            for each, ranked, weight in columns
+        ]
+        slow["mAP"] = np.nanmean(slow["average_precision"])
         for name in slow:
             np.testing.assert_allclose(fast[name][i], slow[name], atol=1e-9, err_msg=name)
 
@@ -92,3 +106,16 @@ def test_a_single_genre_and_absent_genres_can_be_scored():
         labels, np.full((20, 2), 0.5), thresholds._replace(genres=[0.9, 0.9])
     )
     assert scores["macro_f1"] == 0 and np.isnan(scores["average_precision"][1])
+
+
+def test_few_positives_that_rank_first_have_an_interval_of_some_width():
+    """All resamples score 1; percentiles would claim certainty."""
+    labels = np.zeros((300, 1), dtype=np.uint8)
+    labels[:5] = 1
+    probabilities = np.linspace(0.9, 0.1, 300)[:, None]
+    thresholds = metrics.choose_thresholds(labels, probabilities)
+    tables = bootstrap.compare_with_prior(
+        labels, probabilities, thresholds, np.array([0.1]), labels
+    )
+    for row in (tables[0].loc["mAP"], tables[1].iloc[0]):
+        assert row["score"] == row["high"] == 1 and 0.05 < row["low"] < 0.8

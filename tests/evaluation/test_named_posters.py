@@ -1,6 +1,8 @@
 import time
 
+import pytest
 from conftest import image_bytes
+from PIL import EpsImagePlugin, features
 
 from postergenres.evaluation.named_posters import decode_batches, find_posters
 
@@ -40,3 +42,30 @@ def test_batches_keep_the_order_of_files_and_urls(tmp_path, host):
 
 def test_nothing_is_decoded_without_posters():
     assert list(decode_batches([], 48, 32, batch_size=4)) == []
+
+
+def test_an_eps_file_never_reaches_ghostscript(tmp_path, monkeypatch):
+    """Whatever its name."""
+
+    def refuse(*arguments, **options):
+        raise AssertionError("Ghostscript was called")
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", refuse)
+    names = [str(tmp_path / name) for name in ("a.jpg", "b.eps")]
+    for name in names:
+        with open(name, "wb") as file:
+            file.write(image_bytes(form="EPS"))
+    ((a, b),) = decode_batches(names, 48, 32, batch_size=4)
+    assert a == b == (None, "UnidentifiedImageError: cannot identify image file")
+
+
+@pytest.mark.parametrize(
+    "form", ["JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF"]
+)
+def test_the_formats_that_people_have_are_read(tmp_path, form):
+    if form == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    path = tmp_path / "poster"
+    path.write_bytes(image_bytes((220, 40, 40), (40, 60), form=form))
+    (((pixels, error),),) = decode_batches([str(path)], 48, 32, batch_size=4)
+    assert error == "" and abs(pixels.mean(axis=(0, 1)) - [220, 40, 40]).max() < 10

@@ -80,3 +80,11 @@ def test_the_table_shows_the_predicted_and_the_most_probable_genres(capsys):
         "b.jpg  none; Action 90 %, Drama 50 %",
         "c.jpg  not read: HTTP 404",
     ]
+
+
+def test_control_characters_of_a_file_name_do_not_reach_the_terminal(pipeline, capsys):
+    name = "a\x1b[2J\nb\u202e.jpg"
+    table = predict.main([name], pipeline.data)
+    out = capsys.readouterr().out
+    assert r"a\x1b[2J\nb\u202e.jpg  not read: " in out and not {"\x1b", "\u202e"} & set(out)
+    assert table["path"][0] == name
