@@ -16,9 +16,16 @@ from numpy.lib.format import open_memmap
 from postergenres.dataset.decoding import DECODER, decode_rows, fill_rows, write_rows
 from postergenres.dataset.genres import encode_genres
 from postergenres.dataset.samples import read_train_counts
-from postergenres.dataset.store import open_store, read_checksums, read_index, write_store
+from postergenres.dataset.store import (
+    UNUSABLE,
+    check_files,
+    open_store,
+    read_checksums,
+    read_index,
+    write_store,
+)
 from postergenres.download.manifest import poster_path
-from postergenres.files import file_sha256, read_json
+from postergenres.files import file_sha256, has_checksum, read_json
 from postergenres.parallel.dask import run_on_cluster
 from postergenres.parallel.pool import run_in_processes
 from postergenres.progress import show_progress
@@ -60,14 +67,23 @@ class StoreBuilder:
 
     def is_current(self):
         """Return whether the store is complete and made from this source and these posters."""
+        if not (self.store / "store.json").is_file():
+            return False
         try:
             about = read_json(self.store / "store.json")
-            if any(about.get(name) != value for name, value in self.source.items()):
-                return False
-            checksums = read_checksums(self.store)
-            open_store(self.data_dir)
-        except (SystemExit, OSError, ValueError, KeyError, AttributeError):
+            check_files(self.store, about)
+        except UNUSABLE:
+            print(
+                f"The files in {self.store} do not belong together, or an older version wrote them"
+            )
             return False
+        if any(about.get(name) != value for name, value in self.source.items()):
+            return False
+        try:
+            open_store(self.data_dir)
+        except SystemExit:
+            return False
+        checksums = read_checksums(self.store)
         ids = list(self.samples["id"])
         return list(checksums.index) == ids and not find_changed(ids, checksums, self.data_dir)
 
@@ -263,17 +279,22 @@ def decode_tasks(array, tasks, workers, cluster, data_dir):
 
 
 def find_reusable_rows(store, source):
-    """Return where an existing store has pixels of the same size: {id: (array, row, SHA-256)}."""
+    """Return where an existing store has pixels of the same size: {id: (array, row, SHA-256)}.
+
+    A store of an older version has no checksums: its rows are trusted, if there are as many as ids.
+    """
     try:
         about = read_json(store / "store.json")
         if any(about.get(name) != source[name] for name in ("H", "W", "decoder")):
             return {}
+        if has_checksum(about) is not None:
+            check_files(store, about, ("images.npy", "index.csv", "checksums.csv"), verify="all")
         images, checksums = store / "images.npy", dict(read_checksums(store))
-        index = read_index(store)
-        if len(np.load(images, mmap_mode="r")) != len(index):
+        index, array = read_index(store), np.load(images, mmap_mode="r")
+        if array.shape != (len(index), source["H"], source["W"], 3) or array.dtype != np.uint8:
             return {}
         return {movie: (images, row, checksums[movie]) for row, movie in enumerate(index["id"])}
-    except (OSError, ValueError, KeyError, AttributeError):
+    except UNUSABLE:
         return {}
 
 
