@@ -25,7 +25,7 @@ from postergenres.dataset.store import (
     write_store,
 )
 from postergenres.download.manifest import poster_path
-from postergenres.files import file_sha256, has_checksum, read_json
+from postergenres.files import check_room, file_sha256, has_checksum, read_json
 from postergenres.parallel.dask import run_on_cluster
 from postergenres.parallel.pool import run_in_processes
 from postergenres.progress import show_progress
@@ -101,7 +101,9 @@ class StoreBuilder:
         self.store.mkdir(exist_ok=True)
         data_dir = self.data_dir.absolute()  # the workers of a cluster run in another folder
         journal = Journal(data_dir / "store", self.samples["id"], self.source)
-        if not journal.resume(data_dir):
+        is_resumed = journal.resume(data_dir)
+        journal.check_room()
+        if not is_resumed:
             self.discard_unfinished()
             journal.start()
         tasks = self.list_tasks(data_dir, set(journal.chunks))
@@ -209,18 +211,56 @@ class Journal:
                 os.replace(self.path.with_name("images.npy"), self.array)
 
     def read(self):
-        """Return the chunks in the file; none if it has another key or the array another shape."""
-        chunks = {}
+        """Return the chunks in the file; none if it has another key or the array is damaged."""
+        chunks, damaged = {}, 0
         with suppress(OSError, ValueError), open(self.path, encoding="utf-8") as lines:
             if json.loads(next(lines, "null")) != self.key:
                 return {}
-            if np.load(self.array, mmap_mode="r").shape != self.shape:
+            if not self.has_array():
+                print(f"{self.array} is damaged. Its posters are decoded again")
                 return {}
             for line in lines:
                 with suppress(ValueError):  # the line that was being written at the kill
                     chunk = json.loads(line)
-                    chunks[chunk["first"]] = chunk["checksums"], chunk["errors"]
+                    if self.is_chunk(chunk):
+                        chunks[chunk["first"]] = chunk["checksums"], chunk["errors"]
+                    else:
+                        damaged += 1
+        if damaged:
+            print(f"{self.path} has {damaged:,} damaged lines. Their posters are decoded again")
         return chunks
+
+    def has_array(self):
+        """Return whether the array can be read and has the right shape."""
+        try:
+            array = np.load(self.array, mmap_mode="r")
+        except UNUSABLE:
+            return False
+        return array.shape == self.shape and array.dtype == np.uint8
+
+    def is_chunk(self, chunk):
+        """Return whether the content of a line describes the chunk that begins at its first row."""
+        if not isinstance(chunk, dict) or type(first := chunk.get("first")) is not int:
+            return False
+        rows = len(range(len(self.ids))[first : first + CHUNK]) if first >= 0 else 0
+        columns = chunk.get("checksums"), chunk.get("errors")
+        are_texts = all(
+            isinstance(column, list) and all(isinstance(cell, str) for cell in column)
+            for column in columns
+        )
+        return are_texts and first % CHUNK == 0 < rows == len(columns[0]) == len(columns[1])
+
+    def check_room(self):
+        """Check that the disk has room for the array.
+
+        Raises:
+            OSError: it has not; nothing was deleted or written.
+        """
+        used = 0
+        with suppress(OSError):
+            status = self.array.stat()  # Windows does not tell the blocks of a sparse file
+            used = getattr(status, "st_blocks", status.st_size // 512) * 512
+        check_room(self.path.parent, int(np.prod(self.shape, dtype=object)) - used)
 
     def start(self):
         """Create the array, then the file with the key."""
