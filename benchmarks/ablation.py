@@ -31,7 +31,7 @@ import pandas as pd
 import sampling
 import train
 from model import build_network
-from postergenres.dataset.store import open_store
+from postergenres.dataset.store import open_store, seal_store
 from postergenres.evaluation.inference import predict_probabilities
 from postergenres.evaluation.metrics import (
     choose_thresholds,
@@ -39,7 +39,7 @@ from postergenres.evaluation.metrics import (
     prior_of_counts,
     score_prior,
 )
-from postergenres.files import write_csv
+from postergenres.files import read_json, write_csv
 from postergenres.models.saved import open_model
 from postergenres.training.distillation import prepare_teacher
 from postergenres.training.input import Batches
@@ -148,7 +148,7 @@ def write_variant(data_dir, work, share, resampling):
     """
     data_dir = Path(data_dir).resolve()
     (work / "store").mkdir()
-    for name in ("images.npy", "labels.npy", "store.json", "checksums.csv"):
+    for name in ("images.npy", "labels.npy", "checksums.csv"):
         (work / "store" / name).symlink_to(data_dir / "store" / name)
     if (data_dir / "distillation").exists():
         (work / "distillation").symlink_to(data_dir / "distillation")
@@ -173,6 +173,7 @@ def write_variant(data_dir, work, share, resampling):
     left_out = np.random.default_rng(0).permutation(train_rows)[round(share * len(train_rows)) :]
     index.loc[left_out, "split"] = "left out"
     write_csv(index, work / "store" / "index.csv")
+    seal_store(work / "store", read_json(data_dir / "store" / "store.json"))
 
 
 class Plain(Batches):

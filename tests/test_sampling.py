@@ -2,6 +2,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,10 +12,9 @@ from contextlib import suppress
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, draw_poster, encode_poster
+from conftest import ROOT, contents, draw_poster, encode_poster
 from PIL import Image
 
-import preprocessing
 import sampling
 from postergenres.dataset import oversampling
 from postergenres.dataset.samples import read_samples
@@ -24,12 +24,17 @@ from postergenres.settings import SettingError
 
 
 def write_posters(data_dir, genres, status="ok"):
-    """Write posters.csv with a movie for each genre cell."""
+    """Write posters.csv with a movie for each genre cell, and posters that are no images.
+
+    The bytes of the posters differ, so that none are alike.
+    """
     rows = [
         {"id": f"tt{i:07d}", "title": f"Movie {i}", "genres": cell, "status": status}
         for i, cell in enumerate(genres)
     ]
-    data_dir.mkdir(exist_ok=True)
+    (data_dir / "posters").mkdir(parents=True, exist_ok=True)
+    for row in rows:
+        poster_path(data_dir, row["id"]).write_bytes(row["id"].encode())
     write_csv(pd.DataFrame(rows).assign(url="x", error=""), data_dir / "posters.csv")
 
 
@@ -181,8 +186,8 @@ def test_bad_settings_are_refused_with_name_and_value(tmp_path, setting):
 def test_ctrl_c_prints_how_to_start_again(tmp_path):
     """A poster that is a named pipe blocks the step until the signal arrives."""
     write_posters(tmp_path, ["Drama"] * 30)
-    (tmp_path / "posters").mkdir()
     pipe = poster_path(tmp_path, "tt0000007")
+    pipe.unlink()
     os.mkfifo(pipe)
     process = subprocess.Popen(
         [sys.executable, "-c", f"import sampling; sampling.main({str(tmp_path)!r})"],
@@ -221,7 +226,6 @@ def test_a_file_that_cannot_be_written_stops_the_step_with_one_line(tmp_path):
 def test_similar_posters_share_a_split(tmp_path, capsys):
     """20 pairs share a split with two seeds, which does not happen by chance."""
     write_posters(tmp_path, draw_genres(120))
-    (tmp_path / "posters").mkdir()
     for i in range(120):
         body = (
             encode_poster(draw_poster(i))
@@ -240,17 +244,26 @@ def test_similar_posters_share_a_split(tmp_path, capsys):
     assert ["tt0000003", "tt0000103"] in duplicates and len(duplicates) == 20
 
 
-@pytest.mark.parametrize("oversampling", oversampling.STRATEGIES)
-def test_if_all_posters_are_alike_all_movies_go_to_train(tmp_path, capsys, oversampling):
+def test_an_empty_split_stops_the_step_before_anything_is_written(tmp_path):
     write_posters(tmp_path, draw_genres(30))
-    (tmp_path / "posters").mkdir()
+    sampling.main(tmp_path, min_genre_movies=1)
+    before = contents(tmp_path)
+    with pytest.raises(SystemExit, match="No movie is left for train.*run: python sampling.py$"):
+        sampling.main(tmp_path, min_genre_movies=1, val_share=0.5 - 1e-9, test_share=0.5)
     for i in range(30):
         poster_path(tmp_path, f"tt{i:07d}").write_bytes(encode_poster(draw_poster(0)))
-    sampling.main(tmp_path, oversampling=oversampling)
-    assert set(read_samples(tmp_path)["split"]) == {"train"}
-    assert "no movie for val and test: there are too few movies" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="Too few posters to fill train, val and test"):
-        preprocessing.main(tmp_path, 15, 10, workers=1)
+    with pytest.raises(SystemExit, match="No movie is left for val and test: .* in 1 groups"):
+        sampling.main(tmp_path)
+    after = contents(tmp_path)
+    assert all(after[name] == before[name] for name in ("samples.csv", "sampling.json"))
+
+
+def test_posters_that_were_deleted_stop_the_step(tmp_path):
+    write_posters(tmp_path, draw_genres(30))
+    shutil.rmtree(tmp_path / "posters")
+    with pytest.raises(SystemExit, match="^30 of 30 posters are missing.*run: python database.py$"):
+        sampling.main(tmp_path, min_genre_movies=1)
+    assert not (tmp_path / "samples.csv").exists()
 
 
 def test_counts_and_measures_are_written(samples, data):
@@ -275,7 +288,6 @@ def test_counts_and_measures_are_written(samples, data):
 
 def test_any_title_and_genre_can_be_printed_and_drawn(tmp_path):
     write_posters(tmp_path, ["Драма|$\\frac{$"] * 20)
-    (tmp_path / "posters").mkdir()
     for i in range(20):
         poster_path(tmp_path, f"tt{i:07d}").write_bytes(encode_poster(draw_poster(i % 10)))
     posters = pd.read_csv(tmp_path / "posters.csv", dtype=str, keep_default_na=False)

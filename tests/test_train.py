@@ -18,7 +18,7 @@ from filelock import FileLock
 from PIL import Image
 
 import train
-from postergenres.dataset.store import open_store
+from postergenres.dataset.store import open_store, seal_store
 from postergenres.evaluation import inference
 from postergenres.evaluation.metrics import (
     SCORES,
@@ -196,6 +196,7 @@ def shuffle_training_labels(data, pipeline, seed=0):
     labels, rows = store.labels.copy(), store.rows("train")
     labels[rows] = labels[np.random.default_rng(seed).permutation(rows)]
     np.save(data / "store" / "labels.npy", labels)
+    seal_store(data / "store", json.loads((data / "store" / "store.json").read_text()))
 
 
 def test_shuffled_labels_give_the_floor(pipeline, tmp_path):

@@ -16,9 +16,22 @@ from numpy.lib.format import open_memmap
 from postergenres.dataset.decoding import DECODER, decode_rows, fill_rows, write_rows
 from postergenres.dataset.genres import encode_genres
 from postergenres.dataset.samples import read_train_counts
-from postergenres.dataset.store import open_store, read_checksums, read_index, write_store
+from postergenres.dataset.store import (
+    UNUSABLE,
+    check_files,
+    open_store,
+    read_checksums,
+    read_index,
+    write_store,
+)
 from postergenres.download.manifest import poster_path
-from postergenres.files import discard_leftovers, file_sha256, read_json
+from postergenres.files import (
+    check_room,
+    discard_leftovers,
+    file_sha256,
+    has_checksum,
+    read_json,
+)
 from postergenres.parallel.dask import run_on_cluster
 from postergenres.parallel.pool import run_in_processes
 from postergenres.progress import show_progress
@@ -60,14 +73,23 @@ class StoreBuilder:
 
     def is_current(self):
         """Return whether the store is complete and made from this source and these posters."""
+        if not (self.store / "store.json").is_file():
+            return False
         try:
             about = read_json(self.store / "store.json")
-            if any(about.get(name) != value for name, value in self.source.items()):
-                return False
-            checksums = read_checksums(self.store)
-            open_store(self.data_dir)
-        except (SystemExit, OSError, ValueError, KeyError, AttributeError):
+            check_files(self.store, about)
+        except UNUSABLE:
+            print(
+                f"The files in {self.store} do not belong together, or an older version wrote them"
+            )
             return False
+        if any(about.get(name) != value for name, value in self.source.items()):
+            return False
+        try:
+            open_store(self.data_dir)
+        except SystemExit:
+            return False
+        checksums = read_checksums(self.store)
         ids = list(self.samples["id"])
         return list(checksums.index) == ids and not find_changed(ids, checksums, self.data_dir)
 
@@ -85,7 +107,9 @@ class StoreBuilder:
         self.store.mkdir(exist_ok=True)
         data_dir = self.data_dir.absolute()  # the workers of a cluster run in another folder
         journal = Journal(data_dir / "store", self.samples["id"], self.source)
-        if not journal.resume(data_dir):
+        is_resumed = journal.resume(data_dir)
+        journal.check_room()
+        if not is_resumed:
             self.discard_unfinished()
             journal.start()
         tasks = self.list_tasks(data_dir, set(journal.chunks))
@@ -194,18 +218,56 @@ class Journal:
                 os.replace(self.path.with_name("images.npy"), self.array)
 
     def read(self):
-        """Return the chunks in the file; none if it has another key or the array another shape."""
-        chunks = {}
+        """Return the chunks in the file; none if it has another key or the array is damaged."""
+        chunks, damaged = {}, 0
         with suppress(OSError, ValueError), open(self.path, encoding="utf-8") as lines:
             if json.loads(next(lines, "null")) != self.key:
                 return {}
-            if np.load(self.array, mmap_mode="r").shape != self.shape:
+            if not self.has_array():
+                print(f"{self.array} is damaged. Its posters are decoded again")
                 return {}
             for line in lines:
                 with suppress(ValueError):  # the line that was being written at the kill
                     chunk = json.loads(line)
-                    chunks[chunk["first"]] = chunk["checksums"], chunk["errors"]
+                    if self.is_chunk(chunk):
+                        chunks[chunk["first"]] = chunk["checksums"], chunk["errors"]
+                    else:
+                        damaged += 1
+        if damaged:
+            print(f"{self.path} has {damaged:,} damaged lines. Their posters are decoded again")
         return chunks
+
+    def has_array(self):
+        """Return whether the array can be read and has the right shape."""
+        try:
+            array = np.load(self.array, mmap_mode="r")
+        except UNUSABLE:
+            return False
+        return array.shape == self.shape and array.dtype == np.uint8
+
+    def is_chunk(self, chunk):
+        """Return whether the content of a line describes the chunk that begins at its first row."""
+        if not isinstance(chunk, dict) or type(first := chunk.get("first")) is not int:
+            return False
+        rows = len(range(len(self.ids))[first : first + CHUNK]) if first >= 0 else 0
+        columns = chunk.get("checksums"), chunk.get("errors")
+        are_texts = all(
+            isinstance(column, list) and all(isinstance(cell, str) for cell in column)
+            for column in columns
+        )
+        return are_texts and first % CHUNK == 0 < rows == len(columns[0]) == len(columns[1])
+
+    def check_room(self):
+        """Check that the disk has room for the array.
+
+        Raises:
+            OSError: it has not; nothing was deleted or written.
+        """
+        used = 0
+        with suppress(OSError):
+            status = self.array.stat()  # Windows does not tell the blocks of a sparse file
+            used = getattr(status, "st_blocks", status.st_size // 512) * 512
+        check_room(self.path.parent, int(np.prod(self.shape, dtype=object)) - used)
 
     def start(self):
         """Create the array, then the file with the key."""
@@ -264,17 +326,22 @@ def decode_tasks(array, tasks, workers, cluster, data_dir):
 
 
 def find_reusable_rows(store, source):
-    """Return where an existing store has pixels of the same size: {id: (array, row, SHA-256)}."""
+    """Return where an existing store has pixels of the same size: {id: (array, row, SHA-256)}.
+
+    A store of an older version has no checksums: its rows are trusted, if there are as many as ids.
+    """
     try:
         about = read_json(store / "store.json")
         if any(about.get(name) != source[name] for name in ("H", "W", "decoder")):
             return {}
+        if has_checksum(about) is not None:
+            check_files(store, about, ("images.npy", "index.csv", "checksums.csv"), verify="all")
         images, checksums = store / "images.npy", dict(read_checksums(store))
-        index = read_index(store)
-        if len(np.load(images, mmap_mode="r")) != len(index):
+        index, array = read_index(store), np.load(images, mmap_mode="r")
+        if array.shape != (len(index), source["H"], source["W"], 3) or array.dtype != np.uint8:
             return {}
         return {movie: (images, row, checksums[movie]) for row, movie in enumerate(index["id"])}
-    except (OSError, ValueError, KeyError, AttributeError):
+    except UNUSABLE:
         return {}
 
 

@@ -5,7 +5,8 @@ Pool workers import this module: without pandas they start in 0.3 s, with pandas
 
 import hashlib
 import io
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import PIL
@@ -15,6 +16,8 @@ from postergenres.download.manifest import poster_path
 
 # Pixels depend on the decoder, too: those of another version may differ by a gray level.
 DECODER = f"Pillow {PIL.__version__}, libjpeg {features.version('jpg')}, bicubic"
+
+MOST_PIXELS = 50_000_000  # that threads decode at the same time; some 8 bytes of memory each
 
 # The operation that undoes each EXIF orientation; 1 is upright.
 TURNS = {
@@ -55,7 +58,8 @@ def decode_poster(source, image_height, image_width):
         with Image.open(source, formats=FORMATS) as image:
             if image.width * image.height > Image.MAX_IMAGE_PIXELS:  # Pillow only warns up to twice
                 raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
-            return np.asarray(to_rgb(image, (image_width, image_height)))
+            with PIXELS.reserve(image.width * image.height):
+                return np.asarray(to_rgb(image, (image_width, image_height)))
     except UnidentifiedImageError as error:
         raise ValueError("UnidentifiedImageError: cannot identify image file") from error
     except Exception as error:  # decoders raise many types for broken files
@@ -64,6 +68,8 @@ def decode_poster(source, image_height, image_width):
 
 def to_rgb(image, size):
     """Return an opened image upright, opaque, in RGB, and resized to `size`: (width, height)."""
+    if image.format == "TIFF":
+        image.load()  # Pillow turns a TIFF itself, and deletes the rotation
     turn = None
     with suppress(Exception):  # an unreadable rotation counts as none
         turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
@@ -78,11 +84,51 @@ def to_rgb(image, size):
         is_deep = image.mode != "I" or grey.max() > 255
         image = Image.fromarray((grey >> 8 if is_deep else grey).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = lay_on_white(image)
     if image.mode != "RGB":
         image = image.convert("RGB")
     return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+
+def lay_on_white(image, strip=2**20):
+    """Return a transparent image in RGB on white; a strip of pixels at a time to save memory."""
+    result = Image.new("RGB", image.size)
+    rows = max(1, strip // image.width)
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(top + rows, image.height))
+        part = image.crop(box).convert("RGBA")
+        white = Image.new("RGBA", part.size, "white")
+        result.paste(Image.alpha_composite(white, part).convert("RGB"), box)
+    return result
+
+
+class PixelBudget:
+    """Bound the pixels of the images that the threads of a process decode at the same time.
+
+    Args:
+        pixels: the bound; a larger image is decoded alone.
+    """
+
+    def __init__(self, pixels):
+        self.pixels, self.free = pixels, pixels
+        self.has_changed = threading.Condition()
+
+    @contextmanager
+    def reserve(self, pixels):
+        """Wait until there is room for an image; hold the room during the block."""
+        pixels = min(pixels, self.pixels)
+        with self.has_changed:
+            self.has_changed.wait_for(lambda: self.free >= pixels)
+            self.free -= pixels
+        try:
+            yield
+        finally:
+            with self.has_changed:
+                self.free += pixels
+                self.has_changed.notify_all()
+
+
+PIXELS = PixelBudget(MOST_PIXELS)
 
 
 def try_decode(source, image_height, image_width):

@@ -9,6 +9,7 @@ of near duplicates must be similar, too.
 
 import hashlib
 import io
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +35,7 @@ FLAT = 8  # gray levels; a poster of fewer has no frequencies, so only its color
 FLAT_COLOUR = 2  # largest mean difference of the thumbnails of flat posters, of 255
 CHUNK = 32  # posters that a process hashes at a time
 TILE = 512  # posters that are compared with as many others at a time; fits the CPU cache
+MOST_MISSING = 0.02  # of the posters; with more, a folder was probably moved or deleted
 FEW = 1000  # posters; for fewer, starting processes takes longer than it saves
 
 
@@ -65,10 +67,19 @@ def find_duplicates(movies, data_dir, near_duplicate, cluster):
 
     Returns:
         int array (movies,), see `group_duplicates`.
+
+    Raises:
+        SystemExit: more than MOST_MISSING of the posters cannot be read.
     """
     folder = Path(data_dir).absolute()
     paths = [poster_path(folder, movie) for movie in movies["id"]]
     hashes = hash_posters(paths, cluster=cluster)
+    missing = sum(poster.digest is None for poster in hashes)
+    if missing > MOST_MISSING * len(hashes):
+        sys.exit(
+            f"{missing:,} of {len(hashes):,} posters are missing in {Path(data_dir) / 'posters'}. "
+            "To download them again, run: python database.py"
+        )
     groups = group_duplicates(hashes, near_duplicate)
     alike = list_groups(movies["title"], groups)
     print(
@@ -77,8 +88,8 @@ def find_duplicates(movies, data_dir, near_duplicate, cluster):
     )
     for titles in alike[:5]:
         print(f"  {' = '.join(titles[:4])}{' = ...' if len(titles) > 4 else ''}")
-    if unread := sum(poster.digest is None for poster in hashes):
-        print(f"{unread:,} posters are missing. To download them again, run: python database.py")
+    if missing:
+        print(f"{missing:,} posters are missing. To download them again, run: python database.py")
     return groups
 
 

@@ -10,10 +10,20 @@ from pathlib import Path
 import pandas as pd
 
 from postergenres.dataset.sampling_plot import save_sampling_plot
+from postergenres.dataset.stratification import SPLITS
 from postergenres.download.manifest import read_manifest
-from postergenres.files import csv_bytes, file_sha256, read_json, write_csv, write_json
+from postergenres.files import (
+    csv_bytes,
+    file_sha256,
+    read_json,
+    replacing,
+    write_csv,
+    write_json,
+)
 
 COLUMNS = ["id", "title", "genres", "split", "copies"]
+NEEDED = ["id", "genres", "split", "copies"]  # by the next steps; the title is for people
+WHOLE_NUMBER = r"0*[1-9][0-9]{0,5}"  # of copies; up to a million
 UNRECORDED = ("data_dir", "cluster")  # settings that do not change the sample
 
 
@@ -21,12 +31,45 @@ def read_samples(data_dir):
     """Return samples.csv: a DataFrame of id, title, genres (`Action|Drama`), split, copies (int).
 
     Raises:
-        SystemExit: the file is missing.
+        SystemExit: the file is missing, or has content that step 2 never writes.
     """
     path = Path(data_dir) / "samples.csv"
     if not path.is_file():
         sys.exit(f"{path} is missing. Run: python sampling.py")
-    return pd.read_csv(path, dtype=str, keep_default_na=False).astype({"copies": int})
+    try:
+        samples = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        sys.exit(f"{path} is not UTF-8. To write it again, run: python sampling.py")
+    except ValueError as error:  # ParserError and EmptyDataError, too
+        reason = " ".join(str(error).split())
+        sys.exit(f"{path} is damaged: {reason}. To write it again, run: python sampling.py")
+    if fault := find_fault_in_samples(samples):
+        sys.exit(f"{path} {fault}. To write it again, run: python sampling.py")
+    return samples.astype({"copies": int})
+
+
+def find_fault_in_samples(samples):
+    """Return what is wrong with the rows of samples.csv, for a message: "has no rows"; or None.
+
+    Args:
+        samples: DataFrame of strings.
+    """
+    if missing := [name for name in NEEDED if name not in samples]:
+        return f"has no column {', '.join(missing)}"
+    if samples.empty:
+        return "has no rows"
+    is_wrong = {  # the first line for each fault is named
+        "an id that cannot name a file": ~samples["id"].str.fullmatch(r"[^/\\\0]+"),
+        "an id for the second time": samples["id"].duplicated(),
+        "an empty genre": samples["genres"].str.contains(r"^\||\|\||\|$|^$"),
+        "an unknown split": ~samples["split"].isin(SPLITS),
+        "copies that are no whole number above 0": ~samples["copies"].str.fullmatch(WHOLE_NUMBER),
+    }
+    column = dict(zip(is_wrong, ("id", "id", "genres", "split", "copies"), strict=True))
+    for fault, wrong in is_wrong.items():
+        if wrong.any():
+            return f"has {fault}: {samples.loc[wrong, column[fault]].iloc[0]!r}"
+    return None
 
 
 def read_train_counts(data_dir):
@@ -38,7 +81,12 @@ def read_train_counts(data_dir):
     data_dir = Path(data_dir)
     with suppress(OSError, ValueError, KeyError, TypeError):
         about = read_json(data_dir / "sampling.json")
-        if about["samples_sha256"] == file_sha256(data_dir / "samples.csv"):
+        if about["samples_sha256"] != file_sha256(data_dir / "samples.csv"):
+            print(
+                f"{data_dir / 'samples.csv'} was changed after sampling.py wrote it: the floors "
+                "are computed from its training rows"
+            )
+        else:
             counts = {genre: row["train"] for genre, row in about["genres"].items()}
             return {"movies": about["measures"]["train"]["movies"], "genres": counts}
     return None
@@ -94,6 +142,9 @@ def print_sampling_summary(counts, measures, drawn, copies):
 def write_samples(samples, labels, counts, measures, duplicates, settings, data_dir):
     """Write sampling.json, sampling.png, and last samples.csv, which the next step reads.
 
+    The old files stay until all new ones are written beside them. sampling.json has the checksum of
+    samples.csv, so that files of two runs are noticed if a kill comes between the renames.
+
     Args:
         samples: see `select_samples`.
         labels: (movies, genres) of 0 and 1, of all movies.
@@ -103,7 +154,6 @@ def write_samples(samples, labels, counts, measures, duplicates, settings, data_
         data_dir: the folder to write to.
     """
     data_dir = Path(data_dir)
-    (data_dir / "samples.csv").unlink(missing_ok=True)  # never beside the files of another run
     about = {
         "settings": {name: settings[name] for name in settings if name not in UNRECORDED},
         "genres": encode_rows(counts),
@@ -111,9 +161,14 @@ def write_samples(samples, labels, counts, measures, duplicates, settings, data_
         "duplicates": duplicates,
         "samples_sha256": hashlib.sha256(csv_bytes(samples)).hexdigest(),
     }
-    write_json(about, data_dir / "sampling.json")
-    save_sampling_plot(labels, counts["drawn"], counts["sample"], data_dir / "sampling.png")
-    write_csv(samples, data_dir / "samples.csv")
+    with (  # renamed in reverse order: samples.csv last
+        replacing(data_dir / "samples.csv") as table,
+        replacing(data_dir / "sampling.json") as json_file,
+        replacing(data_dir / "sampling.png") as picture,
+    ):
+        write_json(about, json_file)
+        save_sampling_plot(labels, counts["drawn"], counts["sample"], picture)
+        write_csv(samples, table)
     print(f"wrote {data_dir / 'samples.csv'} ({len(samples):,} movies)")
     print(f"counts and measures: {data_dir / 'sampling.json'}, {data_dir / 'sampling.png'}")
     print("next: python preprocessing.py")

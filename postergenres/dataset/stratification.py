@@ -1,5 +1,7 @@
 """Split multi-label data so that each genre, common or rare, has its share of each split."""
 
+import sys
+
 import numpy as np
 from iterstrat.ml_stratifiers import IterativeStratification
 
@@ -20,13 +22,18 @@ def split_movies(labels, groups, val_share, test_share, seed):
 
     Returns:
         str array (movies,) of "train", "val" and "test".
+
+    Raises:
+        SystemExit: a split would be empty.
     """
     shares = (1 - val_share - test_share, val_share, test_share)
     split = stratify(labels, groups, shares, seed)
     if missing := [name for number, name in enumerate(SPLITS) if number not in split]:
-        print(
-            f"no movie for {' and '.join(missing)}: there are too few movies, or nearly all "
-            "posters are alike. preprocessing.py will refuse these splits"
+        sys.exit(
+            f"No movie is left for {' and '.join(missing)}: there are too few movies "
+            f"({len(labels):,}, in {len(np.unique(groups)):,} groups of like posters), or a share "
+            "is too small. Take more movies, lower NEAR_DUPLICATE, or change VAL_SHARE and "
+            "TEST_SHARE in sampling.py, then run: python sampling.py"
         )
     errors = share_errors(labels, split, shares)
     if not np.isnan(errors).all():

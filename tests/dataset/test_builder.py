@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -162,8 +163,9 @@ def open_journal(folder, ids=("a", "b", "c"), **changes):
 
 
 @pytest.fixture
-def journal(tmp_path):
+def journal(tmp_path, monkeypatch):
     """Return a journal with two of three rows, written as two chunks."""
+    monkeypatch.setattr(builder, "CHUNK", 1)
     journal = open_journal(tmp_path)
     journal.start()
     with journal.appending():
@@ -196,6 +198,88 @@ def test_chunks_are_not_recorded_before_the_flush(tmp_path, journal):
         journal.append(2, ["3" * 64], [""])
         raise KeyboardInterrupt
     assert list(open_journal(tmp_path).read()) == [0, 1]
+
+
+WRONG_LINES = {
+    "a list": [1, 2],
+    "no checksums": {"first": 1, "errors": [""]},
+    "a text as the first row": {"first": "1", "checksums": ["1"], "errors": [""]},
+    "a row below 0": {"first": -1, "checksums": ["1"], "errors": [""]},
+    "a row beyond the end": {"first": 3, "checksums": ["1"], "errors": [""]},
+    "numbers": {"first": 1, "checksums": [1], "errors": [2]},
+    "too many rows": {"first": 1, "checksums": ["1", "2"], "errors": ["", ""]},
+    "columns of different lengths": {"first": 1, "checksums": ["1"], "errors": []},
+    "no rows": {"first": 1, "checksums": [], "errors": []},
+}
+
+
+@pytest.mark.parametrize("name", WRONG_LINES)
+def test_a_line_of_a_journal_with_wrong_content_is_not_used(tmp_path, journal, capsys, name):
+    with open(journal.path, "a", encoding="utf-8") as lines:
+        lines.write(json.dumps(WRONG_LINES[name]) + "\n")
+    assert open_journal(tmp_path).read() == journal.chunks
+    line = f"{journal.path} has 1 damaged lines. Their posters are decoded again\n"
+    assert capsys.readouterr().out == line
+
+
+@pytest.mark.parametrize("content", [b"", b"half", "cut"], ids=str)
+def test_a_damaged_array_of_a_killed_run_is_made_again(hundred, capsys, content):
+    whole = contents(hundred / "store")
+    leave_unfinished(hundred, 3)
+    array = hundred / "store" / "unfinished.npy"
+    array.write_bytes(array.read_bytes()[:-100] if content == "cut" else content)
+    (hundred / "store" / "images.npy").unlink()
+    preprocessing.main(hundred, 15, 10, workers=1)
+    out = capsys.readouterr().out
+    assert f"{array} is damaged. Its posters are decoded again" in out.replace("\r", "\n")
+    assert "100 of them decoded" in out and contents(hundred / "store") == whole
+
+
+def test_damaged_lines_of_a_killed_run_are_decoded_again(hundred, capsys):
+    whole = contents(hundred / "store")
+    leave_unfinished(hundred, 3)
+    journal = hundred / "store" / "unfinished.jsonl"
+    lines = journal.read_text().split("\n")
+    lines[1] = json.dumps(json.loads(lines[1]) | {"checksums": None})
+    lines[2] = "[]"
+    journal.write_text("\n".join(lines))
+    preprocessing.main(hundred, 15, 10, workers=1)
+    assert count_decoded(capsys) == 68 and contents(hundred / "store") == whole
+
+
+def test_a_store_without_room_on_the_disk_is_not_begun(five_posters, monkeypatch):
+    """An old store stays as it is; the message says how much room a new one needs."""
+    whole = contents(five_posters / "store")
+    free = SimpleNamespace(free=14_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    message = (
+        "Stopped: .*No space left on device, 15 MB are needed, 14 MB are free.*store'. "
+        "Free some space, then run: python preprocessing.py"
+    )
+    with pytest.raises(SystemExit, match=message):
+        preprocessing.main(five_posters, 1000, 1000, workers=1)
+    assert contents(five_posters / "store") == whole
+    assert len(open_store(five_posters).images) == 4
+
+
+def test_the_old_store_stays_whole_if_the_room_runs_out_at_the_end(five_posters, monkeypatch):
+    """The rows of the broken poster are left out, for which the array is copied."""
+    store = five_posters / "store"
+    whole = contents(store)
+    rooms = iter([10**9, 0])
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=next(rooms)))
+    with pytest.raises(SystemExit, match="No space left on device.*Free some space"):
+        preprocessing.main(five_posters, 30, 20, workers=1)
+    after = contents(store)
+    assert {name: after[name] for name in whole} == whole
+    assert set(after) - set(whole) == {"unfinished.npy", "unfinished.jsonl"}
+
+
+def test_a_resumed_run_needs_room_only_for_what_is_not_written(hundred, monkeypatch):
+    leave_unfinished(hundred, 3)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=45_000))
+    preprocessing.main(hundred, 15, 10, workers=1)
+    assert len(open_store(hundred).images) == 99
 
 
 @pytest.mark.parametrize(

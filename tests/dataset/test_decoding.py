@@ -1,14 +1,26 @@
 import hashlib
 import io
 import struct
+import threading
+import time
 import zlib
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from conftest import image_bytes, progressive
 from PIL import Image
 
-from postergenres.dataset.decoding import decode_poster, decode_rows, fill_rows, try_decode
+from postergenres.dataset import decoding
+from postergenres.dataset.decoding import (
+    PixelBudget,
+    decode_poster,
+    decode_rows,
+    fill_rows,
+    lay_on_white,
+    try_decode,
+)
 from postergenres.download.manifest import poster_path
 
 
@@ -191,8 +203,9 @@ def test_reasons_are_the_same_in_every_run():
     assert reasons == {"UnidentifiedImageError: cannot identify image file"}
 
 
+@pytest.mark.parametrize("form", ["JPEG", "TIFF", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_large_photo_is_turned_upright_from_each_rotation(orientation):
+def test_a_large_photo_is_turned_upright_from_each_rotation(orientation, form):
     """The decoder scales the image as it is stored, before the rotation."""
     upright = Image.new("RGB", (600, 900), "blue")
     upright.paste((255, 0, 0), (0, 0, 600, 300))
@@ -203,10 +216,47 @@ def test_a_large_photo_is_turned_upright_from_each_rotation(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     buffer = io.BytesIO()
-    stored.save(buffer, "JPEG", exif=exif, quality=95)
+    stored.save(buffer, form, exif=exif, quality=95)
     pixels = decode_poster(buffer, 150, 101)
     best = np.asarray(upright.resize((101, 150), Image.Resampling.BICUBIC))
     assert abs(pixels.astype(int) - best).mean() < 2
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_images_are_laid_on_white_in_strips_as_in_one_piece(mode):
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (30, 20, 4), dtype=np.uint8), "RGBA")
+    image = image.convert(mode)
+    if mode == "P":
+        image.info["transparency"] = 3
+    rgba = image.convert("RGBA")
+    whole = Image.alpha_composite(Image.new("RGBA", (20, 30), "white"), rgba).convert("RGB")
+    for strip in (1, 45, 10_000):
+        assert (np.asarray(lay_on_white(image, strip)) == np.asarray(whole)).all()
+
+
+def test_threads_decode_a_bounded_number_of_pixels_at_the_same_time(monkeypatch):
+    """Eight threads decode images of 600 pixels with room for two, and one that is too large."""
+    budget, most, now = PixelBudget(1300), [], Counter()
+    lock = threading.Lock()
+
+    def to_rgb(image, size):
+        with lock:
+            now["images"] += 1
+            most.append((now["images"], image.width))
+        time.sleep(0.01)
+        with lock:
+            now["images"] -= 1
+        return image
+
+    monkeypatch.setattr(decoding, "PIXELS", budget)
+    monkeypatch.setattr(decoding, "to_rgb", to_rgb)
+    bodies = [image_bytes()] * 10 + [image_bytes(size=(100, 150)), b"broken"]
+    with ThreadPoolExecutor(8) as pool:
+        errors = [error for _, error in pool.map(lambda x: try_decode(io.BytesIO(x), 9, 9), bodies)]
+    assert errors[:11] == [""] * 11 and errors[11]
+    assert max(count for count, _ in most) == 2 and (1, 100) in most
+    assert budget.free == 1300
 
 
 # --- chunks of posters ----------------------------------------------------------------------------

@@ -152,11 +152,20 @@ def test_only_groups_of_at_least_two_are_listed():
     assert list_groups(pd.Series(["a", "b", "c", "d"]), [0, 1, 0, 2]) == [["a", "c"]]
 
 
-def test_missing_posters_are_counted_and_the_command_is_named(tmp_path, capsys):
+@pytest.mark.parametrize(("missing", "is_refused"), [(2, False), (3, True), (100, True)])
+def test_more_than_two_percent_of_missing_posters_are_refused(
+    tmp_path, capsys, missing, is_refused
+):
+    movies = pd.DataFrame({"id": [f"tt{i}" for i in range(100)]}).assign(title="x")
     (tmp_path / "posters").mkdir()
-    poster_path(tmp_path, "tt1").write_bytes(encode_poster(draw_poster(0)))
-    movies = pd.DataFrame({"id": ["tt1", "tt2"], "title": ["One", "Two"]})
-    assert find_duplicates(movies, tmp_path, DISTANCE, None).tolist() == [0, 1]
+    for movie in movies["id"][missing:]:
+        poster_path(tmp_path, movie).write_bytes(movie.encode())  # no images: none are alike
+    if is_refused:
+        message = f"^{missing} of 100 posters are missing in .*posters. .*run: python database.py$"
+        with pytest.raises(SystemExit, match=message):
+            find_duplicates(movies, tmp_path, DISTANCE, None)
+        return
+    assert find_duplicates(movies, tmp_path, DISTANCE, None).tolist() == list(range(100))
     out = capsys.readouterr().out
     assert "0 posters are the same as another or nearly so\n" in out
-    assert "1 posters are missing. To download them again, run: python database.py" in out
+    assert "2 posters are missing. To download them again, run: python database.py" in out

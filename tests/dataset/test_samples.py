@@ -4,7 +4,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import contents
 
+from postergenres.dataset import samples
 from postergenres.dataset.imbalance import summarize_samples
 from postergenres.dataset.samples import (
     print_sampling_summary,
@@ -81,6 +83,85 @@ def test_an_infinite_ratio_is_null_in_sampling_json(tmp_path):
 def test_the_message_on_missing_samples_names_the_command(tmp_path):
     with pytest.raises(SystemExit, match="samples.csv is missing. Run: python sampling.py"):
         read_samples(tmp_path)
+
+
+ROW = "tt1,One,A|B,train,2"
+FAULTS = {
+    "": "is damaged: No columns to parse from file",
+    "id,title,genres,split,copies": "has no rows",
+    "id;title;genres;split;copies\ntt1;One;A;train;1": "has no column id, genres, split, copies",
+    f"id,title,genres,split\n{ROW[:-2]}": "has no column copies",
+    ROW.replace("train", "Train"): "has an unknown split: 'Train'",
+    **{
+        f"{ROW[:-1]}{copies}": f"has copies that are no whole number above 0: '{copies}'"
+        for copies in ("x", "-2", "0", "1.5", "", "1e3", "nan", "1" + "0" * 30)
+    },
+    f"{ROW}\n{ROW.replace('train', 'test')}": "has an id for the second time: 'tt1'",
+    **{
+        ROW.replace("A|B", genres): f"has an empty genre: '{genres}'"
+        for genres in ("", "|", "A||B", "|A", "A|")
+    },
+    ROW.replace("tt1", "../x"): "has an id that cannot name a file: '../x'",
+    ROW.replace("tt1", ""): "has an id that cannot name a file: ''",
+    '"' + ROW: "is damaged: Error tokenizing data",
+}
+
+
+@pytest.mark.parametrize("content", FAULTS)
+def test_samples_that_step_2_never_writes_are_refused_in_one_line(tmp_path, content):
+    header = "" if content[:2] in ("", "id") else "id,title,genres,split,copies\n"
+    (tmp_path / "samples.csv").write_text(f"{header}{content}\n" if content else "")
+    with pytest.raises(SystemExit) as end:
+        read_samples(tmp_path)
+    line = end.value.code
+    assert line.startswith(f"{tmp_path / 'samples.csv'} {FAULTS[content]}") and "\n" not in line
+    assert line.endswith(". To write it again, run: python sampling.py")
+
+
+def test_samples_that_are_not_utf_8_are_refused(tmp_path):
+    text = f"id,title,genres,split,copies\n{ROW.replace('One', 'Amélie')}\n"
+    (tmp_path / "samples.csv").write_text(text, encoding="cp1252")
+    with pytest.raises(
+        SystemExit, match="is not UTF-8. To write it again, run: python sampling.py"
+    ):
+        read_samples(tmp_path)
+
+
+def test_the_old_sample_is_kept_until_the_new_one_is_whole(tmp_path, monkeypatch):
+    write(tmp_path)
+    before = contents(tmp_path)
+
+    def fill_disk(*arguments):
+        raise OSError(28, "No space left on device")
+
+    for name in ("write_json", "save_sampling_plot", "write_csv"):
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+            patch.setattr(samples, name, fill_disk)
+            write(tmp_path)
+        assert contents(tmp_path) == before
+
+
+def test_a_file_in_the_way_leaves_the_old_sample(tmp_path):
+    write(tmp_path)
+    old = (tmp_path / "samples.csv").read_bytes()
+    (tmp_path / "sampling.json").unlink()
+    (tmp_path / "sampling.json").mkdir()
+    with pytest.raises(OSError, match="sampling.json"):
+        write(tmp_path)
+    assert (tmp_path / "samples.csv").read_bytes() == old
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def test_samples_that_were_changed_by_hand_are_reported(tmp_path, capsys):
+    write(tmp_path)
+    with open(tmp_path / "samples.csv", "a", encoding="utf-8") as file:
+        file.write("tt6,Six,A,train,1\n")
+    capsys.readouterr()
+    assert read_train_counts(tmp_path) is None
+    assert capsys.readouterr().out == (
+        f"{tmp_path / 'samples.csv'} was changed after sampling.py wrote it: the floors are "
+        "computed from its training rows\n"
+    )
 
 
 def test_train_counts_of_other_samples_are_not_returned(tmp_path):
