@@ -482,7 +482,7 @@ def test_a_second_training_in_the_same_folder_is_refused(pipeline, tmp_path):
     (tmp_path / "model").mkdir()
     with (
         FileLock(tmp_path / "model" / "train.lock"),
-        pytest.raises(SystemExit, match="Another train.py is at work"),
+        pytest.raises(SystemExit, match="Another train.py is writing to"),
     ):
         train.main(tmp_path, epochs=1)
 

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from postergenres.download.manifest import poster_path
 
-# Pixels depend on the decoder, too: those of another version may differ by a gray level.
+# Pixels also depend on the decoder: another version may differ by a gray level.
 DECODER = f"Pillow {PIL.__version__}, libjpeg {features.version('jpg')}, bicubic"
 
 # The operation that undoes each EXIF orientation; 1 is upright.
@@ -68,9 +68,9 @@ def to_rgb(image, size):
     if image.mode == "F":
         raise ValueError("floating-point pixels, whose value for white is unknown")
     if image.mode.startswith("I"):  # gray of more than 8 bits, which Pillow would clip at 255
-        grey = np.asarray(image)
-        is_deep = image.mode != "I" or grey.max() > 255
-        image = Image.fromarray((grey >> 8 if is_deep else grey).clip(0, 255).astype(np.uint8))
+        gray = np.asarray(image)
+        is_deep = image.mode != "I" or gray.max() > 255
+        image = Image.fromarray((gray >> 8 if is_deep else gray).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

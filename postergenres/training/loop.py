@@ -142,7 +142,10 @@ def claim_folder(data_dir, process):
         return
     folder = Path(data_dir) / "model"
     folder.mkdir(exist_ok=True)
-    with lock_file(folder / "train.lock", f"Another train.py is at work on {folder}."):
+    refusal = (
+        f"Another train.py is writing to {folder}. Wait until it ends, then run: python train.py"
+    )
+    with lock_file(folder / "train.lock", refusal):
         process.share_folder(folder / "unfinished")
         yield data_dir
 
@@ -172,7 +175,10 @@ def train_model(build_network, store, teacher, settings, data_dir, process):
     keras.utils.set_random_seed(settings["seed"])
     devices = distribute((process.index, process.count))
     if settings["batch_size"] % devices.size:
-        sys.exit(f"Make BATCH_SIZE in train.py a multiple of {devices.size}, the device count.")
+        sys.exit(
+            f"BATCH_SIZE must be a multiple of the number of devices, {devices.size}. Edit it in "
+            "train.py, then run: python train.py"
+        )
     run = plan_run(settings, store, teacher, devices=devices)
     model = build(*size)  # float32, on one device, as it will be saved
     print_run(run, model, precision)
