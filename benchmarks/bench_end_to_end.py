@@ -5,8 +5,8 @@
     python benchmarks/bench_end_to_end.py CSV POSTERS_FOLDER   # real posters, one turn
 
 Our method is steps 1 to 5 in order, each a new Python process whose start-up time counts. The
-study's method uses the output of steps 1 and 2: imageio and scikit-image decode all posters into one float32 array, and
-the study's network is trained on it in batches of 16 with Adagrad.
+study's method uses the output of steps 1 and 2: imageio and scikit-image decode all posters into
+one float32 array, and the study's network is trained on it in batches of 16 with Adagrad.
 
 The clock stops at the end of the first epoch whose loss on the validation movies, which both share,
 is as low as the loss of the prior (what the study reports), the lowest loss of the study's method

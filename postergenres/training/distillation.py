@@ -180,9 +180,7 @@ def make_outputs(data_dir, store, settings):
     make = make_fine_tuned if "fine_tuned" in settings else make_imagenet
     targets, features, prior = make(data_dir, store, **settings)
     folder = Path(data_dir) / "distillation"
-    (folder / "distillation.json").unlink(
-        missing_ok=True
-    )  # written last, it marks the outputs as complete
+    (folder / "distillation.json").unlink(missing_ok=True)  # it marks the outputs as complete
     for name, array in (("targets.npy", targets), ("features.npy", features)):
         with replacing(folder / name) as part:
             np.save(part, array)
