@@ -1,9 +1,9 @@
 # make setup      create .venv and install what the six scripts need
 # make demo       draw the demonstration set, run the five steps and print the scores
 # make test       check the style and run the tests
-# make bench      run all benchmarks, three hours; with your posters: CSV=movies.csv POSTERS=folder
-# make clean      delete what is made again within minutes; downloads and trained models stay
-# make distclean  also delete downloads, trained models and the teacher's outputs, after a question
+# make bench      run benchmarks/bench_*.py, three hours; your posters: CSV=movies.csv POSTERS=folder
+# make clean      delete files that take minutes to make again; keep downloads and trained models
+# make distclean  also delete downloads, trained models and the teacher's outputs; asks first
 #
 # demo runs a step again if its script or a file that the script reads or imports has changed. Each
 # target sets up .venv first, with another Python if you name one: make demo PYTHON=python3.12
@@ -33,7 +33,7 @@ demo: data/model/model.json
 data/model/model.json: data/store/store.json train.py $(TRAINING)
 	$(BIN)/python train.py
 
-# Step 3 leaves a store that is up to date as it is.
+# Step 3 does not change an up-to-date store, so its date must be set here.
 data/store/store.json: data/samples.csv preprocessing.py $(DATASET)
 	$(BIN)/python preprocessing.py
 	@touch $@

@@ -2,11 +2,11 @@
 
     python database.py
 
-Reads   METADATA_CSV (postergenres/download/metadata.py lists the supported forms); never written
+Reads   METADATA_CSV, which is never modified; docs/data-steps.md describes the supported formats
 Writes  DATA_DIR/posters/<id>.jpg, the bytes as served, and DATA_DIR/posters.csv: one row per
         movie, failures included. A stopped run resumes; a later run requests only the posters
         that failed or are new.
-Takes   seconds for the demonstration set; RATE_LIMIT allows 15,000 posters in seven minutes.
+Takes   seconds for the demonstration set; RATE_LIMIT allows 15,000 posters in six minutes.
 """
 
 import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
@@ -28,11 +28,11 @@ POSTER_BASE = "data/sample/posters"  # folder or URL prefix; None if the CSV has
 LIMIT = None  # movies, from the top of the CSV; 500 gives a first look at a large one
 WORKERS = 16  # downloads at a time; lower it if the host asks for fewer
 RATE_LIMIT = 40  # requests per second to one host; None if the host is yours
-TIMEOUT = 10  # seconds without a response or another byte before an attempt fails
+TIMEOUT = 10  # seconds without new data before an attempt fails; raise it for a slow host
 RETRIES = 4  # further attempts per poster, 0.5, 1, 2, 4 ... seconds apart; more on a bad network
-TIME_LIMIT = 60  # seconds for one poster, all attempts and pauses together
-MAX_BYTES = 20_000_000  # larger files are rejected; a poster has about 100,000
-MAX_PIXELS = 50_000_000  # larger images are rejected; a small file can decode to fill the memory
+TIME_LIMIT = 60  # seconds for one poster, including all attempts and pauses
+MAX_BYTES = 20_000_000  # larger files are rejected; a poster has about 100,000 bytes
+MAX_PIXELS = 50_000_000  # larger images are rejected, because decoding them could exhaust memory
 # --------------------------------------------------------------------------------------------------
 
 

@@ -54,7 +54,7 @@ def build_network(architecture, image_height, image_width, genre_count):
 
 
 def study_layers(posters, genre_count):
-    """Connect the layers of the study's network. The study scaled pixels twice, this does once."""
+    """Connect the layers of the study's network; the pixels are scaled once, not twice as there."""
     x = layers.Rescaling(1 / 255)(posters)
     x = layers.Conv2D(32, 3, activation="relu")(x)
     x = layers.Conv2D(64, 3, activation="relu")(x)

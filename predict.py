@@ -3,10 +3,10 @@
     python predict.py
     python predict.py poster.jpg folder_of_posters https://host/poster.jpg
 
-Reads   DATA_DIR/model/ and DATA_DIR/store/; or the named posters and DATA_DIR/model/, and if you
-        have not trained a model, a pretrained one in data/pretrained/
-Writes  without names: DATA_DIR/metrics.json, test_predictions.csv, report.html, and the pictures
-        of the report; with names: DATA_DIR/predictions.csv and predictions.html
+Reads   without arguments: DATA_DIR/model/ and DATA_DIR/store/; with arguments: the posters and
+        DATA_DIR/model/ or, if you have not trained a model, a pretrained one in data/pretrained/
+Writes  without arguments: DATA_DIR/metrics.json, test_predictions.csv, report.html, and the
+        pictures of the report; with arguments: DATA_DIR/predictions.csv and predictions.html
 Takes   about 40 s for 2,000 test movies, a third of it for the confidence intervals.
 """
 
@@ -29,7 +29,7 @@ from postergenres.stopping import run_from_shell, stopping_cleanly
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that train.py wrote to
 PRETRAINED = "efficientnet_lite2"  # used if you have not trained a model; "improved" is faster
-TOP = 3  # the number of most probable genres to show for each named poster
+TOP = 3  # the number of most probable genres to show for each poster
 SHEET = 200  # posters in predictions.html, the first ones; each takes 6 to 26 kB of the page
 GRAD_CAM = 12  # posters in predictions.html that get a heat map, the first ones; 0 for none
 # --------------------------------------------------------------------------------------------------

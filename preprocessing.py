@@ -9,8 +9,8 @@ Writes  DATA_DIR/store/: images.npy (N, H, W, 3) and labels.npy (N, G), both uin
         in order, H, W, N and what the store was made from
 Takes   about 15 s for 15,000 posters on two cores; 45 kB of disk per poster at 150 x 101.
 
-A run that was stopped at any moment resumes. If posters or samples have changed, the pixels of
-unchanged posters are copied from the existing store, provided that it has the same image size.
+A stopped run resumes. If posters or samples have changed, the pixels of unchanged posters are
+copied from the existing store, provided that it has the same image size.
 """
 
 import sys
@@ -25,10 +25,10 @@ from postergenres.stopping import run_from_shell, stopping_cleanly
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that sampling.py wrote
-IMAGE_HEIGHT = 150  # pixels; the CNN learns finer detail from larger posters, and trains slower
+IMAGE_HEIGHT = 150  # pixels; larger posters show finer detail and train slower; 320 for a backbone
 IMAGE_WIDTH = 101  # pixels; keep about two thirds of the height, the shape of most posters
-WORKERS = None  # processes; None for one per core
-CLUSTER = None  # to decode on a Dask cluster, its scheduler's address: "tcp://192.168.0.1:8786"
+WORKERS = None  # processes; None for one per core; lower it if memory runs out
+CLUSTER = None  # or a Dask scheduler's address, "tcp://192.168.0.1:8786": decodes posters there
 # --------------------------------------------------------------------------------------------------
 
 

@@ -2,15 +2,15 @@
 
     python sampling.py
 
-A random sample consists mostly of dramas and comedies. Therefore, this step draws some of the
-training movies and then oversamples the rare genres. It splits the movies first: a movie or a
-poster in two splits would let the network be tested on what it has memorized.
+Most movies are dramas or comedies. This step splits the movies, draws a part of the training
+movies, and then oversamples the rare genres. The split comes first and keeps duplicate posters
+together, so that the network is never tested on a movie or a poster that it was trained on.
 
 Reads   DATA_DIR/posters.csv and DATA_DIR/posters/
 Writes  DATA_DIR/samples.csv: id, title, genres, split (train, val, test), copies (1 outside train);
         sampling.json: genre counts and measures of imbalance, before and after; duplicate posters;
         and sampling.png
-Takes   about 20 s for 15,000 movies, most of it to find duplicate posters.
+Takes   about 25 s for 15,000 movies, most of it to find duplicate posters.
 """
 
 import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
@@ -39,14 +39,14 @@ from postergenres.stopping import run_from_shell, stopping_cleanly
 DATA_DIR = "data"  # the folder that database.py wrote
 EXCLUDED_GENRES = ("TV Movie", "Foreign")  # not visible in a poster: their movies are dropped
 MIN_GENRE_MOVIES = 10  # a rarer genre is left out; below about 10, none may reach the test split
-NEAR_DUPLICATE = 68  # of 256 bits of the hashes; posters that differ in no more share a split
-SAMPLE_FRACTION = 0.5  # of the training movies, drawn at random; 0.1 gives some 8,000 of 45,000
-OVERSAMPLING = "study"  # adds movies that were not drawn; "ml-ros" clones drawn ones; or "none"
+NEAR_DUPLICATE = 68  # bits of 256; posters whose hashes differ in at most this many share a split
+SAMPLE_FRACTION = 0.5  # share of the training movies to draw at random; 1.0 uses all of them
+OVERSAMPLING = "study"  # adds movies that were not drawn; "ml-ros" repeats drawn ones; or "none"
 COMMON_GENRES = 2  # for "study": the number of commonest genres whose movies are not added
 FILL = ((1000, 0.9), (2000, 0.5), (3000, 0.3))  # for "study": (drawn movies, share), see below
 # A genre of up to 1000 drawn movies gets 90 % of the movies that it lacks to the commonest genre,
 # one of up to 2000 gets 50 %, one of up to 3000 gets 30 %, a more common one gets nothing.
-GROWTH = 0.25  # for "ml-ros": the most clones, as a share of the drawn movies
+GROWTH = 0.25  # for "ml-ros": the maximum number of repeats, as a share of the drawn movies
 MAX_COPIES = 3  # the most copies of a movie in the sample; with more, the network memorizes it
 VAL_SHARE = 0.15  # of all movies; the natural mix of genres, to choose epochs and thresholds on
 TEST_SHARE = 0.15  # of all movies; the natural mix of genres, for the final scores only

@@ -8,9 +8,9 @@ Writes  DATA_DIR/model/: model.keras, the epoch with the lowest validation loss;
         tensorboard/, for: tensorboard --logdir DATA_DIR/model/tensorboard; unfinished/, a stopped
         run, and unfinished-other/, a stopped run of other settings, until they are finished
         DATA_DIR/distillation/: the teacher's outputs, if a setting needs them
-Takes   about a minute for the demonstration set, 15 minutes for 8,500 posters on two cores; a
-        backbone takes an hour, the teacher a quarter of an hour. A stopped run resumes after its
-        last complete epoch.
+Takes   about a minute for the demonstration set, 15 minutes for 8,500 posters on two cores;
+        more than an hour with a backbone; another quarter of an hour with a teacher. A stopped
+        run resumes after its last complete epoch.
 """
 
 import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
@@ -33,18 +33,18 @@ from postergenres.training.schedule import fill_defaults, needs_teacher, require
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that preprocessing.py wrote
 ARCHITECTURE = "improved"  # or "study", or "efficientnet_lite2", the best: see docs/training.md
-EPOCHS = None  # passes over the sample; None, here and below: the default of the architecture
+EPOCHS = None  # passes over the sample; None here and below: the architecture's default
 PATIENCE = 5  # epochs without a lower validation loss before training stops
 BATCH_SIZE = 32  # posters per step; larger is hardly faster on a CPU
-LEARNING_RATE = None  # the peak, of AdamW; a cosine lowers it to 0
-SHIFT = 0.08  # largest random shift of a poster, as a share of its height and width
-CROP = None  # largest random crop, as a share of height and width; only for a backbone
-COLOUR = None  # largest random change of contrast and brightness, as a share
-SOFT_TARGETS = 0.0  # share of the teacher's probabilities in the targets; try 0.7 for "improved"
-HINTS = 0.0  # weight of the loss of the teacher's features; 0.1, only for "improved" and "study"
-FINE_TUNED = None  # "elsewhere/model", a backbone that this script trained, to be the teacher
-PRECISION = "auto"  # "float32" or "bfloat16"; "auto" times both, but with HOSTS it is "float32"
-HOSTS = None  # several machines: ("10.0.0.1:9999", "10.0.0.2"), see docs/distributed.md
+LEARNING_RATE = None  # peak of the cosine schedule of AdamW; lower it if the loss diverges
+SHIFT = 0.08  # largest random shift, as a share of height and width; 0 for none
+CROP = None  # most that is randomly cropped off height and width, as a share; backbones only
+COLOUR = None  # largest random change of contrast and brightness, as a share; 0 for none
+SOFT_TARGETS = 0.0  # share of the teacher's probabilities in the targets; 0.7 helps "improved"
+HINTS = 0.0  # weight of the loss on the teacher's features; 0.1 helps "improved"; not for backbones
+FINE_TUNED = None  # or "elsewhere/model", the folder of a fine-tuned backbone to use as the teacher
+PRECISION = "auto"  # or "float32" or "bfloat16"; "auto" picks the faster; with HOSTS, float32
+HOSTS = None  # or several machines, ("10.0.0.1:9999", "10.0.0.2"): see docs/distributed.md
 SEED = 0  # change it for other initial weights and another order of the posters
 # --------------------------------------------------------------------------------------------------
 

@@ -1,12 +1,12 @@
-"""Measure the minutes from a CSV and its posters to the study's quality and to ours.
+"""Measure the minutes from a CSV and its posters to a validation loss, here and in the study.
 
     python -m pip install -e . -r requirements/bench.txt
     python benchmarks/bench_end_to_end.py                      # the demonstration set, three turns
     python benchmarks/bench_end_to_end.py CSV POSTERS_FOLDER   # real posters, one turn
 
-Ours is steps 1 to 5 in order, each a new Python process whose start counts. The study's method uses
-the output of steps 1 and 2: imageio and scikit-image decode all posters into one float32 array, and
-the study's network is trained on it in batches of 16 with Adagrad.
+Our method is steps 1 to 5 in order, each a new Python process whose start-up time counts. The
+study's method uses the output of steps 1 and 2: imageio and scikit-image decode all posters into
+one float32 array, and the study's network is trained on it in batches of 16 with Adagrad.
 
 The clock stops at the end of the first epoch whose loss on the validation movies, which both share,
 is as low as the loss of the prior (what the study reports), the lowest loss of the study's method
@@ -39,7 +39,7 @@ TURNS = 3  # on the demonstration set; your posters get one turn
 
 
 def main(metadata_csv=None, posters=None, turns=None, epochs=EPOCHS, study_epochs=None):
-    """Print the seconds of each step, then the minutes to each quality and their ratio.
+    """Print the seconds of each step, then the minutes to each validation loss and their ratio.
 
     Args:
         metadata_csv: CSV of movies; None for the demonstration set.
@@ -58,19 +58,19 @@ def main(metadata_csv=None, posters=None, turns=None, epochs=EPOCHS, study_epoch
             data = Path(work) / str(turn)
             results.append(take_turn(data, metadata_csv, posters, epochs, study_epochs))
     print(f"\n{'minutes until the validation loss is':<38}{'ours':>24}{'study':>24}{'ratio':>22}")
-    for quality in results[0]:
-        ours, theirs = zip(*(result[quality] for result in results), strict=True)
+    for name in results[0]:
+        ours, theirs = zip(*(result[name] for result in results), strict=True)
         ratio = np.divide(theirs, ours)
         cells = [format_range(x, 2) if np.isfinite(x).all() else "never" for x in (ours, theirs)]
         cells.append("" if "never" in cells else format_range(ratio, 2))
-        print(f"{quality:<38}{cells[0]:>24}{cells[1]:>24}{cells[2]:>22}")
+        print(f"{name:<38}{cells[0]:>24}{cells[1]:>24}{cells[2]:>22}")
 
 
 def take_turn(data, metadata_csv, posters, epochs, study_epochs):
     """Run both methods once.
 
     Returns:
-        {quality: (our minutes, the study's minutes)}, infinite if a quality was not reached.
+        {name of a loss: (our minutes, the study's minutes)}, infinite if it was not reached.
     """
     steps = {
         "database": {"metadata_csv": metadata_csv, "poster_base": posters},

@@ -1,4 +1,4 @@
-"""What the scripts stand on: download, dataset, models, training, evaluation, parallel."""
+"""The package behind the scripts: download, dataset, models, training, evaluation, parallel."""
 
 import os
 

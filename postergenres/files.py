@@ -125,17 +125,17 @@ def check_room(folder, size):
 
 
 @contextmanager
-def lock_file(path, busy):
+def lock_file(path, refusal):
     """Hold a lock during the block; the operating system releases the lock of a killed process.
 
     Args:
         path: the lock file, which exists as long as the lock is held.
-        busy: the line to exit with if another process holds the lock.
+        refusal: the line to exit with if another process holds the lock.
 
     Raises:
         SystemExit: another process holds the lock.
     """
-    from filelock import FileLock, Timeout  # here: the worker processes of step 3 do without
+    from filelock import FileLock, Timeout  # here: the worker processes of step 3 do not need it
 
     try:
         with FileLock(path, blocking=False):
@@ -145,4 +145,4 @@ def lock_file(path, busy):
                 with suppress(OSError):  # Windows cannot delete a file that is open
                     path.unlink()
     except Timeout:
-        sys.exit(busy)
+        sys.exit(refusal)

@@ -74,6 +74,7 @@ def or_none(rule):
 
 
 def is_a(value, kind):
+    """Return whether a value is of a kind; True and False are of none."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
@@ -90,7 +91,7 @@ def is_names(value):
 
 
 def is_fill(value):
-    """Whether a value is pairs of (count, share), with rising counts and shares from 0 to 1."""
+    """Return whether a value is pairs of rising counts and of shares from 0 to 1."""
     if not isinstance(value, (tuple, list)):
         return False
     if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in value):
@@ -101,7 +102,7 @@ def is_fill(value):
 
 
 def is_hosts(value):
-    """Whether a value is None or a list of addresses, the first with a port."""
+    """Return whether a value is None or a list of addresses, the first with a port."""
     if value is None:
         return True
     is_list = isinstance(value, (tuple, list)) and all(isinstance(host, str) for host in value)
@@ -116,7 +117,7 @@ CLUSTER = Rule(
     lambda value: value is None or (isinstance(value, str) and bool(value)),
 )
 
-# The arguments of each step's main(), in order; predict.py's paths are no setting.
+# The arguments of each step's main(), in order. The paths of predict.py are not settings.
 RULES = {
     "database": {
         "data_dir": PATH,
@@ -227,7 +228,7 @@ def check_backbone(settings):
 
 
 def describe_value(value):
-    """Return the value as a line of a message; a long one is cut."""
+    """Return the value as one line for a message; a long value is truncated."""
     try:
         text = " ".join(repr(value).splitlines())
     except ValueError:  # Python refuses to write out a number of over 4,300 digits

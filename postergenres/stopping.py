@@ -1,4 +1,4 @@
-"""Stop a step with one line that says what happened and which command goes on from there.
+"""Stop a step with one line that says what happened and which command to run next.
 
 A script imports this module first: then Ctrl-C is one line also while the script imports the rest.
 """
@@ -47,7 +47,7 @@ def stopping_cleanly(step, after="To resume"):
 
     Args:
         step: the step that runs in this block: "train".
-        after: what the command in the line for Ctrl-C does.
+        after: how the line for Ctrl-C introduces the command: "To resume" or "To start again".
 
     Raises:
         SystemExit: 130 after Ctrl-C, else a line and 1.

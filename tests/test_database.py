@@ -262,7 +262,7 @@ def test_an_unreachable_host_ends_soon(tmp_path):
         posters, code = run(tmp_path, [f"{url}/{i}.jpg" for i in range(300)], retries=0)
     assert "300 of 300 posters failed" in code and "python database.py" in code
     assert set(posters["status"]) == {"failed"}
-    assert posters["error"].str.startswith("not asked").any()
+    assert posters["error"].str.startswith("not requested").any()
 
 
 @pytest.mark.parametrize("base", [None, "", "no/such/folder"])
@@ -339,7 +339,7 @@ def test_an_unreachable_host_does_not_stop_the_requests_to_others(tmp_path, host
     urls = [url.replace("127.0.0.1:9", "localhost:9") for url in urls]
     posters, _ = run(tmp_path, urls, retries=0, workers=1)
     assert list(posters["status"]) == ["failed"] * 30 + ["ok"]
-    assert posters["error"][29].startswith("not asked")
+    assert posters["error"][29].startswith("not requested")
 
 
 def test_another_port_of_a_host_that_responded_is_not_waited_for(tmp_path, host):

@@ -85,7 +85,7 @@ NOUNS = (
 
 
 def kind_of(number):
-    """Return "plain" for most movies; every so many rows, one of the flaws of real metadata."""
+    """Return "plain" for most movies, or one of the flaws of real metadata at regular intervals."""
     flaws = {
         (80, 7): "TV Movie",
         (107, 11): "Foreign",

@@ -1,4 +1,4 @@
-"""Build the store: decode the posters of samples.csv, resumable after a kill at any moment."""
+"""Build the store: decode the posters of samples.csv, resumable after a kill."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ from postergenres.parallel.pool import run_in_processes
 from postergenres.progress import show_progress
 
 CHUNK = 32  # posters that a process decodes at a time
-FLUSH_INTERVAL = 1  # seconds between two writes to the journal; each waits for the disk
+FLUSH_INTERVAL = 1  # seconds between two writes to the journal; each write waits for the disk
 
 
 def describe_source(samples, settings):

@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from postergenres.download.manifest import poster_path
 
-# Pixels depend on the decoder, too: those of another version may differ by a gray level.
+# Pixels also depend on the decoder: another version may differ by a gray level.
 DECODER = f"Pillow {PIL.__version__}, libjpeg {features.version('jpg')}, bicubic"
 
 MOST_PIXELS = 50_000_000  # that threads decode at the same time; some 8 bytes of memory each
@@ -80,9 +80,9 @@ def to_rgb(image, size):
     if image.mode == "F":
         raise ValueError("floating-point pixels, whose value for white is unknown")
     if image.mode.startswith("I"):  # gray of more than 8 bits, which Pillow would clip at 255
-        grey = np.asarray(image)
-        is_deep = image.mode != "I" or grey.max() > 255
-        image = Image.fromarray((grey >> 8 if is_deep else grey).clip(0, 255).astype(np.uint8))
+        gray = np.asarray(image)
+        is_deep = image.mode != "I" or gray.max() > 255
+        image = Image.fromarray((gray >> 8 if is_deep else gray).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = lay_on_white(image)
     if image.mode != "RGB":

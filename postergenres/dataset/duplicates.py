@@ -30,9 +30,9 @@ HASH_SIZE = 16  # frequencies each way; the usual 8 confuses posters of the same
 BITS = HASH_SIZE**2
 SIDE = 4 * HASH_SIZE  # pixels; imagehash needs no more
 THUMBNAIL = (8, 8)  # pixels, to compare the colors of posters with similar hashes
-COLOUR = 32  # largest mean difference of thumbnails, of 255; 1 in 150 random pairs is below
+COLOR = 32  # largest mean difference of thumbnails, of 255; 1 in 150 random pairs is below
 FLAT = 8  # gray levels; a poster of fewer has no frequencies, so only its color is compared
-FLAT_COLOUR = 2  # largest mean difference of the thumbnails of flat posters, of 255
+FLAT_COLOR = 2  # largest mean difference of the thumbnails of flat posters, of 255
 CHUNK = 32  # posters that a process hashes at a time
 TILE = 512  # posters that are compared with as many others at a time; fits the CPU cache
 MOST_MISSING = 0.02  # of the posters; with more, a folder was probably moved or deleted
@@ -167,7 +167,7 @@ def group_duplicates(hashes, max_distance):
     same = [first.setdefault(poster.digest or row, row) for row, poster in enumerate(hashes)]
     links = [np.column_stack([np.arange(len(same)), same])]
     images = [row for row in first.values() if hashes[row].bits is not None]
-    for is_flat, max_color in ((False, COLOUR), (True, FLAT_COLOUR)):
+    for is_flat, max_color in ((False, COLOR), (True, FLAT_COLOR)):
         rows = np.array([row for row in images if hashes[row].is_flat == is_flat], dtype=int)
         if len(rows):
             bits = np.array([hashes[row].bits for row in rows])
@@ -182,8 +182,8 @@ def find_near_pairs(bits, thumbnails, max_distance, max_color, tile=TILE):
     """Find the pairs of rows whose hashes differ in few bits and whose colors differ by little.
 
     All hashes are compared with each other, a tile at a time. Rows are sorted by the mean of their
-    thumbnails: if two means differ by more than `max_color`, so do the thumbnails. So about two
-    thirds of the tiles can be skipped.
+    thumbnails: if two means differ by more than `max_color`, so do the thumbnails. This skips about
+    two thirds of the tiles.
 
     Args:
         bits: uint8 (N, BITS / 8).

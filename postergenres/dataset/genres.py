@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 
-MIN_MOVIES = 10  # fewer movies cannot fill three splits
+MIN_MOVIES = 10  # with fewer movies a split could be empty
 
 
 def clean_genres(movies, excluded_genres, min_genre_movies):

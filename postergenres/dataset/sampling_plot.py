@@ -4,7 +4,7 @@ import numpy as np
 
 from postergenres.plotting import draw_heat_map, escape_label, save_figure
 
-MOST_GENRES = 30  # that can still be read
+MOST_GENRES = 30  # labels of more genres would be too small to read
 
 
 def save_sampling_plot(labels, before, after, path, most=MOST_GENRES):

@@ -8,7 +8,7 @@ from iterstrat.ml_stratifiers import IterativeStratification
 SPLITS = ("train", "val", "test")  # in the order in which stratify() numbers them
 TOLERANCE = 0.1  # of a genre's share of a split
 MIN_MOVIES = 20  # a genre of fewer movies has no even share of each split
-MOST_MOVES = 1000  # between splits; far more than the few that are needed
+MOST_MOVES = 1000  # a limit against endless loops; a few moves are enough
 
 
 def split_movies(labels, groups, val_share, test_share, seed):

@@ -30,16 +30,16 @@ from postergenres.download.images import check_image
 
 MAX_REDIRECTS = 10
 MAX_PAUSE = 8  # seconds between two attempts, unless the host asks for more
-MAX_UNREACHABLE = 20  # images in a row without a connection, after which a host is left alone
+MAX_UNREACHABLE = 20  # images in a row without a connection, after which no more requests are sent
 SMALL_IMAGE = 300_000  # pixels; up to this size, decoding takes a few milliseconds
 MAX_ERROR_PAGE = 65536  # bytes of an error page that are read in order to keep the connection
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an image may cost.
+    """The limits for fetching one image.
 
-    timeout: seconds to connect, and seconds without a further byte.
+    timeout: seconds to connect, and seconds without new data.
     retries: further attempts, if they may help.
     time_limit: seconds for one image, all attempts and pauses together.
     rate_limit: requests per second to one host, or None; this machine itself has no limit.
@@ -56,7 +56,7 @@ class Limits:
 
 @dataclass
 class Host:
-    """What a run knows about one port of a host."""
+    """The state of one port of a host during a run."""
 
     has_responded: bool = False
     unreachable: int = 0  # images in a row without a connection
@@ -75,7 +75,7 @@ class Attempt:
 
 
 class Downloader:
-    """Fetches images within limits. Use it in `async with`.
+    """Fetch images within limits. Use it in `async with`.
 
     Args:
         workers: the number of images to fetch at a time.
@@ -102,7 +102,9 @@ class Downloader:
                 "User-Agent": f"movie-poster-genres {aiohttp.http.SERVER_SOFTWARE}",
                 "Accept-Encoding": "identity",
             },
-            trust_env=bool(getproxies()),  # a lookup of proxies costs as much as a request
+            trust_env=bool(
+                getproxies()
+            ),  # per request, a lookup of proxies takes as long as the request
         )
         self.session._retry_connection = False  # retries are counted here
         return self
@@ -245,7 +247,7 @@ class Downloader:
 
 
 class Resolver(aiohttp.abc.AbstractResolver):
-    """Looks host names up as aiohttp's own resolver does, but in daemon threads."""
+    """Look up host names as aiohttp's own resolver does, but in daemon threads."""
 
     async def resolve(self, host, port=0, family=socket.AF_UNSPEC):
         found = await in_daemon_thread(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
@@ -289,7 +291,7 @@ def choose_pause(retries, attempt):
 
     Args:
         retries: the number of retries so far.
-        attempt: the last `Attempt`; if its host asks for a longer pause, it gets it.
+        attempt: the last `Attempt`; the pause is longer if the host asked for that.
     """
     pause = min(0.5 * 2**retries, MAX_PAUSE) * random.uniform(0.8, 1.2)
     return max(pause, attempt.retry_after)
@@ -339,10 +341,10 @@ def save_if_complete(body, save, max_pixels):
 
 
 def attempt_of(fault, error):
-    """Return the `Attempt` whose body has a fault, or none.
+    """Return the `Attempt` for a body, from the result of `check_image`.
 
-    The next attempt may bring an image in place of a page, because a host under load sends pages.
-    An image that is cut short is requested again by the next run, too.
+    A body that is no image is retried, because an overloaded host may send an error page with
+    status 200. The next run retries only images that were cut short.
     """
     if fault is None:
         return Attempt("ok")

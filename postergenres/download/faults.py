@@ -18,7 +18,7 @@ class Fault(Enum):
     PATH_WITHOUT_PREFIX = "the poster is listed as a path, and POSTER_BASE is no URL"
     UNUSABLE_PATH = "the poster path does not name a file"
     # Found while fetching.
-    HOST_UNREACHABLE = "not asked: no connection to its host, {} times in a row"
+    HOST_UNREACHABLE = "not requested: no connection to its host, {} times in a row"
     HTTP_STATUS = "HTTP {}"
     REDIRECT_SCHEME = "a redirect to {}:"
     TOO_MANY_REDIRECTS = "more than {} redirects"

@@ -27,7 +27,7 @@ def read_manifest(data_dir):
     Raises:
         SystemExit: posters.csv is missing.
     """
-    import pandas as pd  # here: step 1 does without and starts a second sooner
+    import pandas as pd  # here: step 1 does not need it and starts a second faster
 
     path = Path(data_dir) / "posters.csv"
     if not path.is_file():
@@ -146,10 +146,10 @@ def is_up_to_date(copy, original):
 
 
 class ManifestWriter:
-    """Writes posters.csv in the order of the movies, whatever the order of their posters.
+    """Write posters.csv in the order of the movies, although posters arrive in another order.
 
-    A new poster is in the journal at once. Its row stays in memory only until all rows before it
-    are there, which the time limit of a poster bounds.
+    A new poster is recorded in the journal at once. Its row stays in memory until all rows before
+    it have been written, at most as long as the time limit of a poster.
 
     Args:
         table: the open posters.csv.

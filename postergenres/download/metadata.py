@@ -20,7 +20,7 @@ from itertools import chain, islice
 
 
 class MetadataError(Exception):
-    """A metadata CSV that is missing or unusable; the text says why."""
+    """The metadata CSV is missing or unusable; the text says why."""
 
 
 @contextmanager

@@ -35,8 +35,10 @@ def download_posters(movies, source, data_dir, workers, limits):
     """
     data_dir = Path(data_dir)
     (data_dir / "posters").mkdir(parents=True, exist_ok=True)
-    busy = f"Another run is downloading to {data_dir}. When it has ended, run: python database.py"
-    with lock_file(data_dir / "posters.lock", busy):
+    refusal = (
+        f"Another run is downloading to {data_dir}. When it has ended, run: python database.py"
+    )
+    with lock_file(data_dir / "posters.lock", refusal):
         for leftover in (data_dir / "posters").glob("*.part.jpg"):
             leftover.unlink()
         previous = PreviousRuns(data_dir)
@@ -84,7 +86,7 @@ async def fetch_rows(numbered_rows, downloader, data_dir, manifest, progress):
             save = partial(save_poster, poster_path(data_dir, row["id"]))
             row["status"], row["error"] = await get(row["url"], save)
         else:
-            await asyncio.sleep(0)  # the downloads make progress meanwhile
+            await asyncio.sleep(0)  # lets the downloads of the other tasks continue
         manifest.add(number, row, is_new)
         progress.n += 1
 

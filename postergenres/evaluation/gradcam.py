@@ -1,4 +1,4 @@
-"""Grad-CAM heat maps: which parts of a poster speak for a genre.
+"""Grad-CAM heat maps: which parts of a poster raise the probability of a genre.
 
 Each feature map of the last convolution is weighted with the mean gradient of the genre's logit;
 the heat map is the sum, cut off below 0. Source: Selvaraju et al. 2017, Grad-CAM: Visual
@@ -46,7 +46,7 @@ def explain(model, posters, genres):
 
     Returns:
         float32 (N, H, W), scaled to a maximum of 1 in each poster; all 0 if no part of the poster
-        speaks for the genre.
+        raises the probability.
 
     Raises:
         ValueError: if the model lacks the layers that Grad-CAM needs; see `has_grad_cam`.

@@ -1,7 +1,7 @@
 """Score multi-label predictions beside their floor, the score of the prior.
 
 The prior predicts the same for every movie: the share of training movies that have each genre. It
-never looks at a poster, so a model has only learned what it scores above the prior. The floor is
+never looks at a poster, so only the distance from the floor was learned from posters. The floor is
 computed by the same functions as the scores of a model, thresholds included.
 """
 

@@ -1,4 +1,4 @@
-"""Read the posters that a user names, files, folders and URLs, while others are predicted."""
+"""Read posters from files, folders and URLs while earlier ones are being predicted."""
 
 import asyncio
 import io

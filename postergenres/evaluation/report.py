@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 PICTURES = {
     "average_precision.png": (
         "Average precision of each genre",
-        "The model has learned a genre for certain if the whole interval is above the floor.",
+        "If its whole interval is above its floor, the model has learned something about a genre.",
     ),
     "precision_recall.png": (
         "Precision and recall of each genre",

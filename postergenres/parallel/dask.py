@@ -1,8 +1,8 @@
 """Run tasks on a Dask cluster, for steps that outgrow one machine.
 
-The scripts run on one machine, and only the tasks on the cluster. Its workers see the data folder
-under the same path and import this package. joblib's Dask backend distributes the tasks. Dask is
-imported only if it is used.
+The scripts run on one machine; only the tasks run on the cluster. The workers must see the data
+folder under the same path and be able to import this package. joblib's Dask backend distributes the
+tasks. Dask is imported only if it is used.
 """
 
 import logging
@@ -17,13 +17,13 @@ from pathlib import Path
 from postergenres.dataset.decoding import DECODER
 
 CONNECT_TIMEOUT = 20  # seconds to wait for the scheduler, and then for a first worker
-# Seconds to wait for a task, which takes less than one. Dask gives up a task that killed three
+# Seconds to wait for a task, which takes less than one. Dask gives up on a task that killed three
 # workers or that a worker cannot unpack, but joblib is not notified.
 TASK_TIMEOUT = 600
 
 
 class WorkerProblemError(Exception):
-    """A worker would give other results than this machine."""
+    """A worker would give different results from this machine."""
 
 
 def run_on_cluster(function, tasks, address, folder):

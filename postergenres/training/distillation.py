@@ -107,7 +107,11 @@ def prepare_teacher(data_dir, store, fine_tuned=None, may_make=True, **options):
     if reason:
         print(f"making the teacher's outputs: {reason}", flush=True)
         folder.mkdir(exist_ok=True)
-        with lock_file(folder / "making.lock", f"Another train.py is at work on {folder}."):
+        refusal = (
+            f"Another train.py is writing to {folder}. Wait until it ends, then run: python "
+            "train.py"
+        )
+        with lock_file(folder / "making.lock", refusal):
             discard_leftovers([folder / "targets.npy", folder / "features.npy"])
             make_outputs(data_dir, store, settings)
     return open_teacher(data_dir)
@@ -204,7 +208,7 @@ def make_outputs(data_dir, store, settings):
     make = make_fine_tuned if "fine_tuned" in settings else make_imagenet
     targets, features, prior = make(data_dir, store, **settings)
     folder = Path(data_dir) / "distillation"
-    (folder / "distillation.json").unlink(missing_ok=True)  # written last: then all is whole
+    (folder / "distillation.json").unlink(missing_ok=True)  # it marks the outputs as complete
     for name, array in (("targets.npy", targets), ("features.npy", features)):
         with replacing(folder / name) as part:
             np.save(part, array)

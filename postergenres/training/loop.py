@@ -135,7 +135,10 @@ def form_devices(settings, process):
     """
     devices = distribute((process.index, process.count))
     if settings["batch_size"] % devices.size:
-        sys.exit(f"Make BATCH_SIZE in train.py a multiple of {devices.size}, the device count.")
+        sys.exit(
+            f"BATCH_SIZE must be a multiple of the number of devices, {devices.size}. Edit it in "
+            "train.py, then run: python train.py"
+        )
     return devices
 
 
@@ -166,7 +169,10 @@ def claim_folder(data_dir, process, stages):
         return
     folder = Path(data_dir) / "model"
     folder.mkdir(exist_ok=True)
-    with lock_file(folder / "train.lock", f"Another train.py is at work on {folder}."):
+    refusal = (
+        f"Another train.py is writing to {folder}. Wait until it ends, then run: python train.py"
+    )
+    with lock_file(folder / "train.lock", refusal):
         choose_unfinished(folder, {stage.name: about for stage, about in stages.items()})
         process.share_folder(folder / "unfinished")
         yield data_dir
@@ -196,9 +202,7 @@ def train_model(build_network, store, teacher, settings, data_dir, process, devi
     precision = first.precision or choose_precision(
         settings["precision"], partial(build, *size), settings["batch_size"]
     )
-    keras.utils.clear_session(
-        free_memory=False
-    )  # equal runs give layers equal names in model.keras
+    keras.utils.clear_session(free_memory=False)  # equal runs give layers equal names
     keras.utils.set_random_seed(settings["seed"])
     run = plan_run(settings, store, teacher, devices=devices)
     model = build(*size)  # float32, on one device, as it will be saved

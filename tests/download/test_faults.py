@@ -12,7 +12,7 @@ TEXTS = {
     "OTHER_SCHEME": ((), "the poster is listed under another scheme than http"),
     "PATH_WITHOUT_PREFIX": ((), "the poster is listed as a path, and POSTER_BASE is no URL"),
     "UNUSABLE_PATH": ((), "the poster path does not name a file"),
-    "HOST_UNREACHABLE": ((20,), "not asked: no connection to its host, 20 times in a row"),
+    "HOST_UNREACHABLE": ((20,), "not requested: no connection to its host, 20 times in a row"),
     "HTTP_STATUS": ((404,), "HTTP 404"),
     "REDIRECT_SCHEME": (("ftp",), "a redirect to ftp:"),
     "TOO_MANY_REDIRECTS": ((10,), "more than 10 redirects"),

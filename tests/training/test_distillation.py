@@ -133,7 +133,7 @@ def test_two_processes_do_not_make_the_same_outputs(data):
     (data / "distillation").mkdir()
     with (
         FileLock(data / "distillation" / "making.lock"),
-        pytest.raises(SystemExit, match="Another train.py is at work on .*distillation"),
+        pytest.raises(SystemExit, match="Another train.py is writing to .*distillation"),
     ):
         prepare(data, **SETTINGS)
 

@@ -339,7 +339,9 @@ def test_an_error_of_one_process_ends_both(pipeline, tmp_path, start):
     for process in (start(0, data, port), start(1, data, port, seed=4)):
         assert last_line(process, 90) == "The processes of HOSTS do not have the same seed."
     for process in start_two(start, data, data, batch_size=15):
-        assert last_line(process, 90).startswith("Make BATCH_SIZE in train.py a multiple of 2")
+        assert last_line(process, 90).startswith(
+            "BATCH_SIZE must be a multiple of the number of devices, 2"
+        )
     for process in start_two(start, data, data, learning_rate=1e30):
         assert last_line(process, 90).startswith("The loss is not a number.")
     first, second = start_two(start, data, tmp_path)
@@ -347,6 +349,6 @@ def test_an_error_of_one_process_ends_both(pipeline, tmp_path, start):
     assert last_line(first, 90).startswith("Another process of HOSTS")
     with FileLock(data / "model" / "train.lock"):
         first, second = start_two(start, data, data)
-        assert last_line(first, 90).startswith("Another train.py is at work")
+        assert last_line(first, 90).startswith("Another train.py is writing to")
         assert last_line(second, 90).startswith("Another process of HOSTS")
     assert not list(tmp_path.glob("temporary-*/train-*"))
