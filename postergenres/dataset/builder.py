@@ -36,6 +36,7 @@ from postergenres.parallel.dask import run_on_cluster
 from postergenres.parallel.pool import run_in_processes
 from postergenres.progress import show_progress
 
+FILES = "images.npy labels.npy index.csv checksums.csv errors.csv store.json".split()
 CHUNK = 32  # posters that a process decodes at a time
 FLUSH_INTERVAL = 1  # seconds between two writes to the journal; each write waits for the disk
 
@@ -166,7 +167,7 @@ class StoreBuilder:
         """
         for name in ("unfinished.jsonl", "unfinished.npy"):
             (self.store / name).unlink(missing_ok=True)
-        discard_leftovers([self.store / "images.npy"])
+        discard_leftovers(self.store / name for name in FILES)
 
 
 class Journal:

@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from postergenres.download.client import Downloader
-from postergenres.download.manifest import PreviousRuns, open_manifest, poster_path
+from postergenres.download.manifest import PreviousRuns, journal_path, open_manifest, poster_path
 from postergenres.download.metadata import is_url
 from postergenres.download.sources import make_row
-from postergenres.files import lock_file, replacing
+from postergenres.files import discard_leftovers, lock_file, replacing
 from postergenres.progress import show_progress
 
 # Posters in progress for each worker; most of them wait for their next attempt.
@@ -41,6 +41,7 @@ def download_posters(movies, source, data_dir, workers, limits):
     with lock_file(data_dir / "posters.lock", refusal):
         for leftover in (data_dir / "posters").glob("*.part.jpg"):
             leftover.unlink()
+        discard_leftovers([data_dir / "posters.csv", journal_path(data_dir)])
         previous = PreviousRuns(data_dir)
         rows = (previous.fill_in_status(make_row(movie, source)) for movie in movies)
         with (
