@@ -81,7 +81,8 @@ class StoreBuilder:
             check_files(self.store, about)
         except UNUSABLE:
             print(
-                f"The files in {self.store} do not belong together, or an older version wrote them"
+                f"The files in {self.store} do not belong together, or an older version wrote "
+                "them. They are made again"
             )
             return False
         if any(about.get(name) != value for name, value in self.source.items()):

@@ -10,7 +10,6 @@ from pathlib import Path
 import pandas as pd
 
 from postergenres.dataset.sampling_plot import save_sampling_plot
-from postergenres.dataset.stratification import SPLITS
 from postergenres.download.manifest import read_manifest
 from postergenres.files import (
     csv_bytes,
@@ -22,6 +21,7 @@ from postergenres.files import (
 )
 
 COLUMNS = ["id", "title", "genres", "split", "copies"]
+SPLITS = ("train", "val", "test")  # in the order in which stratify() numbers them
 NEEDED = ["id", "genres", "split", "copies"]  # by the next steps; the title is for people
 WHOLE_NUMBER = r"0*[1-9][0-9]{0,5}"  # of copies; up to a million
 UNRECORDED = ("data_dir", "cluster")  # settings that do not change the sample

@@ -5,7 +5,8 @@ import sys
 import numpy as np
 from iterstrat.ml_stratifiers import IterativeStratification
 
-SPLITS = ("train", "val", "test")  # in the order in which stratify() numbers them
+from postergenres.dataset.samples import SPLITS
+
 TOLERANCE = 0.1  # of a genre's share of a split
 MIN_MOVIES = 20  # a genre of fewer movies has no even share of each split
 MOST_MOVES = 1000  # a limit against endless loops; a few moves are enough

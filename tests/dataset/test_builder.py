@@ -2,12 +2,14 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SAMPLES, contents, count_decoded, image_bytes, leave_unfinished
+from conftest import ROOT, SAMPLES, contents, count_decoded, image_bytes, leave_unfinished
 
 import preprocessing
 from postergenres.dataset import builder
@@ -71,6 +73,34 @@ def test_a_run_killed_between_the_last_renames_decodes_nothing_again(hundred, ca
     capsys.readouterr()
     preprocessing.main(hundred, 15, 10, workers=1)
     assert count_decoded(capsys) == 0 and contents(store) == whole
+
+
+@pytest.mark.parametrize("is_broken", [False, True], ids=["renamed array", "copied array"])
+@pytest.mark.parametrize("renames", range(7))
+def test_a_kill_between_the_last_renames_loses_nothing(hundred, capsys, is_broken, renames):
+    """The process ends after some of the renames; the next run finishes without decoding."""
+    body = b"no image" if is_broken else image_bytes()
+    poster_path(hundred, 40).write_bytes(body)
+    poster_path(hundred, 5).write_bytes(image_bytes((1, 2, 3)))
+    copy = hundred.parent / "copy"
+    shutil.copytree(hundred, copy)
+    preprocessing.main(copy, 15, 10, workers=1)
+    code = (
+        "import os\nfrom postergenres.dataset import builder, store\nimport preprocessing\n"
+        f"rename, left = os.replace, [{renames}]\n"
+        "def replace(*paths):\n"
+        "    os._exit(9) if not left[0] else rename(*paths)\n"
+        "    left[0] -= 1\n"
+        "os.replace = replace\n"
+        f"preprocessing.main({str(hundred)!r}, 15, 10, workers=1)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True)
+    assert ended.returncode == (9 if renames < 6 else 0), ended.stderr
+    capsys.readouterr()
+    preprocessing.main(hundred, 15, 10, workers=1)
+    out = capsys.readouterr().out
+    assert "up to date" in out if renames == 6 else ", 0 of them decoded" in out
+    assert contents(hundred / "store") == contents(copy / "store")
 
 
 def test_leftovers_of_killed_runs_are_deleted(hundred, capsys):

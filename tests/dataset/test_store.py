@@ -95,7 +95,7 @@ def test_a_store_of_which_a_file_was_changed_is_refused_and_made_again(five_post
     capsys.readouterr()
     preprocessing.main(five_posters, image_height=15, image_width=10, workers=1)
     out = capsys.readouterr().out
-    assert "do not belong together, or an older version wrote them" in out
+    assert "do not belong together, or an older version wrote them. They are made again" in out
     is_reusable = file in ("store.json", "labels.npy") and name != "genres in another order"
     if is_reusable and name != "empty labels.npy":
         assert "5 posters, 1 of them decoded" in out  # the broken one
