@@ -9,6 +9,7 @@ Writes  DATA_DIR/posters/<id>.jpg, the bytes as served, and DATA_DIR/posters.csv
 Takes   seconds for the demonstration set; RATE_LIMIT allows 15,000 posters in seven minutes.
 """
 
+import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
 from postergenres.download.client import Limits
 from postergenres.download.metadata import Movies, exiting_on_metadata_errors
 from postergenres.download.posters import (

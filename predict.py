@@ -16,6 +16,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
 from postergenres.evaluation.named_posters import find_posters
 from postergenres.evaluation.poster_predictions import predict_paths
 from postergenres.evaluation.test_scores import score_test

@@ -16,6 +16,7 @@ unchanged posters are copied from the existing store, provided that it has the s
 import sys
 from pathlib import Path
 
+import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
 from postergenres.dataset.builder import StoreBuilder, describe_source
 from postergenres.dataset.samples import read_samples
 from postergenres.files import lock_file

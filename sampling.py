@@ -13,6 +13,9 @@ Writes  DATA_DIR/samples.csv: id, title, genres, split (train, val, test), copie
 Takes   about 20 s for 15,000 movies, most of it to find duplicate posters.
 """
 
+import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
+
+# isort: split
 import sys
 from contextlib import suppress
 

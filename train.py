@@ -5,20 +5,28 @@
 Reads   DATA_DIR/store/; with SOFT_TARGETS or HINTS also DATA_DIR/posters/, for the teacher
 Writes  DATA_DIR/model/: model.keras, the epoch with the lowest validation loss; model.json: genres,
         settings, thresholds, validation scores, versions; history.csv and training.png;
-        tensorboard/, for: tensorboard --logdir DATA_DIR/model/tensorboard
+        tensorboard/, for: tensorboard --logdir DATA_DIR/model/tensorboard; unfinished/, a stopped
+        run, and unfinished-other/, a stopped run of other settings, until they are finished
         DATA_DIR/distillation/: the teacher's outputs, if a setting needs them
 Takes   about a minute for the demonstration set, 15 minutes for 8,500 posters on two cores; a
         backbone takes an hour, the teacher a quarter of an hour. A stopped run resumes after its
         last complete epoch.
 """
 
+import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
 import postergenres.training.backend  # noqa: F401  # first: reports a missing JAX in one line
 from model import build_network
 from postergenres.dataset.store import open_store
 from postergenres.settings import check_settings
 from postergenres.stopping import run_from_shell, stopping_cleanly
 from postergenres.training.distillation import prepare_teacher
-from postergenres.training.loop import claim_folder, list_inputs, train_model
+from postergenres.training.loop import (
+    claim_folder,
+    describe_stages,
+    form_devices,
+    list_inputs,
+    train_model,
+)
 from postergenres.training.multihost import joining
 from postergenres.training.schedule import fill_defaults, needs_teacher, require_weights
 
@@ -67,8 +75,12 @@ def main(
         if needs_teacher(settings):
             teacher = prepare_teacher(data_dir, store, fine_tuned, may_make=hosts is None)
         process.agree({"HOSTS": hosts} | settings | list_inputs(store, teacher))
-        with claim_folder(data_dir, process) as folder:
-            return train_model(build_network, store, teacher, settings, folder, process)
+        devices = form_devices(settings, process)  # the last check: now the folder is changed
+        stages = describe_stages(settings, store, teacher)
+        with claim_folder(data_dir, process, stages) as folder:
+            return train_model(
+                build_network, store, teacher, settings, folder, process, devices, stages
+            )
 
 
 if __name__ == "__main__":

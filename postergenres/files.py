@@ -1,8 +1,10 @@
 """Write files completely or not at all; compute checksums; lock a folder."""
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -60,6 +62,56 @@ def write_json(content, path):
         # NumPy scalars have item(), which returns the Python number.
         text = json.dumps(content, indent=2, ensure_ascii=False, default=lambda x: x.item())
         part.write_text(text + "\n", encoding="utf-8")
+
+
+CONTENT_SHA256 = "content_sha256"  # the name of the checksum in a JSON file
+
+
+def add_checksum(content):
+    """Return a dict for a JSON file with the SHA-256 of its other content, in order.
+
+    Args:
+        content: what `write_json` supports; a checksum that is in it is replaced.
+    """
+    content = without_checksum(content)
+    return content | {CONTENT_SHA256: content_sha256(content)}
+
+
+def has_checksum(content):
+    """Return whether the content of a JSON file matches its checksum; None if it has none."""
+    if CONTENT_SHA256 not in content:
+        return None
+    return content[CONTENT_SHA256] == content_sha256(without_checksum(content))
+
+
+def without_checksum(content, *names):
+    """Return a dict without its checksum and the other `names`."""
+    return {name: x for name, x in content.items() if name not in (CONTENT_SHA256, *names)}
+
+
+def content_sha256(content):
+    """Return the SHA-256 of an object as JSON, whatever the indentation of its file."""
+    text = json.dumps(content, ensure_ascii=False, default=lambda x: x.item())
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def check_room(folder, size):
+    """Check that a disk has room before a large file is written.
+
+    Args:
+        folder: where to write; it or a folder above it exists.
+        size: bytes that will be written.
+
+    Raises:
+        OSError: with errno ENOSPC; `stopping_cleanly` turns it into one line.
+    """
+    existing = next(
+        path for path in [Path(folder), *Path(folder).absolute().parents] if path.exists()
+    )
+    free = shutil.disk_usage(existing).free
+    if free < size:
+        needed = f"{size / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free"
+        raise OSError(errno.ENOSPC, f"No space left on device, {needed}", str(folder))
 
 
 @contextmanager

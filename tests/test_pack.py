@@ -6,6 +6,7 @@ from conftest import ROOT, load_script
 
 from postergenres.dataset.store import open_store
 from postergenres.evaluation.inference import predict_batch
+from postergenres.files import without_checksum
 from postergenres.models.saved import open_model
 
 
@@ -21,7 +22,9 @@ def test_a_packed_model_has_half_of_the_size_and_nearly_equal_predictions(pipeli
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.keras"]
     before, about = open_model(pipeline.data / "model")
     after, packed = open_model(tmp_path)
-    assert packed == about == json.loads((tmp_path / "model.json").read_text())
+    assert packed == about
+    written = json.loads((tmp_path / "model.json").read_text())
+    assert without_checksum(written, "model_sha256") == about
     posters = open_store(pipeline.data).images[:20]
     apart = np.abs(predict_batch(after, posters) - predict_batch(before, posters)).max()
     assert 0 < moved < 0.01 and 0 < apart < 0.01
@@ -36,3 +39,12 @@ def test_a_change_above_the_tolerance_is_refused(pipeline, pack, tmp_path):
     pack.PRETRAINED_FOLDERS.clear()
     with pytest.raises(SystemExit, match="no folder for improved. Add it to PRETRAINED_FOLDERS"):
         pack.main(pipeline.data)
+
+
+def test_checksums_are_added_to_a_packed_model(pipeline, pack, tmp_path):
+    pack.main(pipeline.data)
+    written = (tmp_path / "model.json").read_bytes()
+    about = without_checksum(json.loads(written), "model_sha256")
+    (tmp_path / "model.json").write_text(json.dumps(about))
+    pack.add_checksums()
+    assert (tmp_path / "model.json").read_bytes() == written

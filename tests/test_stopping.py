@@ -1,9 +1,16 @@
 """How a step stops: one line, and an exit status."""
 
 import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
+from conftest import ROOT
 
 from postergenres.settings import SettingError
 from postergenres.stopping import run_from_shell, stopping_cleanly
@@ -91,3 +98,73 @@ def test_a_killed_worker_process_is_one_line_with_the_command(step, advice):
         "Stopped: a worker process was killed, perhaps because memory ran out. "
         f"{advice}, then run: python {step}.py"
     )
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGINT for a process")
+
+
+@posix
+@pytest.mark.parametrize("step", ["database", "sampling", "preprocessing", "train", "predict"])
+@pytest.mark.parametrize("module", ["numpy", "main"])
+def test_ctrl_c_while_python_imports_is_one_line_and_status_130(tmp_path, step, module):
+    """A slow import stands in for TensorFlow; "main" is the moment before the step begins."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW[module], encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    process = subprocess.Popen(
+        [sys.executable, ROOT / f"{step}.py"],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if line == "here\n":
+            break
+    process.send_signal(signal.SIGINT)
+    begin = time.monotonic()
+    _, error = process.communicate(timeout=30)
+    assert time.monotonic() - begin < 2
+    assert process.returncode == 130, error
+    lines = [line for line in error.splitlines() if line.startswith("Stopped")]
+    assert re.fullmatch(rf"Stopped\. To .*, run: python {step}\.py", lines[0]), error
+    assert len(lines) == 1 and "Traceback" not in error
+
+
+SLOW = {
+    # Sleeps in the first import of NumPy, or of a module of the package if NumPy is not imported.
+    "numpy": """
+import importlib.abc, sys, time
+class Slow(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name in ("numpy", "keras", "pandas"):
+            sys.meta_path.remove(self)
+            print("here", flush=True)
+            time.sleep(10)
+sys.meta_path.insert(0, Slow())
+""",
+    # Sleeps at the first line of main().
+    "main": """
+import importlib.abc, sys, time
+class Slow(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == "postergenres.settings":
+            sys.meta_path.remove(self)
+            import postergenres.settings as settings
+            def check_settings(step, values):
+                print("here", flush=True)
+                time.sleep(10)
+            settings.check_settings = check_settings
+sys.meta_path.insert(0, Slow())
+""",
+}
+
+
+@posix
+def test_other_programs_that_import_the_package_keep_their_handler():
+    code = """
+import signal
+import postergenres.stopping
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

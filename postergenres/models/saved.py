@@ -1,18 +1,41 @@
 """Save and open models: model.keras and model.json."""
 
 import importlib.metadata
+import json
 import platform
 import sys
+import zipfile
 from pathlib import Path
 
 import keras
 
-from postergenres.files import read_json, replacing, write_json
+from postergenres.files import (
+    add_checksum,
+    file_sha256,
+    has_checksum,
+    read_json,
+    replacing,
+    without_checksum,
+    write_json,
+)
 
 # The pretrained models in this repository, by architecture; see data/pretrained/README.md.
 PRETRAINED_FOLDERS = {
     name: Path(__file__).parents[2] / "data" / "pretrained" / name
     for name in ("efficientnet_lite2", "improved")
+}
+DATE = (1980, 1, 1, 0, 0, 0)  # of all files in model.keras, the first date that a zip file can hold
+CHECKSUM = "model_sha256"  # of model.keras, in model.json
+NEEDED = {  # what other modules read in a model.json that has no checksum
+    "genres": list,
+    "H": int,
+    "W": int,
+    "thresholds": dict,
+    "shared_thresholds": dict,
+    "prior": dict,
+    "settings": dict,
+    "samples_sha256": str,
+    "store_sha256": str,
 }
 
 
@@ -29,13 +52,46 @@ def save_model(model, about, data_dir):
         model: a `keras.Model`; its optimizer is not saved.
         about: content of model.json: genres, H, W, settings, thresholds, scores, versions.
         data_dir: the folder that gets the folder "model".
+
+    Returns:
+        The content of model.json: `about` and checksums of model.keras and of the content.
     """
     discard_model(data_dir)
     folder = Path(data_dir) / "model"
     without_optimizer = keras.Model(model.inputs, model.outputs, name=model.name)
     with replacing(folder / "model.keras") as part:
-        without_optimizer.save(part)
+        saved = part.with_suffix(".dated.keras")
+        try:
+            without_optimizer.save(saved)
+            copy_archive(saved, part)
+        finally:
+            saved.unlink(missing_ok=True)
+    return write_about(about, folder)
+
+
+def write_about(about, folder):
+    """Write model.json with the checksums of model.keras and of its own content; return it all."""
+    about = add_checksum(about | {CHECKSUM: file_sha256(folder / "model.keras")})
     write_json(about, folder / "model.json")
+    return about
+
+
+def copy_archive(source, target, changed=None, **options):
+    """Copy a zip file of Keras without its dates, so that equal models give equal bytes.
+
+    Args:
+        source, target: paths.
+        changed: {name: bytes} of files in the archive to replace.
+        options: of `zipfile.ZipFile` for the target, such as the compression.
+    """
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", **options) as new:
+        for name in old.namelist():
+            content = (changed or {}).get(name) or old.read(name)
+            if name == "metadata.json":
+                content = json.dumps(json.loads(content) | {"date_saved": "1980-01-01@00:00:00"})
+            entry = zipfile.ZipInfo(name, DATE)
+            entry.external_attr = 0o600 << 16
+            new.writestr(entry, content, options.get("compression"), options.get("compresslevel"))
 
 
 def list_versions():
@@ -65,22 +121,59 @@ def find_model(data_dir, pretrained):
 
 
 def open_model(folder):
-    """Open a model of `save_model`.
+    """Open a model of `save_model` and verify that it is as it was written.
 
     Args:
         folder: the folder of model.keras and model.json.
 
     Returns:
-        The `keras.Model`, not compiled, and the content of model.json.
+        The `keras.Model`, not compiled, and the content of model.json without its checksums.
 
     Raises:
-        SystemExit: if one of the files is missing.
+        SystemExit: if one of the files is missing, damaged or changed, or belongs to another model.
     """
+    folder = Path(folder)
+    about = read_about(folder)
+    try:
+        model = keras.saving.load_model(folder / "model.keras", compile=False)
+        outputs = model.output_shape[-1]
+    except Exception as error:  # Keras raises errors of many types for a damaged file
+        refuse(folder / "model.keras", f"cannot be opened ({type(error).__name__})", error)
+    if "genres" in about and len(about["genres"]) != outputs:
+        refuse(folder / "model.json", "belongs to another model.keras")
+    return model, without_checksum(about, CHECKSUM)
+
+
+def read_about(folder):
+    """Return the content of model.json; exit if it or model.keras is not as it was written."""
     for path in (folder / "model.json", folder / "model.keras"):
         if not path.is_file():
-            sys.exit(f"{path} is missing. Run: python train.py")
-    about = read_json(folder / "model.json")
-    return keras.saving.load_model(folder / "model.keras", compile=False), about
+            refuse(path, "is missing")
+    path = folder / "model.json"
+    try:
+        about = read_json(path)
+    except ValueError as error:  # also a UnicodeDecodeError
+        refuse(path, "is damaged", error)
+    if not isinstance(about, dict):
+        refuse(path, "is damaged")
+    if CHECKSUM in about or has_checksum(about) is not None:
+        if not has_checksum(about):
+            refuse(path, "was changed or damaged after training")
+        if about.get(CHECKSUM) != file_sha256(folder / "model.keras"):
+            refuse(folder / "model.keras", "is damaged or belongs to another model.json")
+        return about
+    for name, kind in NEEDED.items():
+        if not isinstance(about.get(name), kind):
+            refuse(path, f'has no usable "{name}"')
+    print(f"note: {path} was written by an older version, without checksums: it is not verified")
+    return about
+
+
+def refuse(path, fault, error=None):
+    """Exit with one line that names the file, what is wrong with it, and how to get another."""
+    is_shipped = path.parent in PRETRAINED_FOLDERS.values()
+    command = f"git checkout -- {path.parent}" if is_shipped else "python train.py"
+    raise SystemExit(f"{path} {fault}. Run: {command}") from error
 
 
 def check_sample(about, samples_sha256, folder):

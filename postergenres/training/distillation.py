@@ -34,7 +34,16 @@ from postergenres.evaluation.metrics import (
     prior_of_counts,
     score_prior,
 )
-from postergenres.files import file_sha256, lock_file, read_json, replacing, write_json
+from postergenres.files import (
+    add_checksum,
+    check_room,
+    file_sha256,
+    has_checksum,
+    lock_file,
+    read_json,
+    replacing,
+    write_json,
+)
 from postergenres.models.efficientnet import FEATURES, build_efficientnet
 from postergenres.models.saved import check_sample, open_model
 from postergenres.models.transfer import BACKBONES, feature_extractor, fit_regressions
@@ -49,6 +58,7 @@ SEED = 0  # of the folds
 FOLDS = 5
 BATCH = 64  # posters per forward pass
 CHUNK = 1024  # posters per feature file
+SPARE = 10_000_000  # bytes of the disk that are left free
 
 
 @dataclass(frozen=True)
@@ -155,14 +165,29 @@ def find_staleness(folder, store, settings):
         return f"{folder} is missing"
     if not (folder / "distillation.json").is_file():
         return f"{folder} is unfinished"
-    about = read_json(folder / "distillation.json")
-    if about["store_sha256"] != store.sha256:
+    try:
+        about = read_json(folder / "distillation.json")
+        is_other_store = about["store_sha256"] != store.sha256
+    except (ValueError, LookupError, TypeError):
+        return f"{folder / 'distillation.json'} is damaged"
+    if is_other_store:
         return f"{folder} was made for another store"
     if "prior" not in about:
         return f"{folder} was made by an older version"
     if about.get("settings") != settings:
         return f"{folder} was made by another teacher"
+    if has_checksum(about) is False or not is_prior(about["prior"], store):
+        return f"{folder / 'distillation.json'} is damaged"
+    for name in ("targets", "features"):
+        path = folder / f"{name}.npy"
+        if not path.is_file() or file_sha256(path) != about.get(f"{name}_sha256"):
+            return f"{path} is missing or damaged"
     return None
+
+
+def is_prior(prior, store):
+    is_list = isinstance(prior, list) and len(prior) == len(store.genres)
+    return is_list and all(isinstance(share, float) for share in prior)
 
 
 # --- making the outputs ---------------------------------------------------------------------------
@@ -173,6 +198,7 @@ def make_outputs(data_dir, store, settings):
 
     Nothing is deleted until all features are there.
     """
+    check_room_for_outputs(data_dir, store, settings["components"])
     make = make_fine_tuned if "fine_tuned" in settings else make_imagenet
     targets, features, prior = make(data_dir, store, **settings)
     folder = Path(data_dir) / "distillation"
@@ -188,11 +214,19 @@ def make_outputs(data_dir, store, settings):
         "prior": prior.tolist(),
         "scores": score_teacher(store, targets),
     }
-    write_json(about, folder / "distillation.json")
+    write_json(add_checksum(about), folder / "distillation.json")
     print("validation scores of the teacher:")
     print_scores(about["scores"])
     print(f"wrote {folder / 'targets.npy'} and features.npy")
     return about
+
+
+def check_room_for_outputs(data_dir, store, components):
+    """Raise OSError if the disk has no room for the features of the network and the outputs."""
+    folder = Path(data_dir) / "distillation"
+    numbers = FEATURES + components + len(store.genres)
+    written = sum(path.stat().st_size for path in folder.rglob("*.npy"))  # replaced or used again
+    check_room(folder, max(0, 4 * numbers * len(store.labels) - written) + SPARE)
 
 
 def make_imagenet(
@@ -274,15 +308,31 @@ def extract_features(store, data_dir, name, build):
             movies = ids[start : start + CHUNK]
             key = hashlib.sha256("".join(checksums[movies]).encode()).hexdigest()
             path = folder / f"{key[:16]}.npy"
-            if not path.is_file():
+            features = read_chunk(path, len(movies))
+            if features is None:
                 network = network or build()
                 folder.mkdir(exist_ok=True)
+                features = extract_chunk(network, movies, data_dir, bar)
                 with replacing(path) as part:
-                    np.save(part, extract_chunk(network, movies, data_dir, bar))
+                    np.save(part, features)
             else:
                 bar.update(len(movies))
-            chunks.append(np.load(path))
+            chunks.append(features)
     return np.concatenate(chunks)
+
+
+def read_chunk(path, movies):
+    """Return the features in a file, float32 (movies, 1280); None if it is missing or damaged."""
+    if not path.is_file():
+        return None
+    try:
+        features = np.load(path)
+    except (ValueError, EOFError):  # cut short
+        features = None
+    if features is None or features.shape != (movies, FEATURES) or not np.isfinite(features).all():
+        print(f"note: {path} is damaged: its features are made again")
+        return None
+    return features
 
 
 def extract_chunk(network, movies, data_dir, bar):

@@ -26,7 +26,7 @@ from postergenres.evaluation.metrics import (
 from postergenres.files import lock_file
 from postergenres.models.saved import discard_model, list_versions, save_model
 from postergenres.training.callbacks import EpochStart, PriorShift, Progress, shift_priors
-from postergenres.training.checkpoints import Checkpoints, discard_checkpoints
+from postergenres.training.checkpoints import Checkpoints, RoomCheck, discard_checkpoints
 from postergenres.training.distributed import (
     SINGLE_DEVICE,
     DeviceGroup,
@@ -44,6 +44,7 @@ from postergenres.training.schedule import (
     schedule_learning_rate,
 )
 from postergenres.training.targets import add_hints, make_targets
+from postergenres.training.unfinished import choose_unfinished
 
 
 @dataclass(frozen=True)
@@ -125,13 +126,36 @@ def list_inputs(store, teacher):
     }
 
 
+def form_devices(settings, process):
+    """Return the `DeviceGroup` to train on; exit if it cannot share a batch.
+
+    Args:
+        settings: see `schedule.fill_defaults`.
+        process: `multihost.Process`.
+    """
+    devices = distribute((process.index, process.count))
+    if settings["batch_size"] % devices.size:
+        sys.exit(f"Make BATCH_SIZE in train.py a multiple of {devices.size}, the device count.")
+    return devices
+
+
+def describe_stages(settings, store, teacher):
+    """Return {`Stage`: everything that its checkpoints depend on}, in the order of the stages."""
+    everything = settings | list_inputs(store, teacher)
+    stages = plan_stages(settings["architecture"], settings["epochs"], settings["learning_rate"])
+    return {stage: everything | {"stage": asdict(stage)} for stage in stages}
+
+
 @contextmanager
-def claim_folder(data_dir, process):
+def claim_folder(data_dir, process, stages):
     """Yield the folder to write in: DATA_DIR, locked; in all but the first process a private one.
+
+    Its unfinished run is afterwards one of these stages, or there is none.
 
     Args:
         data_dir: the data folder.
         process: `multihost.Process`.
+        stages: see `describe_stages`.
 
     Raises:
         SystemExit: another train.py writes there.
@@ -143,6 +167,7 @@ def claim_folder(data_dir, process):
     folder = Path(data_dir) / "model"
     folder.mkdir(exist_ok=True)
     with lock_file(folder / "train.lock", f"Another train.py is at work on {folder}."):
+        choose_unfinished(folder, {stage.name: about for stage, about in stages.items()})
         process.share_folder(folder / "unfinished")
         yield data_dir
 
@@ -150,7 +175,7 @@ def claim_folder(data_dir, process):
 # --- the whole training ---------------------------------------------------------------------------
 
 
-def train_model(build_network, store, teacher, settings, data_dir, process):
+def train_model(build_network, store, teacher, settings, data_dir, process, devices, stages):
     """Train a network on the store, write the model, and return the content of model.json.
 
     Args:
@@ -160,19 +185,21 @@ def train_model(build_network, store, teacher, settings, data_dir, process):
         settings: see `schedule.fill_defaults`.
         data_dir: the folder to write in, see `claim_folder`.
         process: `multihost.Process`.
+        devices: see `form_devices`.
+        stages: see `describe_stages`.
     """
     folder = Path(data_dir) / "model"
     build = partial(build_network, settings["architecture"], genre_count=len(store.genres))
     size = store.images.shape[1:3]
-    stages = open_stages(settings, list_inputs(store, teacher), folder)
+    stages = open_stages(stages, folder)
     first = stages[0][1]
     precision = first.precision or choose_precision(
         settings["precision"], partial(build, *size), settings["batch_size"]
     )
+    keras.utils.clear_session(
+        free_memory=False
+    )  # equal runs give layers equal names in model.keras
     keras.utils.set_random_seed(settings["seed"])
-    devices = distribute((process.index, process.count))
-    if settings["batch_size"] % devices.size:
-        sys.exit(f"Make BATCH_SIZE in train.py a multiple of {devices.size}, the device count.")
     run = plan_run(settings, store, teacher, devices=devices)
     model = build(*size)  # float32, on one device, as it will be saved
     print_run(run, model, precision)
@@ -186,21 +213,15 @@ def train_model(build_network, store, teacher, settings, data_dir, process):
     shift_priors(model, run.prior_shift)
     about = describe_model(run, model, history)
     about["settings"] = settings | {"precision": precision}
-    write_model(model, about, history, run.floor["binary_cross_entropy"], data_dir)
-    return about
+    return write_model(model, about, history, run.floor["binary_cross_entropy"], data_dir)
 
 
-def open_stages(settings, inputs, folder):
+def open_stages(stages, folder):
     """Return the stages of a training, each with its checkpoints: list of (Stage, Checkpoints)."""
-    shutil.rmtree(folder / "discarded", ignore_errors=True)  # left by a kill during a deletion
-    stages = plan_stages(settings["architecture"], settings["epochs"], settings["learning_rate"])
-    checkpoints = [
-        Checkpoints(
-            folder / "unfinished" / stage.name, settings | inputs | {"stage": asdict(stage)}
-        )
-        for stage in stages
+    return [
+        (stage, Checkpoints(folder / "unfinished" / stage.name, about))
+        for stage, about in stages.items()
     ]
-    return list(zip(stages, checkpoints, strict=True))
 
 
 def fit_stages(run, network, model, stages, precision):
@@ -308,6 +329,7 @@ def make_callbacks(run, batches, checkpoints):
     logs = checkpoints.folder.parents[1] / "tensorboard"
     epochs, floor = run.settings["epochs"], run.floor["binary_cross_entropy"]
     return [
+        RoomCheck(checkpoints.folder),
         PriorShift(run.prior_shift),
         EpochStart(batches, run.settings["seed"]),
         keras.callbacks.TerminateOnNaN(),
@@ -367,16 +389,17 @@ def describe_model(run, model, history):
 
 
 def write_model(model, about, history, floor, data_dir):
-    """Write the model and its history, delete the checkpoints, and print the scores.
+    """Write the model and its history, delete the checkpoints, print the scores, return model.json.
 
     The order is safe to kill: model.json is missing until everything else is written.
     """
     folder = Path(data_dir) / "model"
     discard_model(data_dir)
     save_history(history, floor, folder)
-    save_model(model, about, data_dir)
+    about = save_model(model, about, data_dir)
     discard_checkpoints(folder / "unfinished")
     print(f"validation scores of epoch {about['best_epoch']}, which is kept:")
     print_scores(about["scores"])
     print(f"wrote {folder / 'model.keras'}, model.json, history.csv and training.png")
     print("next: python predict.py")
+    return about

@@ -1,4 +1,8 @@
+import hashlib
 import json
+import random
+import shutil
+import time
 
 import keras
 import numpy as np
@@ -6,6 +10,7 @@ import pytest
 
 from model import build_network
 from postergenres.evaluation.inference import predict_probabilities
+from postergenres.files import read_json, write_json
 from postergenres.models import saved
 
 
@@ -39,9 +44,117 @@ def test_the_optimizer_is_not_saved(tmp_path):
 
 
 def test_model_json_is_readable_and_ends_with_a_newline(tmp_path):
-    saved.save_model(build_network("improved", 32, 32, 1), {"genres": ["Épouvante"]}, tmp_path)
+    about = {"genres": ["Épouvante"]}
+    written = saved.save_model(build_network("improved", 32, 32, 1), about, tmp_path)
     text = (tmp_path / "model" / "model.json").read_text(encoding="utf-8")
-    assert text == '{\n  "genres": [\n    "Épouvante"\n  ]\n}\n'
+    network = hashlib.sha256((tmp_path / "model" / "model.keras").read_bytes()).hexdigest()
+    content = json.dumps(about | {"model_sha256": network}, ensure_ascii=False)
+    checksum = hashlib.sha256(content.encode()).hexdigest()
+    assert text == (
+        '{\n  "genres": [\n    "Épouvante"\n  ],\n'
+        f'  "model_sha256": "{network}",\n  "content_sha256": "{checksum}"\n}}\n'
+    )
+    assert written == json.loads(text)
+
+
+def test_equal_weights_give_equal_bytes(tmp_path, monkeypatch):
+    network = build_network("improved", 32, 32, 1)
+    for name, now in (("one", 1e9), ("other", 1.7e9)):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        saved.save_model(network, {}, tmp_path / name)
+    one, other = (tmp_path / name / "model" / "model.keras" for name in ("one", "other"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of a pretrained model."""
+    return shutil.copytree(saved.PRETRAINED_FOLDERS["improved"], tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", list(saved.PRETRAINED_FOLDERS))
+def test_the_pretrained_models_have_checksums(name, capsys):
+    saved.open_model(saved.PRETRAINED_FOLDERS[name])
+    assert capsys.readouterr().out == ""
+    about = read_json(saved.PRETRAINED_FOLDERS[name] / "model.json")
+    assert list(about)[-2:] == ["model_sha256", "content_sha256"]
+
+
+def test_another_order_of_the_genres_is_noticed(folder):
+    about = read_json(folder / "model.json")
+    about["genres"][:2] = about["genres"][1::-1]
+    write_json(about, folder / "model.json")
+    with pytest.raises(SystemExit, match="model.json was changed.*Run: python train.py"):
+        saved.open_model(folder)
+
+
+def test_any_flipped_byte_of_model_json_is_noticed_or_harmless(folder):
+    path, rng = folder / "model.json", random.Random(0)
+    original, about = path.read_bytes(), saved.read_about(folder)
+    for position in [*range(80), *rng.sample(range(len(original)), 200)]:
+        changed = bytearray(original)
+        changed[position] ^= 1 << rng.randrange(8)
+        path.write_bytes(changed)
+        try:
+            assert saved.read_about(folder) == about
+        except SystemExit as end:
+            assert "Run: python train.py" in end.code and "\n" not in end.code
+
+
+@pytest.mark.parametrize("position", [0, 1000, 2_000_000, -5])
+def test_a_flipped_byte_of_model_keras_is_noticed(folder, position):
+    content = bytearray((folder / "model.keras").read_bytes())
+    content[position] ^= 1
+    (folder / "model.keras").write_bytes(content)
+    with pytest.raises(SystemExit, match="model.keras is damaged or.*Run: python train.py"):
+        saved.open_model(folder)
+
+
+def test_a_model_of_an_older_version_is_opened_with_one_line(folder, capsys):
+    forget_checksums(folder)
+    saved.open_model(folder)
+    assert capsys.readouterr().out == (
+        f"note: {folder / 'model.json'} was written by an older version, without checksums: it is "
+        "not verified\n"
+    )
+
+
+def forget_checksums(folder, **changes):
+    """Make model.json one of an older version."""
+    about = read_json(folder / "model.json") | changes
+    del about["model_sha256"], about["content_sha256"]
+    write_json(about, folder / "model.json")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"7", b'{"genres": 5}', b"\xff", b"{}"])
+def test_a_model_json_of_another_shape_is_one_line(folder, content):
+    (folder / "model.json").write_bytes(content)
+    with pytest.raises(SystemExit, match="model.json (is damaged|has no usable).*python train.py"):
+        saved.open_model(folder)
+
+
+@pytest.mark.parametrize("size", [0, 100, 1_000_000, 4_400_000])
+def test_a_model_keras_cut_short_is_one_line(folder, size):
+    content = (folder / "model.keras").read_bytes()
+    (folder / "model.keras").write_bytes(content[:size])
+    with pytest.raises(SystemExit, match="model.keras is damaged.*python train.py"):
+        saved.open_model(folder)
+    forget_checksums(folder)
+    with pytest.raises(SystemExit, match="model.keras cannot be opened.*python train.py"):
+        saved.open_model(folder)
+
+
+def test_another_number_of_genres_than_outputs_is_one_line(folder):
+    forget_checksums(folder, genres=["a", "b"])
+    with pytest.raises(SystemExit, match="model.json belongs to another model.keras"):
+        saved.open_model(folder)
+
+
+def test_a_damaged_pretrained_model_is_restored_with_git(folder, monkeypatch):
+    monkeypatch.setitem(saved.PRETRAINED_FOLDERS, "improved", folder)
+    (folder / "model.json").write_bytes(b"")
+    with pytest.raises(SystemExit, match=r"Run: git checkout -- .*model$"):
+        saved.open_model(folder)
 
 
 def test_a_missing_model_names_the_command(tmp_path):

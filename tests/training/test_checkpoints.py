@@ -27,21 +27,6 @@ def test_the_newest_checkpoint_is_restored(tmp_path):
     assert (found.latest / "best.npz").exists()
 
 
-def test_a_training_with_other_settings_or_posters_starts_from_the_beginning(tmp_path, capsys):
-    for other in ({"epochs": 10, "store": "abc"}, {"epochs": 9, "store": "abd"}):
-        write_checkpoint(tmp_path / "unfinished", 2)
-        found = Checkpoints(tmp_path / "unfinished", other)
-        assert found.epochs == [] and found.precision is None
-        assert not (tmp_path / "unfinished").exists()
-        assert "holds a training with other settings: starting a new one" in capsys.readouterr().out
-
-
-def test_a_checkpoint_whose_deletion_was_killed_is_not_restored(tmp_path):
-    write_checkpoint(tmp_path / "discarded", 2)
-    found = Checkpoints(tmp_path / "unfinished", SETTINGS)
-    assert found.epochs == [] and not (tmp_path / "discarded").exists()
-
-
 def test_without_a_checkpoint_nothing_is_restored_or_deleted(tmp_path):
     found = Checkpoints(tmp_path / "unfinished", SETTINGS)
     assert found.epochs == [] and not found.folder.exists()

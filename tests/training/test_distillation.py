@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import numpy as np
@@ -11,7 +12,7 @@ from postergenres.dataset.store import open_store
 from postergenres.evaluation.inference import predict_batch
 from postergenres.files import read_json, write_json
 from postergenres.models import efficientnet, transfer
-from postergenres.models.saved import open_model, save_model
+from postergenres.models.saved import open_model, save_model, write_about
 from postergenres.training import distillation
 
 SETTINGS = {"teacher_height": 30, "teacher_width": 20, "components": 20, "regularisation": 1.0}
@@ -55,7 +56,8 @@ def test_the_record_of_the_teacher_keeps_its_format(data):
     prepare(data, **SETTINGS)
     about = about_of(data)
     assert list(about) == [
-        *("settings", "store_sha256", "targets_sha256", "features_sha256", "prior", "scores")
+        *("settings", "store_sha256", "targets_sha256", "features_sha256", "prior", "scores"),
+        "content_sha256",
     ]
     assert about["settings"] == {"variant": "lite2", "seed": 0} | SETTINGS
     assert about["settings"] == distillation.imagenet_settings(**SETTINGS)
@@ -245,6 +247,45 @@ def test_a_network_of_another_sample_or_without_a_backbone_is_no_teacher(data, f
     with pytest.raises(SystemExit, match="without a backbone"):
         prepare(data, fine_tuned=data / "model")
     about = json.loads((fine_tuned / "model.json").read_text())
-    (fine_tuned / "model.json").write_text(json.dumps(about | {"samples_sha256": "other"}))
+    write_about(about | {"samples_sha256": "other"}, fine_tuned)
     with pytest.raises(SystemExit, match="another sample"):
         prepare(data, fine_tuned=fine_tuned)
+
+
+def damage(path):
+    """Flip a bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["targets.npy", "features.npy", "distillation.json"])
+@pytest.mark.parametrize("harm", [damage, lambda path: path.write_bytes(b"")])
+def test_damaged_outputs_are_made_again(data, capsys, name, harm):
+    prepare(data, **SETTINGS)
+    before = contents(data / "distillation")
+    harm(data / "distillation" / name)
+    prepare(data, **SETTINGS)
+    assert contents(data / "distillation") == before
+    assert re.search(
+        f"making the teacher's outputs: .*{name} is .*damaged", capsys.readouterr().out
+    )
+
+
+def test_a_feature_file_cut_short_is_made_again(data, capsys):
+    prepare(data, **SETTINGS)
+    before = contents(data / "distillation")
+    (data / "distillation" / "distillation.json").unlink()
+    path = next((data / "distillation" / "lite2-30x20").iterdir())
+    path.write_bytes(path.read_bytes()[:1000])
+    prepare(data, **SETTINGS)
+    assert contents(data / "distillation") == before
+    assert f"note: {path} is damaged: its features are made again\n" in capsys.readouterr().out
+
+
+def test_without_room_on_the_disk_no_output_is_made(data, monkeypatch):
+    usage = shutil.disk_usage(data)._replace(free=5_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(OSError, match="No space left on device, .* MB are needed, 5 MB are free"):
+        prepare(data, **SETTINGS)
+    assert not list((data / "distillation").glob("*/*"))
