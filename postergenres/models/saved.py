@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import platform
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -77,7 +78,7 @@ def write_about(about, folder):
 
 
 def copy_archive(source, target, changed=None, **options):
-    """Copy a zip file of Keras without its dates, so that equal models give equal bytes.
+    """Copy a zip file of Keras so that equal models give equal bytes: without dates and addresses.
 
     Args:
         source, target: paths.
@@ -89,9 +90,25 @@ def copy_archive(source, target, changed=None, **options):
             content = (changed or {}).get(name) or old.read(name)
             if name == "metadata.json":
                 content = json.dumps(json.loads(content) | {"date_saved": "1980-01-01@00:00:00"})
+            if name == "config.json":
+                content = number_objects(content.decode())
             entry = zipfile.ZipInfo(name, DATE)
             entry.external_attr = 0o600 << 16
             new.writestr(entry, content, options.get("compression"), options.get("compresslevel"))
+
+
+def number_objects(config):
+    """Replace the memory addresses in config.json, by which Keras finds shared objects, by 1, 2, 3.
+
+    Args:
+        config: the text of config.json.
+    """
+    numbers = {}
+    return re.sub(
+        r'(?<="shared_object_id": )\d+',
+        lambda match: str(numbers.setdefault(match[0], len(numbers) + 1)),
+        config,
+    )
 
 
 def list_versions():

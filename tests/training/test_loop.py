@@ -56,13 +56,13 @@ def test_the_prior_shift_turns_the_prior_of_the_sample_into_that_of_validation(s
     np.testing.assert_allclose(shifted, estimate_prior(store.labels[val]))
 
 
-def test_each_stage_has_checkpoints_in_its_own_folder(tmp_path):
-    (tmp_path / "discarded").mkdir()
-    stages = loop.open_stages(SETTINGS, {"store": "abc"}, tmp_path)
+def test_each_stage_has_checkpoints_in_its_own_folder(store, tmp_path):
+    stages = loop.open_stages(loop.describe_stages(SETTINGS, store, None), tmp_path)
     assert [stage.name for stage, _ in stages] == ["last-blocks", "all"]
     for stage, checkpoints in stages:
         assert checkpoints.folder == tmp_path / "unfinished" / stage.name
-        assert checkpoints.settings["store"] == "abc" and checkpoints.settings["epochs"] == 3
+        assert checkpoints.settings["store"] == store.sha256
+        assert checkpoints.settings["epochs"] == 3
         assert checkpoints.settings["stage"]["end"] == stage.end
     assert not (tmp_path / "discarded").exists()
 
