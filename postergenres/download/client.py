@@ -204,7 +204,9 @@ class Downloader:
                 line = exception_line(error)
                 attempt = Attempt("failed", line, may_change=True, is_connected=False)
             except ValueError as error:  # not a URL; aiohttp.InvalidURL is a ValueError
-                attempt = Attempt("gone", exception_line(error))
+                is_its_own = getattr(error, "url", None) in (url, str(url), url.host)
+                is_final = is_its_own or not self.session.trust_env  # or else the proxy's
+                attempt = Attempt("gone" if is_final else "failed", exception_line(error))
             except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
                 attempt = Attempt("failed", exception_line(error), may_change=True)
             return attempt, time.monotonic() - start

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from postergenres.download.faults import Fault
 from postergenres.download.metadata import is_url
+from postergenres.download.proxies import exit_if_a_proxy_is_unusable
 
 SUFFIXES = [".jpg", ".jpeg", ".png", ".webp", ".gif"]  # of images in a folder; also in capitals
 MAX_URL = 4000  # characters
@@ -45,7 +46,8 @@ def find_source(movies, poster_base):
         A `Source`.
 
     Raises:
-        SystemExit: there are no movies, or their posters cannot be anywhere.
+        SystemExit: there are no movies, their posters cannot be anywhere, or they are at URLs and
+            the environment names an unusable proxy.
     """
     base = str(poster_base or "")
     folder = Path(base).as_posix() if base and Path(base).is_dir() else None
@@ -68,6 +70,8 @@ def find_source(movies, poster_base):
         else:
             print(f"{base} holds none of these movies: using the URLs in the CSV")
             folder = None
+    if at_urls or is_url(base):
+        exit_if_a_proxy_is_unusable()
     return Source(count, folder, base if is_url(base) else "")
 
 
