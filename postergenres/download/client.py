@@ -221,9 +221,10 @@ class Downloader:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(left, timeout, timeout, timeout),
             ) as response:
-                if response.status not in (301, 302, 303, 307, 308):
+                location = response.headers.get("Location")
+                if response.status not in (301, 302, 303, 307, 308) or location is None:
                     return await read_response(response, self.limits.max_bytes)
-                url = response.url.join(URL(response.headers.get("Location", "")))
+                url = response.url.join(URL(location))
             if url.scheme not in ("http", "https"):
                 return Attempt("gone", Fault.REDIRECT_SCHEME.format(url.scheme))
             await self.wait_for_turn(url.host)

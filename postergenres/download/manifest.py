@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 from collections import Counter
 from contextlib import contextmanager, suppress
@@ -162,6 +163,9 @@ def is_readable(row):
 def is_up_to_date(copy, original):
     """Return whether a poster exists and, if it is a copy, its original has not changed since.
 
+    A copy has the date of its original. If it has another one, as from an older version, the
+    bytes are compared, and an equal copy gets the date.
+
     Args:
         copy: the poster.
         original: the file that it was copied from, or None if it was downloaded.
@@ -173,7 +177,16 @@ def is_up_to_date(copy, original):
         theirs = original.stat()
     except FileNotFoundError:
         return False
-    return ours.st_size == theirs.st_size and ours.st_mtime_ns >= theirs.st_mtime_ns
+    if ours.st_size != theirs.st_size or ours.st_mtime_ns == theirs.st_mtime_ns:
+        return ours.st_size == theirs.st_size
+    try:
+        is_equal = copy.read_bytes() == original.read_bytes()
+    except OSError:
+        return False
+    if is_equal:
+        with suppress(OSError):  # not every file system permits it
+            os.utime(copy, ns=(theirs.st_mtime_ns, theirs.st_mtime_ns))
+    return is_equal
 
 
 class ManifestWriter:
