@@ -126,6 +126,9 @@ class Host(BaseHTTPRequestHandler):
     def ok(self, body):
         self.answer(body)
 
+    def nowhere(self, body):
+        self.answer(b"", 302)
+
     def page(self, body):
         self.answer(b"<html>Sign in</html>")
 

@@ -58,6 +58,7 @@ def run(tmp_path, posters, **settings):
         ("/page/a.jpg", "gone", "not an image", 2),
         ("/truncated/a.jpg", "failed", "cut short", 2),
         ("/403/a.jpg", "failed", "HTTP 403", 1),
+        ("/nowhere/a.jpg", "failed", "HTTP 302", 1),
         ("/429/a.jpg", "failed", "HTTP 429", 2),
         ("/503/a.jpg", "failed", "HTTP 503", 2),
         ("/short/a.jpg", "failed", "", 2),
@@ -224,6 +225,19 @@ def test_an_image_that_changes_in_its_folder_is_copied_again(tmp_path):
     (folder / "a.jpg").write_bytes(image_bytes((0, 0, 255)))
     run(tmp_path, ["/a.jpg"], poster_base=folder)
     assert copy.read_bytes() == image_bytes((0, 0, 255))
+
+
+def test_an_image_with_the_same_size_and_an_older_date_is_copied_again(tmp_path):
+    folder, content = tmp_path / "images", image_bytes()
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(content)
+    run(tmp_path, ["/a.jpg"], poster_base=folder)
+    other = content.replace(b"JFIF\0\1\1", b"JFIF\0\1\2")  # another version number
+    assert other != content
+    (folder / "a.jpg").write_bytes(other)
+    os.utime(folder / "a.jpg", (10**9, 10**9))
+    run(tmp_path, ["/a.jpg"], poster_base=folder)
+    assert (tmp_path / "data" / "posters" / "tt0000001.jpg").read_bytes() == other
 
 
 def test_urls_are_used_if_the_folder_holds_none_of_the_movies(tmp_path, host):

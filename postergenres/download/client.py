@@ -206,7 +206,9 @@ class Downloader:
                 line = exception_line(error)
                 attempt = Attempt("failed", line, may_change=True, is_connected=False)
             except ValueError as error:  # not a URL; aiohttp.InvalidURL is a ValueError
-                attempt = Attempt("gone", exception_line(error))
+                is_its_own = getattr(error, "url", None) in (url, str(url), url.host)
+                is_final = is_its_own or not self.session.trust_env  # or else the proxy's
+                attempt = Attempt("gone" if is_final else "failed", exception_line(error))
             except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
                 attempt = Attempt("failed", exception_line(error), may_change=True)
             return attempt, time.monotonic() - start
@@ -221,9 +223,10 @@ class Downloader:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(left, timeout, timeout, timeout),
             ) as response:
-                if response.status not in (301, 302, 303, 307, 308):
+                location = response.headers.get("Location")
+                if response.status not in (301, 302, 303, 307, 308) or location is None:
                     return await read_response(response, self.limits.max_bytes)
-                url = response.url.join(URL(response.headers.get("Location", "")))
+                url = response.url.join(URL(location))
             if url.scheme not in ("http", "https"):
                 return Attempt("gone", Fault.REDIRECT_SCHEME.format(url.scheme))
             await self.wait_for_turn(url.host)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 from collections import Counter
 from contextlib import contextmanager, suppress
@@ -25,14 +26,38 @@ def read_manifest(data_dir):
         A DataFrame of strings: id, title, genres, url, status (ok, gone, failed), error.
 
     Raises:
-        SystemExit: posters.csv is missing.
+        SystemExit: posters.csv is missing or unusable; the line names the command that writes it.
     """
     import pandas as pd  # here: step 1 does not need it and starts a second faster
 
     path = Path(data_dir) / "posters.csv"
     if not path.is_file():
         sys.exit(f"{path} is missing. Run: python database.py")
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+    again = "To write it again, run: python database.py"
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except pd.errors.EmptyDataError:
+        sys.exit(f"{path} cannot be used: it is empty. {again}")
+    except UnicodeError:
+        sys.exit(f"{path} cannot be used: it is not UTF-8. {again}")
+    except pd.errors.ParserError as error:
+        reason = " ".join(str(error).split())
+        sys.exit(f"{path} cannot be used: it is not a CSV ({reason}). {again}")
+    if fault := find_table_fault(table):
+        sys.exit(f"{path} cannot be used: {fault}. {again}")
+    return table
+
+
+def find_table_fault(table):
+    """Return what is wrong with the columns or statuses of posters.csv, or ""."""
+    for sign, name in ((";", ";"), ("\t", "tabs")):  # as spreadsheets save it
+        if len(table.columns) == 1 and sign in table.columns[0]:
+            return f"its columns are separated by {name}"
+    for column in COLUMNS:
+        if column not in table.columns:
+            return f"it has no column {column}"
+    unknown = set(table["status"]) - {"ok", "gone", "failed"}
+    return f"it has an unknown status ({min(unknown)!r})" if unknown else ""
 
 
 def poster_path(data_dir, movie):
@@ -64,6 +89,8 @@ class PreviousRuns:
         for row in read_previous_rows(data_dir):
             if row["status"] == "ok":
                 self.file_urls[row["id"]] = hash(row["url"])
+            elif row["error"].startswith("InvalidURL: "):
+                continue  # older versions stated it for a bad proxy, too; it costs no request
             elif row["status"] == "gone" and is_url(row["url"]):
                 self.gone_errors[poster_hash(row)] = distinct.setdefault(row["error"], row["error"])
         if not self.file_urls:  # every response may have been a page that asks to sign in
@@ -119,17 +146,25 @@ def read_previous_rows(data_dir):
     form = {"encoding": "utf-8-sig", "errors": "replace"}  # a spreadsheet may have saved the file
     with suppress(FileNotFoundError), open(data_dir / "posters.csv", newline="", **form) as table:
         rows = csv.DictReader(line.replace("\0", "") for line in table)
-        yield from (row for row in rows if set(COLUMNS) <= set(row))
+        yield from (row for row in rows if set(COLUMNS) <= set(row) and is_readable(row))
     with suppress(FileNotFoundError), open(journal_path(data_dir), **form) as journal:
         for line in journal:
             with suppress(ValueError):  # a killed run may have left half a line
                 row = json.loads(line)
-                if isinstance(row, dict) and set(JOURNAL_KEYS) <= set(row):
+                if isinstance(row, dict) and is_readable(row):
                     yield row
+
+
+def is_readable(row):
+    """Return whether a row of a previous run has the texts that a later run needs."""
+    return all(isinstance(row.get(key), str) for key in JOURNAL_KEYS)
 
 
 def is_up_to_date(copy, original):
     """Return whether a poster exists and, if it is a copy, its original has not changed since.
+
+    A copy has the date of its original. If it has another one, as from an older version, the
+    bytes are compared, and an equal copy gets the date.
 
     Args:
         copy: the poster.
@@ -142,7 +177,16 @@ def is_up_to_date(copy, original):
         theirs = original.stat()
     except FileNotFoundError:
         return False
-    return ours.st_size == theirs.st_size and ours.st_mtime_ns >= theirs.st_mtime_ns
+    if ours.st_size != theirs.st_size or ours.st_mtime_ns == theirs.st_mtime_ns:
+        return ours.st_size == theirs.st_size
+    try:
+        is_equal = copy.read_bytes() == original.read_bytes()
+    except OSError:
+        return False
+    if is_equal:
+        with suppress(OSError):  # not every file system permits it
+            os.utime(copy, ns=(theirs.st_mtime_ns, theirs.st_mtime_ns))
+    return is_equal
 
 
 class ManifestWriter:

@@ -1,7 +1,9 @@
 """Download the posters of all movies and write posters.csv."""
 
 import asyncio
+import os
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -84,7 +86,8 @@ async def fetch_rows(numbered_rows, downloader, data_dir, manifest, progress):
         is_new = row["status"] == ""
         if is_new:
             get = downloader.fetch if is_url(row["url"]) else downloader.copy
-            save = partial(save_poster, poster_path(data_dir, row["id"]))
+            date = None if is_url(row["url"]) else read_date(row["url"])  # before it is read
+            save = partial(save_poster, poster_path(data_dir, row["id"]), date)
             row["status"], row["error"] = await get(row["url"], save)
         else:
             await asyncio.sleep(0)  # lets the downloads of the other tasks continue
@@ -100,10 +103,25 @@ async def update_progress(progress, manifest):
         await asyncio.sleep(0.5)
 
 
-def save_poster(path, body):
-    """Write the bytes of a poster, completely or not at all."""
+def read_date(path):
+    """Return the date of a file in nanoseconds, or None if it cannot be read."""
+    with suppress(OSError):
+        return os.stat(path).st_mtime_ns
+
+
+def save_poster(path, date, body):
+    """Write the bytes of a poster, completely or not at all.
+
+    Args:
+        path: the file.
+        date: its date in nanoseconds, that of the copied file; or None for now.
+        body: the bytes.
+    """
     with replacing(path) as part:
         part.write_bytes(body)
+        if date is not None:
+            with suppress(OSError):  # not every file system permits it
+                os.utime(part, ns=(date, date))
 
 
 def print_download_summary(counts, reasons, data_dir):

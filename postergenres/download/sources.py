@@ -8,6 +8,7 @@ from pathlib import Path
 
 from postergenres.download.faults import Fault
 from postergenres.download.metadata import is_url
+from postergenres.download.proxies import exit_if_a_proxy_is_unusable
 
 SUFFIXES = [".jpg", ".jpeg", ".png", ".webp", ".gif"]  # of images in a folder; also in capitals
 MAX_URL = 4000  # characters
@@ -23,7 +24,8 @@ class Source:
     """Where the posters are.
 
     movies: the number of movies.
-    folder: the folder of the images, or None if the posters are at URLs.
+    folder: the folder of the images, or None if all posters are at URLs. A movie without an image
+        in the folder is at its URL, if it has one.
     prefix: the URL that precedes the listed paths, or "".
     """
 
@@ -37,30 +39,39 @@ def find_source(movies, poster_base):
 
     Args:
         movies: the `Movies`.
-        poster_base: a folder, a URL prefix or None. If the folder holds no poster of the movies
-            and the CSV lists URLs, the URLs are used.
+        poster_base: a folder, a URL prefix or None. If the folder does not hold the poster of a
+            movie and the CSV lists its URL, the URL is used.
 
     Returns:
         A `Source`.
 
     Raises:
-        SystemExit: there are no movies, or their posters cannot be anywhere.
+        SystemExit: there are no movies, their posters cannot be anywhere, or they are at URLs and
+            the environment names an unusable proxy.
     """
     base = str(poster_base or "")
     folder = Path(base).as_posix() if base and Path(base).is_dir() else None
-    count, has_urls, is_folder_used = 0, False, False
+    count, in_folder, at_urls = 0, 0, 0
     for movie in movies:
         count += 1
-        has_urls = has_urls or is_url(movie["poster"])
-        is_folder_used = is_folder_used or (folder is not None and find_image(folder, movie) != "")
+        if folder is not None and find_image(folder, movie):
+            in_folder += 1
+        else:
+            at_urls += is_url(movie["poster"])
     print(movies.summary())
     if not count:
         sys.exit(f"{movies.path} lists no movies. Check METADATA_CSV, then run: python database.py")
-    if folder is None and not has_urls:
+    if folder is None and not at_urls:
         require_prefix(movies, base)
-    if base and has_urls and not is_folder_used and not is_url(base):
-        print(f"{base} holds none of these movies: using the URLs in the CSV")
-        folder = None
+    if base and at_urls and not is_url(base):
+        if in_folder:
+            others = "1 other is" if at_urls == 1 else f"{at_urls:,} others are"
+            print(f"{base} holds {in_folder:,} of the posters; {others} at the URLs in the CSV")
+        else:
+            print(f"{base} holds none of these movies: using the URLs in the CSV")
+            folder = None
+    if at_urls or is_url(base):
+        exit_if_a_proxy_is_unusable()
     return Source(count, folder, base if is_url(base) else "")
 
 
@@ -103,7 +114,8 @@ def locate_poster(movie, source):
         return "", Fault.UNUSABLE_ID.format()
     if source.folder is not None:
         image = find_image(source.folder, movie)
-        return image, "" if image else Fault.NO_IMAGE_IN_FOLDER.format(source.folder)
+        if image or not is_url(listed):
+            return image, "" if image else Fault.NO_IMAGE_IN_FOLDER.format(source.folder)
     if not listed:
         return "", Fault.NOT_LISTED.format()
     if is_url(listed):

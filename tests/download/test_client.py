@@ -137,3 +137,11 @@ def test_pauses_double_up_to_eight_seconds_unless_the_host_asks_for_more():
         assert 0.8 * seconds <= pause <= 1.2 * seconds
     assert client.choose_pause(0, client.Attempt("failed", retry_after=30)) == 30
     assert client.choose_pause(4, client.Attempt("failed", retry_after=1)) >= 0.8 * 8
+
+
+def test_an_error_of_the_proxy_is_never_final(monkeypatch, host):
+    monkeypatch.setenv("http_proxy", "127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    status, error, bodies = get(f"{host.url}/ok/a.jpg")
+    assert status == "failed" and "InvalidURL" in error and not bodies

@@ -124,7 +124,62 @@ def test_a_copy_is_up_to_date_until_its_original_changes(tmp_path):
     changed = copy.stat().st_mtime_ns
     os.utime(original, ns=(changed, changed))
     assert manifest.is_up_to_date(copy, original)
-    os.utime(original, ns=(changed + 10**9, changed + 10**9))
-    assert not manifest.is_up_to_date(copy, original)
+    for date in (changed + 10**9, changed - 10**9):  # as copied by an older version
+        os.utime(original, ns=(date, date))
+        assert manifest.is_up_to_date(copy, original)
+        assert copy.stat().st_mtime_ns == date  # the next run need not read them
+    original.write_bytes(b"other")
+    for date in (changed + 10**9, changed - 2 * 10**9):
+        os.utime(original, ns=(date, date))
+        assert not manifest.is_up_to_date(copy, original)
     copy.write_bytes(b"")
     assert not manifest.is_up_to_date(copy, None)
+
+
+def test_posters_that_an_older_version_lost_to_a_bad_proxy_are_requested_again(tmp_path):
+    rows = [make_row("m0", "ok"), make_row("m1", "gone", "InvalidURL: 127.0.0.1:9")]
+    write_run(tmp_path, rows)
+    assert PreviousRuns(tmp_path).fill_in_status(make_row("m1"))["status"] == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it is empty"),
+        (b"\n\n", "it is empty"),
+        (
+            "id,title,genres,url,status,error\nm0,Amélie,,u,ok,\n".encode("cp1252"),
+            "it is not UTF-8",
+        ),
+        ("id,title,genres,url,status,error\nm0,x,,u,ok,\n".encode("utf-16"), "it is not UTF-8"),
+        (b"id;title;genres;url;status;error\nm0;x;Drama;u;ok;\n", "its columns are separated by ;"),
+        (b"id\ttitle\tgenres\turl\tstatus\terror\n", "its columns are separated by tabs"),
+        (b"id,title,genres,url,error\nm0,x,Drama,u,\n", "it has no column status"),
+        (b"id,title\nm0,x\n", "it has no column genres"),
+        (b"id,title,genres,url,status,error\nm0,x,Drama,u,ok,,,,\n", "it has an unknown status"),
+        (b'id,title,genres,url,status,error\nm0,"x,Drama,u,ok,\n', "it is not a CSV"),
+        (b"id,title,genres,url,status,error\nm0,x,Drama,u,okay,\n", "it has an unknown status"),
+    ],
+)
+def test_an_unusable_manifest_is_one_line_with_the_next_command(tmp_path, content, reason):
+    (tmp_path / "posters.csv").write_bytes(content)
+    with pytest.raises(SystemExit) as stop:
+        manifest.read_manifest(tmp_path)
+    line = f"{tmp_path / 'posters.csv'} cannot be used: {reason}"
+    assert stop.value.code.startswith(line) and "\n" not in stop.value.code
+    assert stop.value.code.endswith(". To write it again, run: python database.py")
+
+
+def test_a_manifest_with_a_byte_order_mark_and_further_columns_is_read(tmp_path):
+    content = "id,title,genres,url,status,error,note\nm0,x,Drama,u,ok,,hello\n"
+    (tmp_path / "posters.csv").write_bytes(content.encode("utf-8-sig"))
+    row = manifest.read_manifest(tmp_path).to_dict("records")[0]
+    assert (row["id"], row["status"]) == ("m0", "ok")
+
+
+@pytest.mark.parametrize("value", [None, 7, [], {}])
+@pytest.mark.parametrize("key", manifest.JOURNAL_KEYS)
+def test_a_journal_line_with_wrong_values_is_skipped(tmp_path, key, value):
+    line = {"id": "m1", "url": "http://h/m1.jpg", "status": "gone", "error": "HTTP 404"}
+    manifest.journal_path(tmp_path).write_text(json.dumps(line | {key: value}) + "\n")
+    assert PreviousRuns(tmp_path).fill_in_status(make_row("m1"))["status"] == ""

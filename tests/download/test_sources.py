@@ -30,6 +30,21 @@ def test_the_source_is_the_urls_if_the_folder_holds_no_poster(tmp_path, capsys):
     assert f"{tmp_path} holds none of these movies: using the URLs" in capsys.readouterr().out
 
 
+def test_a_movie_without_an_image_in_the_folder_is_at_its_url(tmp_path, capsys):
+    (tmp_path / "m2.jpg").write_bytes(image_bytes())
+    movies = write_movies(tmp_path, "http://h/a.jpg", "http://h/b.jpg", "/c.jpg", "http://h/d.jpg")
+    source = sources.find_source(movies, tmp_path)
+    line = f"{tmp_path} holds 1 of the posters; 2 others are at the URLs in the CSV"
+    assert line in capsys.readouterr().out.splitlines()
+    folder = tmp_path.as_posix()
+    assert [sources.locate_poster(movie, source) for movie in movies] == [
+        ("http://h/a.jpg", ""),
+        (f"{folder}/m2.jpg", ""),
+        ("", f"no image in {folder}"),
+        ("http://h/d.jpg", ""),
+    ]
+
+
 @pytest.mark.parametrize("base", [None, ""])
 def test_the_source_is_the_urls_without_a_base(tmp_path, base):
     assert sources.find_source(write_movies(tmp_path, "HTTP://h/a.jpg"), base) == Source(1)
@@ -68,7 +83,7 @@ def test_a_row_has_no_status_if_its_poster_has_a_location(tmp_path):
     movie = make_movie("http://h/a.jpg")
     expected = {"id": "m1", "title": "x", "genres": "Drama", "url": "http://h/a.jpg"}
     assert sources.make_row(movie, Source(1)) == expected | {"status": "", "error": ""}
-    row = sources.make_row(movie, Source(1, tmp_path.as_posix()))
+    row = sources.make_row(make_movie("/a.jpg"), Source(1, tmp_path.as_posix()))
     assert row["url"] == "" and row["status"] == "gone"
     assert row["error"] == f"no image in {tmp_path.as_posix()}"
 
