@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from urllib.parse import quote
 
 import pytest
@@ -113,7 +114,10 @@ def test_a_killed_run_resumes(tmp_path, host):
     host.asked.clear()
     resumed, _ = run(tmp_path, urls)
     assert resumed.equals(whole)
-    assert dict(host.asked) == {"/ok/1.jpg": 1, "/ok/2.jpg": 1, "/404/x.jpg": 1, "/page/x.jpg": 2}
+    needed = Counter({"/ok/1.jpg": 1, "/ok/2.jpg": 1, "/404/x.jpg": 1, "/page/x.jpg": 2})
+    assert not needed - host.asked
+    confirming = host.asked - needed  # one poster again, because of the page
+    assert confirming.total() == 1 and "/ok/" in min(confirming)
     assert sorted(path.name for path in data.iterdir()) == ["posters", "posters.csv"]
     assert not list((data / "posters").glob("*.part.*"))
 
