@@ -97,6 +97,9 @@ class Host(BaseHTTPRequestHandler):
         self.server.connections.add(self.client_address)
         behaviour = self.path.split("/")[1]
         self.server.asked[self.path] += 1
+        if behaviour == "portal":  # as many images as are left, then a page for everything
+            self.server.images["left"] -= 1
+            behaviour = "ok" if self.server.images["left"] >= 0 else "page"
         if behaviour.endswith("-once"):
             is_first = self.server.asked[self.path] == 1
             behaviour = behaviour.removesuffix("-once") if is_first else "ok"
@@ -215,6 +218,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, address):
         super().__init__(address, Host)
         self.asked, self.bodies, self.connections = Counter(), {}, set()
+        self.images = {"left": 0}
 
     def handle_error(self, request, client_address):
         pass  # clients that hang up are part of the tests
@@ -223,12 +227,16 @@ class Server(ThreadingHTTPServer):
 @pytest.fixture
 def host():
     """A running host: `url` to put before paths; `asked`, how often each was; `bodies`, to answer
-    with; `connections`, by the addresses of their clients."""
+    with; `connections`, by the addresses of their clients; `images`, how many /portal/ has left."""
     server = Server(("127.0.0.1", 0))
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"
     yield SimpleNamespace(
-        url=url, asked=server.asked, bodies=server.bodies, connections=server.connections
+        url=url,
+        asked=server.asked,
+        bodies=server.bodies,
+        connections=server.connections,
+        images=server.images,
     )
     server.shutdown()
     server.server_close()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from urllib.parse import quote
 
 import pytest
@@ -113,7 +114,10 @@ def test_a_killed_run_resumes(tmp_path, host):
     host.asked.clear()
     resumed, _ = run(tmp_path, urls)
     assert resumed.equals(whole)
-    assert dict(host.asked) == {"/ok/1.jpg": 1, "/ok/2.jpg": 1, "/404/x.jpg": 1, "/page/x.jpg": 2}
+    needed = Counter({"/ok/1.jpg": 1, "/ok/2.jpg": 1, "/404/x.jpg": 1, "/page/x.jpg": 2})
+    assert not needed - host.asked
+    confirming = host.asked - needed  # one poster again, because of the page
+    assert confirming.total() == 1 and "/ok/" in min(confirming)
     assert sorted(path.name for path in data.iterdir()) == ["posters", "posters.csv"]
     assert not list((data / "posters").glob("*.part.*"))
 
@@ -516,3 +520,41 @@ def test_thirty_kills_end_as_an_undisturbed_run(tmp_path, host):
         twice = sum(max(0, host.asked[path] - 1 - path.count("-once")) for path in host.asked)
         assert twice <= 8 * database.WORKERS  # requests in progress at the kill
         shutil.rmtree(killed)
+
+
+PORTAL = "now sends pages in place of images, .*, then run: python database.py$"
+
+
+def test_a_captive_portal_midway_stops_the_step_and_loses_no_poster(tmp_path, host):
+    urls = [f"{host.url}/portal/{i}.jpg" for i in range(200)]
+    host.images["left"] = 10
+    posters, status = run(tmp_path, urls, retries=0)
+    assert (posters["status"] == "ok").sum() >= 9 and re.search(PORTAL, status)
+    assert set(posters["status"]) == {"ok", "failed"}
+    assert host.asked.total() < 100  # the host is left alone
+    posters, status = run(tmp_path, urls, retries=0)  # from the start
+    assert set(posters["status"]) == {"ok", "failed"} and re.search(PORTAL, status)
+    host.images["left"] = 1000
+    posters, status = run(tmp_path, urls, retries=0)
+    assert set(posters["status"]) == {"ok"} and status == 0
+
+
+def test_pages_are_final_if_other_posters_of_the_host_come_through(tmp_path, host):
+    urls = [f"{host.url}/{'page' if i % 60 >= 20 else 'ok'}/{i}.jpg" for i in range(80)]
+    posters, status = run(tmp_path, urls, retries=0)
+    assert list(posters["status"]) == ["gone" if "/page/" in url else "ok" for url in urls]
+    assert status == 0
+    host.asked.clear()
+    run(tmp_path, urls, retries=0)
+    assert not host.asked
+    posters, _ = run(tmp_path, [*urls[:20], f"{host.url}/page/new.jpg"], retries=0)
+    assert posters["status"][20] == "gone"
+
+
+def test_a_captive_portal_of_one_host_does_not_stop_the_requests_to_others(tmp_path, host):
+    host.images["left"], other = 5, host.url.replace("127.0.0.1", "localhost")
+    urls = [f"{host.url}/portal/{i}.jpg" for i in range(40)]
+    urls += [f"{other}/ok/{i}.jpg" for i in range(40)]
+    posters, status = run(tmp_path, urls, retries=0)
+    assert set(posters["status"][40:]) == {"ok"} and "gone" not in set(posters["status"])
+    assert re.search(PORTAL, status)

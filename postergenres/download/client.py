@@ -12,7 +12,7 @@ import warnings
 from collections import defaultdict
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -30,6 +30,7 @@ from postergenres.download.images import check_image
 
 MAX_REDIRECTS = 10
 MAX_PAUSE = 8  # seconds between two attempts, unless the host asks for more
+MAX_PAGES = 10  # pages in a row from a host that sent images before, after which it is left alone
 MAX_UNREACHABLE = 20  # images in a row without a connection, after which no more requests are sent
 SMALL_IMAGE = 300_000  # pixels; up to this size, decoding takes a few milliseconds
 MAX_ERROR_PAGE = 65536  # bytes of an error page that are read in order to keep the connection
@@ -60,6 +61,9 @@ class Host:
 
     has_responded: bool = False
     unreachable: int = 0  # images in a row without a connection
+    good_url: str | None = None  # of an image that came, in this run or a previous one
+    pages: int = 0  # unconfirmed pages in a row
+    confirming: asyncio.Lock = field(default_factory=asyncio.Lock)  # one page at a time
 
 
 @dataclass(frozen=True)
@@ -80,10 +84,15 @@ class Downloader:
     Args:
         workers: the number of images to fetch at a time.
         limits: the `Limits`.
+        good_urls: {host and port, as in the URLs: URL of an image that a previous run fetched}.
+
+    Attributes:
+        is_in_portal: whether a host that had sent images was left alone, because it sends pages.
     """
 
-    def __init__(self, workers, limits):
+    def __init__(self, workers, limits, good_urls=None):
         self.limits = limits
+        self.good_urls, self.is_in_portal = good_urls or {}, False
         self.download_slots = asyncio.Semaphore(workers)
         self.decoding_slots = asyncio.Semaphore(os.cpu_count() or 1)
         self.hosts = defaultdict(Host)  # {(host, port): Host}
@@ -127,12 +136,15 @@ class Downloader:
         try:
             address = URL(url)
             host = self.hosts[address.host, address.port]
+            host.good_url = host.good_url or self.good_urls.get(url.split("/", 3)[2])
         except ValueError as error:
             return "gone", exception_line(error)
         spent = 0.0
         for retry in itertools.count():
             if host.unreachable >= MAX_UNREACHABLE:
                 return "failed", Fault.HOST_UNREACHABLE.format(MAX_UNREACHABLE)
+            if host.pages >= MAX_PAGES:
+                return "failed", Fault.HOST_SENDS_PAGES.format(MAX_PAGES)
             attempt, seconds = await self.request(address, self.limits.time_limit - spent)
             spent += seconds
             if attempt.body is not None:
@@ -143,9 +155,34 @@ class Downloader:
             pause = choose_pause(retry, attempt)
             if not self.may_retry(retry, attempt, host, spent + pause):
                 host.unreachable += not attempt.is_connected
+                if attempt.status == "ok":
+                    host.good_url, host.pages = url, 0
+                elif is_page(attempt) and not await self.confirm_page(host):
+                    return "failed", Fault.UNCONFIRMED_PAGE.format()
                 return attempt.status, attempt.error
             spent += pause
             await asyncio.sleep(pause)
+
+    async def confirm_page(self, host):
+        """Return whether a page in place of an image is the host's last word on this image.
+
+        A network that asks to sign in, perhaps midway, sends pages in place of all images. So
+        an image that came before is requested again, if there is one.
+        """
+        if host.good_url is None:
+            return True
+        async with host.confirming:
+            if host.pages >= MAX_PAGES:
+                return False
+            attempt, _ = await self.request(URL(host.good_url), self.limits.time_limit)
+            if attempt.body is not None:
+                fault, _ = await self.check_and_save(attempt.body, lambda body: None)
+                if fault is None:
+                    host.pages = 0
+                    return True
+            host.pages += 1
+            self.is_in_portal = self.is_in_portal or host.pages >= MAX_PAGES
+            return False
 
     def may_retry(self, retries, attempt, host, seconds):
         """Return whether another attempt follows.
@@ -353,6 +390,12 @@ def attempt_of(fault, error):
         return Attempt("ok")
     status = "failed" if fault is Fault.CUT_SHORT else "gone"
     return Attempt(status, error, may_change=fault is not Fault.TOO_MANY_PIXELS)
+
+
+def is_page(attempt):
+    """Return whether an attempt ended at a page, or at redirects without an end."""
+    ends = (Fault.NOT_AN_IMAGE.format(), Fault.TOO_MANY_REDIRECTS.format(MAX_REDIRECTS))
+    return attempt.error in ends
 
 
 def parse_retry_after(value):

@@ -84,11 +84,14 @@ class PreviousRuns:
     def __init__(self, data_dir):
         self.data_dir = data_dir
         self.file_urls = {}  # {id: hash of the URL that the file is from}
+        self.good_urls = {}  # {host and port: URL of a poster that came}
         self.gone_errors = {}  # {hash of (id, URL): error}
         distinct = {}  # each error is kept in memory once
         for row in read_previous_rows(data_dir):
             if row["status"] == "ok":
                 self.file_urls[row["id"]] = hash(row["url"])
+                if is_url(row["url"]):
+                    self.good_urls[row["url"].split("/", 3)[2]] = row["url"]
             elif row["error"].startswith("InvalidURL: "):
                 continue  # older versions stated it for a bad proxy, too; it costs no request
             elif row["status"] == "gone" and is_url(row["url"]):

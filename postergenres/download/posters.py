@@ -33,7 +33,8 @@ def download_posters(movies, source, data_dir, workers, limits):
         (counts, reasons): Counters {status: movies} and {reason: movies}.
 
     Raises:
-        SystemExit: another run is downloading to the same folder.
+        SystemExit: another run is downloading to the same folder, or a host that had sent posters
+            sends pages in place of them; these posters are `failed`.
     """
     data_dir = Path(data_dir)
     (data_dir / "posters").mkdir(parents=True, exist_ok=True)
@@ -50,14 +51,21 @@ def download_posters(movies, source, data_dir, workers, limits):
             open_manifest(data_dir, previous) as manifest,
             show_progress(source.movies, "poster") as progress,
         ):
-            asyncio.run(fetch_all(rows, data_dir, workers, limits, manifest, progress))
+            downloader = Downloader(workers, limits, previous.good_urls)
+            asyncio.run(fetch_all(rows, data_dir, workers, downloader, manifest, progress))
+        if downloader.is_in_portal:
+            sys.exit(
+                "A host that had sent posters now sends pages in place of images, perhaps because "
+                "the network asks you to sign in. Sign in with a browser, then run: "
+                "python database.py"
+            )
         return manifest.counts, manifest.reasons
 
 
-async def fetch_all(rows, data_dir, workers, limits, manifest, progress):
+async def fetch_all(rows, data_dir, workers, downloader, manifest, progress):
     """Fetch the posters of the rows without a status; add all rows to the manifest."""
     numbered_rows = enumerate(rows)
-    async with Downloader(workers, limits) as downloader:
+    async with downloader:
         tasks = [
             asyncio.create_task(fetch_rows(numbered_rows, downloader, data_dir, manifest, progress))
             for _ in range(POSTERS_PER_WORKER * workers)
