@@ -53,7 +53,7 @@ def fonts(monkeypatch):
     def choose(own, *others):
         monkeypatch.setattr(plotting, "FALLBACK_FONTS", others)
         plotting.load_fonts.cache_clear()
-        return rc_context({"font.family": [own]})
+        return rc_context({"font.family": [own], "axes.formatter.use_mathtext": True})
 
     yield choose
     plotting.load_fonts.cache_clear()
