@@ -8,7 +8,7 @@ from postergenres.files import replacing
 from postergenres.terminal import escape_controls
 
 # Fonts of the systems that have the scripts which Matplotlib's own font lacks; the installed ones
-# are used. No package on PyPI ships a font of all scripts, and one of Chinese alone has 16 MB.
+# are used. No package on PyPI ships a font of all scripts.
 FALLBACK_FONTS = (
     "Noto Sans CJK JP",
     "Noto Sans CJK SC",
