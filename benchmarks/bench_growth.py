@@ -2,7 +2,7 @@
 
     python -m pip install -e . -r requirements/bench.txt
     python benchmarks/bench_growth.py                                 # drawn posters
-    python benchmarks/bench_growth.py data/posters --work DISK       # the posters of a folder
+    python benchmarks/bench_growth.py data/posters --work DISK        # the posters of a folder
 
 Each poster is joined from quarters of four others, so that no two are alike; step 2 would put
 copies into one group of duplicates. All posters are used (no oversampling, one epoch of
