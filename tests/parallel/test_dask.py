@@ -231,6 +231,9 @@ def test_a_missing_scheduler_is_reported_in_one_line(data, monkeypatch, address)
 
 def test_a_scheduler_without_workers_or_in_another_folder_is_reported(tmp_path, wait, monkeypatch):
     monkeypatch.setattr(dask, "CONNECT_TIMEOUT", 0.5)
+    # An empty package hides the real one, which an editable install makes importable everywhere.
+    (tmp_path / "postergenres").mkdir()
+    (tmp_path / "postergenres" / "__init__.py").touch()
     for folder, message in ((ROOT, "has no worker"), (tmp_path, "cannot use these scripts")):
         with (
             running_cluster(folder, tmp_path, workers=0) as (_, address),
