@@ -307,6 +307,7 @@ def test_a_missing_source_of_posters_is_one_line(tmp_path, base):
         {"time_limit": 0},
         {"max_bytes": 0},
         {"max_pixels": 0},
+        {"max_pixels": 89_478_486},  # step 3 would refuse what step 1 accepts
     ],
     ids=str,
 )

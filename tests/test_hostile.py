@@ -9,6 +9,7 @@ from conftest import image_bytes, progressive
 
 import database
 from postergenres.download import manifest
+from postergenres.settings import MOST_PIXELS
 
 
 def cells(id="m1", genre="Drama", poster="HOST/ok/a.jpg"):
@@ -175,9 +176,22 @@ CASES = {
     "body: PNG": (body(image_bytes(form="PNG")), OK),
     "body: WebP": (body(image_bytes(form="WEBP")), OK),
     "body: GIF": (body(image_bytes(form="GIF")), OK),
-    "body: too many pixels": (body(image_bytes(), max_pixels=500), ("gone", "20 x 30 pixels")),
-    "body: bomb": (body(png(9_900, 9_900)), ("gone", "too large: 9900 x 9900 pixels")),
-    "body: bomb that Pillow refuses": (body(png(50_000, 50_000)), ("gone", "too large")),
+    "body: too many pixels": (
+        body(image_bytes(), max_pixels=500),
+        ("gone", "too large: 20 x 30 pixels, over 500"),
+    ),
+    "body: bomb": (
+        body(png(9_900, 9_900)),
+        ("gone", "too large: 9900 x 9900 pixels, over 50,000,000"),
+    ),
+    "body: bomb, with the largest MAX_PIXELS": (
+        body(png(9_900, 9_900), max_pixels=MOST_PIXELS),
+        ("gone", "too large: 9900 x 9900 pixels, over 89,478,485"),
+    ),
+    "body: bomb that Pillow refuses": (
+        body(png(50_000, 50_000)),
+        ("gone", "too large: 2,500,000,000 pixels, over 50,000,000"),
+    ),
     "body: 20,000 scans": (
         body(progressive(999, 20_000)),
         ("gone", "not an image: over 100 scans"),

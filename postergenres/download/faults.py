@@ -26,7 +26,7 @@ class Fault(Enum):
     TOO_MANY_REDIRECTS = "more than {} redirects"
     # Found in the file.
     TOO_MANY_BYTES = "too large: over {:,} bytes"
-    TOO_MANY_PIXELS = "too large: {} pixels"
+    TOO_MANY_PIXELS = "too large: {} pixels, over {:,}"
     NOT_AN_IMAGE = "not an image"
     BROKEN_IMAGE = "not an image: {}"
     CUT_SHORT = "cut short: {}"

@@ -82,7 +82,7 @@ def test_a_large_image_is_checked_in_a_thread_and_saved_as_served(host):
 def test_nothing_is_saved_of_an_image_with_a_fault(host):
     host.bodies["large"] = progressive(700, 0)
     limits = client.Limits(1, 1, 10, None, 10**6, 400_000)
-    error = "too large: 700 x 700 pixels"
+    error = "too large: 700 x 700 pixels, over 400,000"
     assert get(f"{host.url}/large/a.jpg", limits=limits) == ("gone", error, [])
     assert host.asked["/large/a.jpg"] == 1  # a retry would not help
     assert get(f"{host.url}/page/a.jpg") == ("gone", "not an image", [])

@@ -19,7 +19,7 @@ TEXTS = {
     "REDIRECT_SCHEME": (("ftp",), "a redirect to ftp:"),
     "TOO_MANY_REDIRECTS": ((10,), "more than 10 redirects"),
     "TOO_MANY_BYTES": ((20_000_000,), "too large: over 20,000,000 bytes"),
-    "TOO_MANY_PIXELS": (("20 x 30",), "too large: 20 x 30 pixels"),
+    "TOO_MANY_PIXELS": (("20 x 30", 599), "too large: 20 x 30 pixels, over 599"),
     "NOT_AN_IMAGE": ((), "not an image"),
     "BROKEN_IMAGE": (("over 100 scans",), "not an image: over 100 scans"),
     "CUT_SHORT": (("OSError: x",), "cut short: OSError: x"),
