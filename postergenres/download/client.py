@@ -11,7 +11,7 @@ import time
 import warnings
 from collections import defaultdict
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -96,6 +96,7 @@ class Downloader:
         self.download_slots = asyncio.Semaphore(workers)
         self.decoding_slots = asyncio.Semaphore(os.cpu_count() or 1)
         self.hosts = defaultdict(Host)  # {(host, port): Host}
+        self.queues = defaultdict(asyncio.Lock)  # {host: held by the request that is next}
         self.next_request = defaultdict(float)  # {host: the time of its next request}
         # check_image() compares the pixels with a limit of its own before it decodes any.
         warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -114,8 +115,8 @@ class Downloader:
             trust_env=bool(
                 getproxies()
             ),  # per request, a lookup of proxies takes as long as the request
+            middlewares=[send_once],
         )
-        self.session._retry_connection = False  # retries are counted here
         return self
 
     async def __aexit__(self, *exception):
@@ -216,58 +217,85 @@ class Downloader:
         fault, error = await self.check_and_save(attempt.body, save)
         return "gone" if fault else "ok", error
 
-    async def wait_for_turn(self, host):
-        """Wait until the rate limit permits a request to a host, or to None if a URL has none."""
+    @asynccontextmanager
+    async def download_slot(self, host):
+        """Hold a download slot during the block, from the moment the rate limit permits a request.
+
+        The requests to a host line up: only the first of them waits for the rate limit, without a
+        slot, and then for a slot. So a host that is waited for keeps no slot from other hosts, and
+        a host that waited for a slot sends no burst.
+
+        Args:
+            host: the name of the host, or None if a URL has none.
+        """
         if self.limits.rate_limit and not is_loopback(host or ""):
-            now = time.monotonic()
-            turn = max(now, self.next_request[host])
-            self.next_request[host] = turn + 1 / self.limits.rate_limit
-            await asyncio.sleep(turn - now)
+            async with self.queues[host]:
+                now = time.monotonic()
+                turn = max(now, self.next_request[host])
+                await asyncio.sleep(turn - now)
+                now = time.monotonic()
+                await self.download_slots.acquire()
+                turn += time.monotonic() - now
+                self.next_request[host] = turn + 1 / self.limits.rate_limit
+        else:
+            await self.download_slots.acquire()
+        try:
+            yield
+        finally:
+            self.download_slots.release()
 
     async def request(self, url, time_limit):
-        """Request an image once, when a download slot and the rate limit permit.
+        """Request an image once and follow redirects, when slots and rate limits permit.
 
         Args:
             url: the `yarl.URL`.
-            time_limit: seconds for the request.
+            time_limit: seconds for the request and its redirects.
 
         Returns:
-            (attempt, seconds): the `Attempt` and its duration without the wait for its turn.
+            (attempt, seconds): the `Attempt` and its duration without the waits for its turns.
         """
-        async with self.download_slots:
-            await self.wait_for_turn(url.host)
-            start = time.monotonic()
-            try:
-                attempt = await self.follow_redirects(url, start + time_limit)
-            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-                line = exception_line(error)
-                attempt = Attempt("failed", line, may_change=True, is_connected=False)
-            except ValueError as error:  # not a URL; aiohttp.InvalidURL is a ValueError
-                is_its_own = getattr(error, "url", None) in (url, str(url), url.host)
-                is_final = is_its_own or not self.session.trust_env  # or else the proxy's
-                attempt = Attempt("gone" if is_final else "failed", exception_line(error))
-            except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-                attempt = Attempt("failed", exception_line(error), may_change=True)
-            return attempt, time.monotonic() - start
-
-    async def follow_redirects(self, url, deadline):
-        """Return the `Attempt` at the end of the redirects; each host's rate limit is kept."""
-        timeout = self.limits.timeout
+        spent = 0.0
         for _ in range(MAX_REDIRECTS + 1):
-            left = max(deadline - time.monotonic(), 0.001)  # 0 would mean no limit
-            async with self.session.get(
-                url,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(left, timeout, timeout, timeout),
-            ) as response:
-                location = response.headers.get("Location")
-                if response.status not in (301, 302, 303, 307, 308) or location is None:
-                    return await read_response(response, self.limits.max_bytes)
-                url = response.url.join(URL(location))
-            if url.scheme not in ("http", "https"):
-                return Attempt("gone", Fault.REDIRECT_SCHEME.format(url.scheme))
-            await self.wait_for_turn(url.host)
-        return Attempt("gone", Fault.TOO_MANY_REDIRECTS.format(MAX_REDIRECTS))
+            async with self.download_slot(url.host):
+                start = time.monotonic()
+                result = await self.send(url, time_limit - spent)
+                spent += time.monotonic() - start
+            if isinstance(result, Attempt):
+                return result, spent
+            url = result
+        return Attempt("gone", Fault.TOO_MANY_REDIRECTS.format(MAX_REDIRECTS)), spent
+
+    async def send(self, url, time_limit):
+        """Send one request; return an `Attempt`, or the `yarl.URL` that it is redirected to."""
+        try:
+            return await self.get(url, time_limit)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            line = exception_line(error)
+            return Attempt("failed", line, may_change=True, is_connected=False)
+        except ValueError as error:  # not a URL; aiohttp.InvalidURL is a ValueError
+            is_its_own = getattr(error, "url", None) in (url, str(url), url.host)
+            is_final = is_its_own or not self.session.trust_env  # or else the proxy's
+            return Attempt("gone" if is_final else "failed", exception_line(error))
+        except ConnectionLost as error:
+            return Attempt("failed", exception_line(error.__cause__), may_change=True)
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            return Attempt("failed", exception_line(error), may_change=True)
+
+    async def get(self, url, time_limit):
+        """Return the `Attempt` or the `yarl.URL` that a response amounts to."""
+        timeout = self.limits.timeout
+        async with self.session.get(
+            url,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(max(time_limit, 0.001), timeout, timeout, timeout),
+        ) as response:  # a time limit of 0 would mean none
+            location = response.headers.get("Location")
+            if response.status not in (301, 302, 303, 307, 308) or location is None:
+                return await read_response(response, self.limits.max_bytes)
+            url = response.url.join(URL(location))
+        if url.scheme not in ("http", "https"):
+            return Attempt("gone", Fault.REDIRECT_SCHEME.format(url.scheme))
+        return url
 
     async def check_and_save(self, body, save):
         """Check a body and save it if it is a complete image.
@@ -284,6 +312,26 @@ class Downloader:
             async with self.decoding_slots:
                 fault, error = await in_daemon_thread(save_if_complete, body, save, most)
         return fault, error
+
+
+class ConnectionLost(aiohttp.ClientError):
+    """The host closed the connection; the cause is aiohttp's error."""
+
+
+async def send_once(request, handler):
+    """Keep aiohttp from sending a request again, because retries are counted here.
+
+    This is a client middleware. After these errors, aiohttp sends a request a second time.
+
+    Raises:
+        ConnectionLost: aiohttp would send the request again.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise ConnectionLost from error
 
 
 class Resolver(aiohttp.abc.AbstractResolver):
