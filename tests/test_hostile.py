@@ -215,9 +215,17 @@ CASES = {
     "CSV: a picture": (csv(image_bytes().decode("latin-1")), "needs a column of genres"),
     "CSV: zeros": (csv("\0" * 1000), "needs a column of genres"),
     "CSV: endless cell": (csv('Id,Genre\na,"' + "x" * 11_000_000), "cannot be read as a CSV"),
-    "CSV: unclosed quote": (
-        csv('Id,Genre\na,"Drama\n' + "b,Drama\n" * 200_000),
+    "CSV: unclosed quote": (  # the other rows are read
+        csv('Id,Genre,Poster\na,"Drama,a.jpg\n' + f"a,{'x' * 1000},b.jpg\n" * 1100),
+        OK,
+    ),
+    "CSV: unclosed quote before text": (
+        csv('Id,Genre\na,"Drama\n' + "text\n" * 400_000),
         "cannot be read as a CSV",
+    ),
+    "CSV: gzip": (
+        {"csv": "\x1f\x8b\x08", "encoding": "latin-1"},
+        "is compressed by gzip, not a CSV. Extract the CSV from it. Check METADATA_CSV",
     ),
     "CSV: no posters": (csv("Id,Genre\na,Drama\n"), "lists no posters: it has no column"),
 }
@@ -246,7 +254,8 @@ def test_hostile_input_is_a_row_with_its_error_or_one_line(tmp_path, host, capsy
     text, base = case.pop("csv"), case.pop("poster_base", None)
     for name, value in (replacements | {"OUTSIDE": str(outside)}).items():
         text, base = text.replace(name, value), base and base.replace(name, value)
-    (tmp_path / "movies.csv").write_text(text, encoding="utf-8", newline="")
+    encoding = case.pop("encoding", "utf-8")
+    (tmp_path / "movies.csv").write_text(text, encoding=encoding, newline="")
     before = set(tmp_path.rglob("*"))
     data = tmp_path / "data"
     settings = {"timeout": 1, "retries": 0, "workers": 2} | case
