@@ -5,15 +5,14 @@ import re
 from collections import deque
 from functools import lru_cache
 
-MIN_INNER = 3  # lines like records that a cell has inside before it is doubted without another sign
-
 
 class Records:
     """The records of a CSV, as lists of strings. Iterate over them once.
 
     A quote at the start of a cell makes one cell of all text up to the next quote, perhaps many
     rows later. Such a quote shows by the lines in the cell, which are records of their own. It
-    is ignored, and the lines after its own are read again.
+    is ignored, and the lines after its own are read again. Records whose quotes are in order and
+    that have as many cells as the header are never changed.
 
     Args:
         lines: an iterator of the lines, with their line ends.
@@ -139,15 +138,12 @@ class Records:
         """
         cells = len(split_cells(repaired, self.delimiter))
         width = self.width or cells
-        lines = [split_cells(line, self.delimiter) for line in lines if line.strip()]
-        if width < 2 or not lines:  # the quote is in the last line
-            return 1 < width == cells and not is_clean
-        *inner, last = lines
-        if is_clean and not self.width:
+        if width < 2 or (is_clean and count == (self.width or count)):
             return False
-        if is_clean and count == width:
-            are_records = len(inner) >= MIN_INNER and all(len(line) == width for line in inner)
-            return cells == width and are_records and is_clean_start(last)
+        lines = [split_cells(line, self.delimiter) for line in lines if line.strip()]
+        if not lines:  # the quote is in the last line
+            return cells == width
+        *inner, last = lines
         if any(len(line) == width for line in inner):
             return cells == width or not is_clean
         is_start = len(last) == width or (last[-1]["close"] == "" and is_clean_start(last))
