@@ -60,6 +60,8 @@ NO_FILE = ("gone", "the id cannot name a file")
 NO_PATH = ("gone", "the poster path does not name a file")
 NO_IMAGE = ("gone", "no image in")
 NOT_AN_IMAGE = ("gone", "not an image")
+OTHER_KIND = ("gone", "not an image: it begins like a ")
+PAGE = ("failed", "a page, and its host has sent no image")  # perhaps of a network to sign in to
 OK = ("ok", "")
 
 CASES = {
@@ -136,7 +138,7 @@ CASES = {
     "HTTP: 500": (response("500"), ("failed", "HTTP 500")),
     "HTTP: short": (response("short"), ("failed", "ClientPayloadError")),
     "HTTP: truncated": (response("truncated"), ("failed", "cut short")),
-    "HTTP: HTML page": (response("page"), NOT_AN_IMAGE),
+    "HTTP: HTML page": (response("page"), PAGE),
     "HTTP: reset": (response("reset"), ("failed", "reset")),
     "HTTP: hang up": (response("hang_up"), ("failed", "Disconnected")),
     "HTTP: another protocol": (response("not_http"), ("failed", "Bad status line")),
@@ -162,17 +164,17 @@ CASES = {
         response("slow_redirect", time_limit=1),
         ("failed", "TimeoutError"),
     ),
-    "redirect: endless": (redirect(""), ("gone", "more than 10 redirects")),
+    "redirect: endless": (redirect(""), PAGE),
     "redirect: to no URL": (redirect("http://[::1/a"), ("gone", "ValueError")),
     # Bodies.
-    "body: empty": (body(b""), NOT_AN_IMAGE),
-    "body: zeros": (body(bytes(1000)), NOT_AN_IMAGE),
-    "body: first bytes of a JPEG": (body(b"\xff\xd8\xff\xe0" + bytes(1000)), NOT_AN_IMAGE),
-    "body: BMP": (body(image_bytes(form="BMP")), NOT_AN_IMAGE),
-    "body: TIFF": (body(image_bytes(form="TIFF")), NOT_AN_IMAGE),
-    "body: PDF": (body(image_bytes(form="PDF")), NOT_AN_IMAGE),
-    "body: EPS": (body(image_bytes(form="EPS")), NOT_AN_IMAGE),
-    "body: SVG": (body(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), NOT_AN_IMAGE),
+    "body: empty": (body(b""), PAGE),
+    "body: zeros": (body(bytes(1000)), PAGE),
+    "body: first bytes of a JPEG": (body(b"\xff\xd8\xff\xe0" + bytes(1000)), OTHER_KIND),
+    "body: BMP": (body(image_bytes(form="BMP")), OTHER_KIND),
+    "body: TIFF": (body(image_bytes(form="TIFF")), OTHER_KIND),
+    "body: PDF": (body(image_bytes(form="PDF")), OTHER_KIND),
+    "body: EPS": (body(image_bytes(form="EPS")), OTHER_KIND),
+    "body: SVG": (body(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), OTHER_KIND),
     "body: PNG": (body(image_bytes(form="PNG")), OK),
     "body: WebP": (body(image_bytes(form="WEBP")), OK),
     "body: GIF": (body(image_bytes(form="GIF")), OK),
@@ -197,7 +199,7 @@ CASES = {
         ("gone", "not an image: over 100 scans"),
     ),
     "body: ten scans": (body(progressive(999, 0)), OK),
-    "body: no pixels": (body(png(0, 0)), NOT_AN_IMAGE),
+    "body: no pixels": (body(png(0, 0)), OTHER_KIND),
     "body: PNG cut short": (
         body(image_bytes(form="PNG", size=(300, 300))[:-40]),
         ("failed", "cut"),

@@ -30,7 +30,8 @@ from postergenres.download.images import check_image
 
 MAX_REDIRECTS = 10
 MAX_PAUSE = 8  # seconds between two attempts, unless the host asks for more
-MAX_PAGES = 10  # pages in a row from a host that sent images before, after which it is left alone
+MAX_PAGES = 10  # pages in a row from a host, after which it is left alone
+FIRST_PROBE = 16  # requests not sent to a host without images, before one is sent; then 32, 64 ...
 MAX_UNREACHABLE = 20  # images in a row without a connection, after which no more requests are sent
 SMALL_IMAGE = 300_000  # pixels; up to this size, decoding takes a few milliseconds
 MAX_ERROR_PAGE = 65536  # bytes of an error page that are read in order to keep the connection
@@ -63,6 +64,7 @@ class Host:
     unreachable: int = 0  # images in a row without a connection
     good_url: str | None = None  # of an image that came, in this run or a previous one
     pages: int = 0  # unconfirmed pages in a row
+    skipped: int = 0  # images that were not requested, because of the pages
     confirming: asyncio.Lock = field(default_factory=asyncio.Lock)  # one page at a time
 
 
@@ -76,6 +78,7 @@ class Attempt:
     is_connected: bool = True
     retry_after: float = 0  # seconds that the host asks to wait
     body: bytes | None = None
+    is_page: bool = False  # no image of any kind, or redirects without an end
 
 
 class Downloader:
@@ -87,7 +90,7 @@ class Downloader:
         good_urls: {host and port, as in the URLs: URL of an image that a previous run fetched}.
 
     Attributes:
-        is_in_portal: whether a host that had sent images was left alone, because it sends pages.
+        is_in_portal: whether a host was left alone, because it sends pages in place of images.
     """
 
     def __init__(self, workers, limits, good_urls=None):
@@ -144,7 +147,7 @@ class Downloader:
         for retry in itertools.count():
             if host.unreachable >= MAX_UNREACHABLE:
                 return "failed", Fault.HOST_UNREACHABLE.format(MAX_UNREACHABLE)
-            if host.pages >= MAX_PAGES:
+            if host.pages >= MAX_PAGES and not (retry == 0 and is_probed(host)):
                 return "failed", Fault.HOST_SENDS_PAGES.format(MAX_PAGES)
             attempt, seconds = await self.request(address, self.limits.time_limit - spent)
             spent += seconds
@@ -158,7 +161,10 @@ class Downloader:
                 host.unreachable += not attempt.is_connected
                 if attempt.status == "ok":
                     host.good_url, host.pages = url, 0
-                elif is_page(attempt) and not await self.confirm_page(host):
+                elif attempt.is_page and host.good_url is None:
+                    self.count_page(host)
+                    return "failed", Fault.FIRST_PAGE.format()
+                elif attempt.is_page and not await self.confirm_page(host):
                     return "failed", Fault.UNCONFIRMED_PAGE.format()
                 return attempt.status, attempt.error
             spent += pause
@@ -168,10 +174,8 @@ class Downloader:
         """Return whether a page in place of an image is the host's last word on this image.
 
         A network that asks to sign in, perhaps midway, sends pages in place of all images. So
-        an image that came before is requested again, if there is one.
+        an image that came before is requested again.
         """
-        if host.good_url is None:
-            return True
         async with host.confirming:
             if host.pages >= MAX_PAGES:
                 return False
@@ -181,9 +185,18 @@ class Downloader:
                 if fault is None:
                     host.pages = 0
                     return True
-            host.pages += 1
-            self.is_in_portal = self.is_in_portal or host.pages >= MAX_PAGES
+            self.count_page(host)
             return False
+
+    def count_page(self, host):
+        """Count a page that may not be the host's last word on an image."""
+        host.pages += 1
+        self.is_in_portal = self.is_in_portal or host.pages >= MAX_PAGES
+
+    def has_sent_image(self, url):
+        """Return whether the host of a URL has sent an image, in this run or a previous one."""
+        address = URL(url)
+        return self.hosts[address.host, address.port].good_url is not None
 
     def may_retry(self, retries, attempt, host, seconds):
         """Return whether another attempt follows.
@@ -263,7 +276,8 @@ class Downloader:
             if isinstance(result, Attempt):
                 return result, spent
             url = result
-        return Attempt("gone", Fault.TOO_MANY_REDIRECTS.format(MAX_REDIRECTS)), spent
+        error = Fault.TOO_MANY_REDIRECTS.format(MAX_REDIRECTS)
+        return Attempt("gone", error, is_page=True), spent
 
     async def send(self, url, time_limit):
         """Send one request; return an `Attempt`, or the `yarl.URL` that it is redirected to."""
@@ -437,13 +451,19 @@ def attempt_of(fault, error):
     if fault is None:
         return Attempt("ok")
     status = "failed" if fault is Fault.CUT_SHORT else "gone"
-    return Attempt(status, error, may_change=fault is not Fault.TOO_MANY_PIXELS)
+    may_change, is_page = fault is not Fault.TOO_MANY_PIXELS, fault is Fault.NOT_AN_IMAGE
+    return Attempt(status, error, may_change=may_change, is_page=is_page)
 
 
-def is_page(attempt):
-    """Return whether an attempt ended at a page, or at redirects without an end."""
-    ends = (Fault.NOT_AN_IMAGE.format(), Fault.TOO_MANY_REDIRECTS.format(MAX_REDIRECTS))
-    return attempt.error in ends
+def is_probed(host):
+    """Return whether a request is sent although the host sends pages; count the others.
+
+    Without any image from the host, its first posters may just be missing. So a few later ones
+    are requested: the 16th that was not, the 32nd, the 64th ...
+    """
+    host.skipped += 1
+    is_power_of_two = host.skipped & (host.skipped - 1) == 0
+    return host.good_url is None and host.skipped >= FIRST_PROBE and is_power_of_two
 
 
 def parse_retry_after(value):

@@ -10,6 +10,26 @@ from postergenres.settings import MOST_PIXELS
 
 MAX_SCANS = 100  # of a JPEG; a progressive one has ten, each costs as much as the whole image
 
+# The first bytes of images that are not read, or so broken that Pillow knows none. Other bytes may
+# be a page in place of an image.
+KINDS = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG": "PNG",
+    b"GIF8": "GIF",
+    b"RIFF": "WebP",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"\0\0\1\0": "ICO",
+    b"\0\0\0\x0cjP": "JPEG 2000",
+    b"\0\0\0\x1cftyp": "AVIF",
+    b"\0\0\0\x20ftyp": "AVIF",
+    b"8BPS": "PSD",
+    b"%PDF": "PDF",
+    b"%!PS": "EPS",
+    b"<svg": "SVG",
+}
+
 
 def check_image(body, max_pixels):
     """Decode the bytes of an image to find out whether they are complete.
@@ -37,6 +57,9 @@ def check_image(body, max_pixels):
         size = f"{int(pixels[0]):,}" if pixels else "too many"
         return explain(Fault.TOO_MANY_PIXELS, size, max_pixels)
     except Image.UnidentifiedImageError:
+        kind = next((kind for start, kind in KINDS.items() if body.startswith(start)), None)
+        if kind:
+            return explain(Fault.BROKEN_IMAGE, f"it begins like a {kind} file")
         return explain(Fault.NOT_AN_IMAGE)
     except Exception as error:  # Pillow's decoders raise many types on broken files
         is_truncated = "truncated" in str(error).lower()  # Pillow has no exception of its own

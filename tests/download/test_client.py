@@ -186,7 +186,8 @@ def test_nothing_is_saved_of_an_image_with_a_fault(host):
     error = "too large: 700 x 700 pixels, over 400,000"
     assert get(f"{host.url}/large/a.jpg", limits=limits) == ("gone", error, [])
     assert host.asked["/large/a.jpg"] == 1  # a retry would not help
-    assert get(f"{host.url}/page/a.jpg") == ("gone", "not an image", [])
+    error = "a page, and its host has sent no image"
+    assert get(f"{host.url}/page/a.jpg") == ("failed", error, [])
     assert host.asked["/page/a.jpg"] == 2  # the page may come from a host under load
 
 
@@ -229,6 +230,7 @@ def test_a_file_is_copied_or_gone_or_failed(tmp_path):
 def test_the_fault_of_a_body_determines_the_status_and_the_retry(fault, status, may_change):
     attempt = client.attempt_of(fault, "")
     assert (attempt.status, attempt.may_change) == (status, may_change)
+    assert attempt.is_page == (fault is Fault.NOT_AN_IMAGE)
 
 
 def test_pauses_double_up_to_eight_seconds_unless_the_host_asks_for_more():

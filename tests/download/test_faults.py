@@ -13,6 +13,7 @@ TEXTS = {
     "PATH_WITHOUT_PREFIX": ((), "the poster is listed as a path, and POSTER_BASE is no URL"),
     "UNUSABLE_PATH": ((), "the poster path does not name a file"),
     "HOST_UNREACHABLE": ((20,), "not requested: no connection to its host, 20 times in a row"),
+    "FIRST_PAGE": ((), "a page, and its host has sent no image"),
     "UNCONFIRMED_PAGE": ((), "a page, as for a poster of its host that came before"),
     "HOST_SENDS_PAGES": ((10,), "not requested: pages instead of images, 10 times in a row"),
     "HTTP_STATUS": ((404,), "HTTP 404"),

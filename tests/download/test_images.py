@@ -29,7 +29,19 @@ def test_a_jpeg_without_its_end_is_cut_short():
 
 def test_bytes_of_no_known_format_are_not_an_image():
     assert check_image(b"<html>", 600) == (Fault.NOT_AN_IMAGE, "not an image")
-    assert check_image(image_bytes(form="BMP"), 600) == (Fault.NOT_AN_IMAGE, "not an image")
+    assert check_image(b"", 600) == check_image(b"text", 600) == check_image(b"<html>", 600)
+
+
+@pytest.mark.parametrize("form", ["BMP", "TIFF", "ICO", "PDF", "EPS", "AVIF"])
+def test_an_image_of_a_kind_that_is_not_read_is_named(form):
+    expected = Fault.BROKEN_IMAGE, f"not an image: it begins like a {form} file"
+    assert check_image(image_bytes(form=form, size=(32, 32)), 2000) == expected
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WebP"])
+def test_the_first_bytes_of_an_image_are_not_taken_for_a_page(form):
+    expected = Fault.BROKEN_IMAGE, f"not an image: it begins like a {form} file"
+    assert check_image(image_bytes(form=form.upper())[:4] + bytes(1000), 600) == expected
 
 
 def test_a_jpeg_of_too_many_scans_is_not_decoded():
