@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 ARCHITECTURES = ("study", "improved", *BACKBONES)
 DAY = 86_400  # seconds
+MOST_PIXELS = 89_478_485  # of an image that steps 1 and 3 accept; Pillow's own limit
 
 
 class SettingError(ValueError):
@@ -130,7 +131,7 @@ RULES = {
         "retries": whole(0, 100),
         "time_limit": above_zero(DAY),
         "max_bytes": whole(1, 10**12),
-        "max_pixels": whole(1, 10**12),
+        "max_pixels": whole(1, MOST_PIXELS),
     },
     "sampling": {
         "data_dir": PATH,

@@ -56,7 +56,7 @@ def run(tmp_path, posters, **settings):
         ("/chunked_short-once/a.jpg", "ok", "", 2),
         ("/404/a.jpg", "gone", "HTTP 404", 1),
         ("/410/a.jpg", "gone", "HTTP 410", 1),
-        ("/page/a.jpg", "gone", "not an image", 2),
+        ("/page/a.jpg", "failed", "a page, and its host has sent no image", 2),
         ("/truncated/a.jpg", "failed", "cut short", 2),
         ("/403/a.jpg", "failed", "HTTP 403", 1),
         ("/nowhere/a.jpg", "failed", "HTTP 302", 1),
@@ -262,7 +262,7 @@ def test_posters_are_requested_again_after_a_run_that_found_none(tmp_path, host)
     """A host that responds to every request with a sign-in page tells nothing about its posters."""
     urls = [f"{host.url}/page-once/{i}.jpg" for i in range(3)]
     posters, code = run(tmp_path, urls, retries=0)
-    assert set(posters["status"]) == {"gone"} and "No poster was found" in code
+    assert set(posters["status"]) == {"failed"} and "3 of 3 posters failed" in code
     posters, code = run(tmp_path, urls, retries=0)
     assert set(posters["status"]) == {"ok"} and code == 0
 
@@ -307,6 +307,7 @@ def test_a_missing_source_of_posters_is_one_line(tmp_path, base):
         {"time_limit": 0},
         {"max_bytes": 0},
         {"max_pixels": 0},
+        {"max_pixels": 89_478_486},  # step 3 would refuse what step 1 accepts
     ],
     ids=str,
 )
@@ -549,6 +550,65 @@ def test_pages_are_final_if_other_posters_of_the_host_come_through(tmp_path, hos
     assert not host.asked
     posters, _ = run(tmp_path, [*urls[:20], f"{host.url}/page/new.jpg"], retries=0)
     assert posters["status"][20] == "gone"
+
+
+def test_a_captive_portal_from_the_start_stops_the_step_and_loses_no_poster(tmp_path, host):
+    urls = [f"{host.url}/portal/{i}.jpg" for i in range(300)]
+    posters, status = run(tmp_path, urls, retries=0)
+    assert set(posters["status"]) == {"failed"} and re.search(PORTAL, status)
+    assert set(posters["error"]) == {
+        "a page, and its host has sent no image",
+        "not requested: pages instead of images, 10 times in a row",
+    }
+    assert host.asked.total() < 60  # the host is left alone
+    host.images["left"] = 1000
+    posters, status = run(tmp_path, urls, retries=0)
+    assert set(posters["status"]) == {"ok"} and status == 0
+
+
+def test_posters_whose_pages_came_before_a_sign_in_are_requested_again(tmp_path, host):
+    urls = [f"{host.url}/page-once/{i}.jpg" for i in range(5)] + [f"{host.url}/ok/a.jpg"]
+    posters, status = run(tmp_path, urls, retries=0, workers=1)
+    assert set(posters["status"]) == {"ok"} and status == 0
+    assert [host.asked[f"/page-once/{i}.jpg"] for i in range(5)] == [2] * 5
+
+
+def test_pages_are_final_if_an_image_of_their_host_comes_after_them(tmp_path, host):
+    """The pages are requested once more after the first image, and never by a later run."""
+    urls = [f"{host.url}/page/{i}.jpg" for i in range(5)]
+    urls += [f"{host.url}/404/{i}.jpg" for i in range(100)] + [f"{host.url}/ok/a.jpg"]
+    posters, status = run(tmp_path, urls, retries=0, workers=1)
+    assert list(posters["status"]) == ["gone"] * 105 + ["ok"] and status == 0
+    assert set(posters["error"][:5]) == {"not an image"}
+    assert [host.asked[f"/page/{i}.jpg"] for i in range(5)] == [2] * 5
+    host.asked.clear()
+    run(tmp_path, urls, retries=0, workers=1)
+    assert not host.asked
+
+
+def test_a_host_whose_first_posters_are_all_pages_is_not_given_up_forever(tmp_path, host):
+    urls = [f"{host.url}/page/{i}.jpg" for i in range(40)]
+    urls += [f"{host.url}/ok/{i}.jpg" for i in range(40)]
+    for _ in range(2):
+        posters, status = run(tmp_path, urls, retries=0, workers=1)
+    assert list(posters["status"]) == ["gone"] * 40 + ["ok"] * 40 and status == 0
+
+
+def test_pages_of_a_host_without_images_that_an_older_version_took_for_final(tmp_path, host):
+    other = host.url.replace("127.0.0.1", "localhost")
+    urls = [f"{host.url}/ok/a.jpg", f"{other}/ok/b.jpg", f"{host.url}/ok/c.jpg"]
+    data = tmp_path / "data"
+    (data / "posters").mkdir(parents=True)
+    (data / "posters" / "tt0000001.jpg").write_bytes(image_bytes())
+    (data / "posters.csv").write_text(
+        "id,title,genres,url,status,error\n"
+        f"tt0000001,Movie 1,Drama,{urls[0]},ok,\n"
+        f"tt0000002,Movie 2,Drama,{urls[1]},gone,not an image\n"
+        f"tt0000003,Movie 3,Drama,{urls[2]},gone,not an image\n"
+    )
+    posters, _ = run(tmp_path, urls)
+    assert list(posters["status"]) == ["ok", "ok", "gone"]
+    assert dict(host.asked) == {"/ok/b.jpg": 1}
 
 
 def test_a_captive_portal_of_one_host_does_not_stop_the_requests_to_others(tmp_path, host):

@@ -9,6 +9,7 @@ from conftest import image_bytes, progressive
 
 import database
 from postergenres.download import manifest
+from postergenres.settings import MOST_PIXELS
 
 
 def cells(id="m1", genre="Drama", poster="HOST/ok/a.jpg"):
@@ -59,6 +60,8 @@ NO_FILE = ("gone", "the id cannot name a file")
 NO_PATH = ("gone", "the poster path does not name a file")
 NO_IMAGE = ("gone", "no image in")
 NOT_AN_IMAGE = ("gone", "not an image")
+OTHER_KIND = ("gone", "not an image: it begins like a ")
+PAGE = ("failed", "a page, and its host has sent no image")  # perhaps of a network to sign in to
 OK = ("ok", "")
 
 CASES = {
@@ -135,7 +138,7 @@ CASES = {
     "HTTP: 500": (response("500"), ("failed", "HTTP 500")),
     "HTTP: short": (response("short"), ("failed", "ClientPayloadError")),
     "HTTP: truncated": (response("truncated"), ("failed", "cut short")),
-    "HTTP: HTML page": (response("page"), NOT_AN_IMAGE),
+    "HTTP: HTML page": (response("page"), PAGE),
     "HTTP: reset": (response("reset"), ("failed", "reset")),
     "HTTP: hang up": (response("hang_up"), ("failed", "Disconnected")),
     "HTTP: another protocol": (response("not_http"), ("failed", "Bad status line")),
@@ -161,29 +164,42 @@ CASES = {
         response("slow_redirect", time_limit=1),
         ("failed", "TimeoutError"),
     ),
-    "redirect: endless": (redirect(""), ("gone", "more than 10 redirects")),
+    "redirect: endless": (redirect(""), PAGE),
     "redirect: to no URL": (redirect("http://[::1/a"), ("gone", "ValueError")),
     # Bodies.
-    "body: empty": (body(b""), NOT_AN_IMAGE),
-    "body: zeros": (body(bytes(1000)), NOT_AN_IMAGE),
-    "body: first bytes of a JPEG": (body(b"\xff\xd8\xff\xe0" + bytes(1000)), NOT_AN_IMAGE),
-    "body: BMP": (body(image_bytes(form="BMP")), NOT_AN_IMAGE),
-    "body: TIFF": (body(image_bytes(form="TIFF")), NOT_AN_IMAGE),
-    "body: PDF": (body(image_bytes(form="PDF")), NOT_AN_IMAGE),
-    "body: EPS": (body(image_bytes(form="EPS")), NOT_AN_IMAGE),
-    "body: SVG": (body(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), NOT_AN_IMAGE),
+    "body: empty": (body(b""), PAGE),
+    "body: zeros": (body(bytes(1000)), PAGE),
+    "body: first bytes of a JPEG": (body(b"\xff\xd8\xff\xe0" + bytes(1000)), OTHER_KIND),
+    "body: BMP": (body(image_bytes(form="BMP")), OTHER_KIND),
+    "body: TIFF": (body(image_bytes(form="TIFF")), OTHER_KIND),
+    "body: PDF": (body(image_bytes(form="PDF")), OTHER_KIND),
+    "body: EPS": (body(image_bytes(form="EPS")), OTHER_KIND),
+    "body: SVG": (body(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), OTHER_KIND),
     "body: PNG": (body(image_bytes(form="PNG")), OK),
     "body: WebP": (body(image_bytes(form="WEBP")), OK),
     "body: GIF": (body(image_bytes(form="GIF")), OK),
-    "body: too many pixels": (body(image_bytes(), max_pixels=500), ("gone", "20 x 30 pixels")),
-    "body: bomb": (body(png(9_900, 9_900)), ("gone", "too large: 9900 x 9900 pixels")),
-    "body: bomb that Pillow refuses": (body(png(50_000, 50_000)), ("gone", "too large")),
+    "body: too many pixels": (
+        body(image_bytes(), max_pixels=500),
+        ("gone", "too large: 20 x 30 pixels, over 500"),
+    ),
+    "body: bomb": (
+        body(png(9_900, 9_900)),
+        ("gone", "too large: 9900 x 9900 pixels, over 50,000,000"),
+    ),
+    "body: bomb, with the largest MAX_PIXELS": (
+        body(png(9_900, 9_900), max_pixels=MOST_PIXELS),
+        ("gone", "too large: 9900 x 9900 pixels, over 89,478,485"),
+    ),
+    "body: bomb that Pillow refuses": (
+        body(png(50_000, 50_000)),
+        ("gone", "too large: 2,500,000,000 pixels, over 50,000,000"),
+    ),
     "body: 20,000 scans": (
         body(progressive(999, 20_000)),
         ("gone", "not an image: over 100 scans"),
     ),
     "body: ten scans": (body(progressive(999, 0)), OK),
-    "body: no pixels": (body(png(0, 0)), NOT_AN_IMAGE),
+    "body: no pixels": (body(png(0, 0)), OTHER_KIND),
     "body: PNG cut short": (
         body(image_bytes(form="PNG", size=(300, 300))[:-40]),
         ("failed", "cut"),
@@ -201,9 +217,17 @@ CASES = {
     "CSV: a picture": (csv(image_bytes().decode("latin-1")), "needs a column of genres"),
     "CSV: zeros": (csv("\0" * 1000), "needs a column of genres"),
     "CSV: endless cell": (csv('Id,Genre\na,"' + "x" * 11_000_000), "cannot be read as a CSV"),
-    "CSV: unclosed quote": (
-        csv('Id,Genre\na,"Drama\n' + "b,Drama\n" * 200_000),
+    "CSV: unclosed quote": (  # the other rows are read
+        csv('Id,Genre,Poster\na,"Drama,a.jpg\n' + f"a,{'x' * 1000},b.jpg\n" * 1100),
+        OK,
+    ),
+    "CSV: unclosed quote before text": (
+        csv('Id,Genre\na,"Drama\n' + "text\n" * 400_000),
         "cannot be read as a CSV",
+    ),
+    "CSV: gzip": (
+        {"csv": "\x1f\x8b\x08", "encoding": "latin-1"},
+        "is compressed by gzip, not a CSV. Extract the CSV from it. Check METADATA_CSV",
     ),
     "CSV: no posters": (csv("Id,Genre\na,Drama\n"), "lists no posters: it has no column"),
 }
@@ -232,7 +256,8 @@ def test_hostile_input_is_a_row_with_its_error_or_one_line(tmp_path, host, capsy
     text, base = case.pop("csv"), case.pop("poster_base", None)
     for name, value in (replacements | {"OUTSIDE": str(outside)}).items():
         text, base = text.replace(name, value), base and base.replace(name, value)
-    (tmp_path / "movies.csv").write_text(text, encoding="utf-8", newline="")
+    encoding = case.pop("encoding", "utf-8")
+    (tmp_path / "movies.csv").write_text(text, encoding=encoding, newline="")
     before = set(tmp_path.rglob("*"))
     data = tmp_path / "data"
     settings = {"timeout": 1, "retries": 0, "workers": 2} | case

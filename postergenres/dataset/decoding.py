@@ -13,11 +13,12 @@ import PIL
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from postergenres.download.manifest import poster_path
+from postergenres.settings import MOST_PIXELS
 
 # Pixels also depend on the decoder: another version may differ by a gray level.
 DECODER = f"Pillow {PIL.__version__}, libjpeg {features.version('jpg')}, bicubic"
 
-MOST_PIXELS = 50_000_000  # that threads decode at the same time; some 8 bytes of memory each
+PIXEL_BUDGET = 50_000_000  # that threads decode at the same time; some 8 bytes of memory each
 
 # The operation that undoes each EXIF orientation; 1 is upright.
 TURNS = {
@@ -51,13 +52,14 @@ def decode_poster(source, image_height, image_width):
         image_height, image_width: pixels of the result.
 
     Raises:
-        ValueError: the file is missing, Pillow cannot decode it, or it has more pixels than
-            `PIL.Image.MAX_IMAGE_PIXELS`.
+        ValueError: the file is missing, Pillow cannot decode it, or it has more than
+            `MOST_PIXELS` pixels.
     """
     try:
         with Image.open(source, formats=FORMATS) as image:
-            if image.width * image.height > Image.MAX_IMAGE_PIXELS:  # Pillow only warns up to twice
-                raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
+            if image.width * image.height > MOST_PIXELS:  # Pillow only warns up to twice
+                size = f"{image.width} x {image.height} pixels, over {MOST_PIXELS:,}"
+                raise Image.DecompressionBombError(size)
             with PIXELS.reserve(image.width * image.height):
                 return np.asarray(to_rgb(image, (image_width, image_height)))
     except UnidentifiedImageError as error:
@@ -128,7 +130,7 @@ class PixelBudget:
                 self.has_changed.notify_all()
 
 
-PIXELS = PixelBudget(MOST_PIXELS)
+PIXELS = PixelBudget(PIXEL_BUDGET)
 
 
 def try_decode(source, image_height, image_width):

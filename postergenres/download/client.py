@@ -11,7 +11,7 @@ import time
 import warnings
 from collections import defaultdict
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -30,7 +30,8 @@ from postergenres.download.images import check_image
 
 MAX_REDIRECTS = 10
 MAX_PAUSE = 8  # seconds between two attempts, unless the host asks for more
-MAX_PAGES = 10  # pages in a row from a host that sent images before, after which it is left alone
+MAX_PAGES = 10  # pages in a row from a host, after which it is left alone
+FIRST_PROBE = 16  # requests not sent to a host without images, before one is sent; then 32, 64 ...
 MAX_UNREACHABLE = 20  # images in a row without a connection, after which no more requests are sent
 SMALL_IMAGE = 300_000  # pixels; up to this size, decoding takes a few milliseconds
 MAX_ERROR_PAGE = 65536  # bytes of an error page that are read in order to keep the connection
@@ -63,6 +64,7 @@ class Host:
     unreachable: int = 0  # images in a row without a connection
     good_url: str | None = None  # of an image that came, in this run or a previous one
     pages: int = 0  # unconfirmed pages in a row
+    skipped: int = 0  # images that were not requested, because of the pages
     confirming: asyncio.Lock = field(default_factory=asyncio.Lock)  # one page at a time
 
 
@@ -76,6 +78,7 @@ class Attempt:
     is_connected: bool = True
     retry_after: float = 0  # seconds that the host asks to wait
     body: bytes | None = None
+    is_page: bool = False  # no image of any kind, or redirects without an end
 
 
 class Downloader:
@@ -87,7 +90,7 @@ class Downloader:
         good_urls: {host and port, as in the URLs: URL of an image that a previous run fetched}.
 
     Attributes:
-        is_in_portal: whether a host that had sent images was left alone, because it sends pages.
+        is_in_portal: whether a host was left alone, because it sends pages in place of images.
     """
 
     def __init__(self, workers, limits, good_urls=None):
@@ -96,6 +99,7 @@ class Downloader:
         self.download_slots = asyncio.Semaphore(workers)
         self.decoding_slots = asyncio.Semaphore(os.cpu_count() or 1)
         self.hosts = defaultdict(Host)  # {(host, port): Host}
+        self.queues = defaultdict(asyncio.Lock)  # {host: held by the request that is next}
         self.next_request = defaultdict(float)  # {host: the time of its next request}
         # check_image() compares the pixels with a limit of its own before it decodes any.
         warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -114,8 +118,8 @@ class Downloader:
             trust_env=bool(
                 getproxies()
             ),  # per request, a lookup of proxies takes as long as the request
+            middlewares=[send_once],
         )
-        self.session._retry_connection = False  # retries are counted here
         return self
 
     async def __aexit__(self, *exception):
@@ -143,7 +147,7 @@ class Downloader:
         for retry in itertools.count():
             if host.unreachable >= MAX_UNREACHABLE:
                 return "failed", Fault.HOST_UNREACHABLE.format(MAX_UNREACHABLE)
-            if host.pages >= MAX_PAGES:
+            if host.pages >= MAX_PAGES and not (retry == 0 and is_probed(host)):
                 return "failed", Fault.HOST_SENDS_PAGES.format(MAX_PAGES)
             attempt, seconds = await self.request(address, self.limits.time_limit - spent)
             spent += seconds
@@ -157,7 +161,10 @@ class Downloader:
                 host.unreachable += not attempt.is_connected
                 if attempt.status == "ok":
                     host.good_url, host.pages = url, 0
-                elif is_page(attempt) and not await self.confirm_page(host):
+                elif attempt.is_page and host.good_url is None:
+                    self.count_page(host)
+                    return "failed", Fault.FIRST_PAGE.format()
+                elif attempt.is_page and not await self.confirm_page(host):
                     return "failed", Fault.UNCONFIRMED_PAGE.format()
                 return attempt.status, attempt.error
             spent += pause
@@ -167,10 +174,8 @@ class Downloader:
         """Return whether a page in place of an image is the host's last word on this image.
 
         A network that asks to sign in, perhaps midway, sends pages in place of all images. So
-        an image that came before is requested again, if there is one.
+        an image that came before is requested again.
         """
-        if host.good_url is None:
-            return True
         async with host.confirming:
             if host.pages >= MAX_PAGES:
                 return False
@@ -180,9 +185,18 @@ class Downloader:
                 if fault is None:
                     host.pages = 0
                     return True
-            host.pages += 1
-            self.is_in_portal = self.is_in_portal or host.pages >= MAX_PAGES
+            self.count_page(host)
             return False
+
+    def count_page(self, host):
+        """Count a page that may not be the host's last word on an image."""
+        host.pages += 1
+        self.is_in_portal = self.is_in_portal or host.pages >= MAX_PAGES
+
+    def has_sent_image(self, url):
+        """Return whether the host of a URL has sent an image, in this run or a previous one."""
+        address = URL(url)
+        return self.hosts[address.host, address.port].good_url is not None
 
     def may_retry(self, retries, attempt, host, seconds):
         """Return whether another attempt follows.
@@ -216,58 +230,86 @@ class Downloader:
         fault, error = await self.check_and_save(attempt.body, save)
         return "gone" if fault else "ok", error
 
-    async def wait_for_turn(self, host):
-        """Wait until the rate limit permits a request to a host, or to None if a URL has none."""
+    @asynccontextmanager
+    async def download_slot(self, host):
+        """Hold a download slot during the block, from the moment the rate limit permits a request.
+
+        The requests to a host line up: only the first of them waits for the rate limit, without a
+        slot, and then for a slot. So a host that is waited for keeps no slot from other hosts, and
+        a host that waited for a slot sends no burst.
+
+        Args:
+            host: the name of the host, or None if a URL has none.
+        """
         if self.limits.rate_limit and not is_loopback(host or ""):
-            now = time.monotonic()
-            turn = max(now, self.next_request[host])
-            self.next_request[host] = turn + 1 / self.limits.rate_limit
-            await asyncio.sleep(turn - now)
+            async with self.queues[host]:
+                now = time.monotonic()
+                turn = max(now, self.next_request[host])
+                await asyncio.sleep(turn - now)
+                now = time.monotonic()
+                await self.download_slots.acquire()
+                turn += time.monotonic() - now
+                self.next_request[host] = turn + 1 / self.limits.rate_limit
+        else:
+            await self.download_slots.acquire()
+        try:
+            yield
+        finally:
+            self.download_slots.release()
 
     async def request(self, url, time_limit):
-        """Request an image once, when a download slot and the rate limit permit.
+        """Request an image once and follow redirects, when slots and rate limits permit.
 
         Args:
             url: the `yarl.URL`.
-            time_limit: seconds for the request.
+            time_limit: seconds for the request and its redirects.
 
         Returns:
-            (attempt, seconds): the `Attempt` and its duration without the wait for its turn.
+            (attempt, seconds): the `Attempt` and its duration without the waits for its turns.
         """
-        async with self.download_slots:
-            await self.wait_for_turn(url.host)
-            start = time.monotonic()
-            try:
-                attempt = await self.follow_redirects(url, start + time_limit)
-            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-                line = exception_line(error)
-                attempt = Attempt("failed", line, may_change=True, is_connected=False)
-            except ValueError as error:  # not a URL; aiohttp.InvalidURL is a ValueError
-                is_its_own = getattr(error, "url", None) in (url, str(url), url.host)
-                is_final = is_its_own or not self.session.trust_env  # or else the proxy's
-                attempt = Attempt("gone" if is_final else "failed", exception_line(error))
-            except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-                attempt = Attempt("failed", exception_line(error), may_change=True)
-            return attempt, time.monotonic() - start
-
-    async def follow_redirects(self, url, deadline):
-        """Return the `Attempt` at the end of the redirects; each host's rate limit is kept."""
-        timeout = self.limits.timeout
+        spent = 0.0
         for _ in range(MAX_REDIRECTS + 1):
-            left = max(deadline - time.monotonic(), 0.001)  # 0 would mean no limit
-            async with self.session.get(
-                url,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(left, timeout, timeout, timeout),
-            ) as response:
-                location = response.headers.get("Location")
-                if response.status not in (301, 302, 303, 307, 308) or location is None:
-                    return await read_response(response, self.limits.max_bytes)
-                url = response.url.join(URL(location))
-            if url.scheme not in ("http", "https"):
-                return Attempt("gone", Fault.REDIRECT_SCHEME.format(url.scheme))
-            await self.wait_for_turn(url.host)
-        return Attempt("gone", Fault.TOO_MANY_REDIRECTS.format(MAX_REDIRECTS))
+            async with self.download_slot(url.host):
+                start = time.monotonic()
+                result = await self.send(url, time_limit - spent)
+                spent += time.monotonic() - start
+            if isinstance(result, Attempt):
+                return result, spent
+            url = result
+        error = Fault.TOO_MANY_REDIRECTS.format(MAX_REDIRECTS)
+        return Attempt("gone", error, is_page=True), spent
+
+    async def send(self, url, time_limit):
+        """Send one request; return an `Attempt`, or the `yarl.URL` that it is redirected to."""
+        try:
+            return await self.get(url, time_limit)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            line = exception_line(error)
+            return Attempt("failed", line, may_change=True, is_connected=False)
+        except ValueError as error:  # not a URL; aiohttp.InvalidURL is a ValueError
+            is_its_own = getattr(error, "url", None) in (url, str(url), url.host)
+            is_final = is_its_own or not self.session.trust_env  # or else the proxy's
+            return Attempt("gone" if is_final else "failed", exception_line(error))
+        except ConnectionLost as error:
+            return Attempt("failed", exception_line(error.__cause__), may_change=True)
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            return Attempt("failed", exception_line(error), may_change=True)
+
+    async def get(self, url, time_limit):
+        """Return the `Attempt` or the `yarl.URL` that a response amounts to."""
+        timeout = self.limits.timeout
+        async with self.session.get(
+            url,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(max(time_limit, 0.001), timeout, timeout, timeout),
+        ) as response:  # a time limit of 0 would mean none
+            location = response.headers.get("Location")
+            if response.status not in (301, 302, 303, 307, 308) or location is None:
+                return await read_response(response, self.limits.max_bytes)
+            url = response.url.join(URL(location))
+        if url.scheme not in ("http", "https"):
+            return Attempt("gone", Fault.REDIRECT_SCHEME.format(url.scheme))
+        return url
 
     async def check_and_save(self, body, save):
         """Check a body and save it if it is a complete image.
@@ -284,6 +326,26 @@ class Downloader:
             async with self.decoding_slots:
                 fault, error = await in_daemon_thread(save_if_complete, body, save, most)
         return fault, error
+
+
+class ConnectionLost(aiohttp.ClientError):
+    """The host closed the connection; the cause is aiohttp's error."""
+
+
+async def send_once(request, handler):
+    """Keep aiohttp from sending a request again, because retries are counted here.
+
+    This is a client middleware. After these errors, aiohttp sends a request a second time.
+
+    Raises:
+        ConnectionLost: aiohttp would send the request again.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise ConnectionLost from error
 
 
 class Resolver(aiohttp.abc.AbstractResolver):
@@ -389,13 +451,19 @@ def attempt_of(fault, error):
     if fault is None:
         return Attempt("ok")
     status = "failed" if fault is Fault.CUT_SHORT else "gone"
-    return Attempt(status, error, may_change=fault is not Fault.TOO_MANY_PIXELS)
+    may_change, is_page = fault is not Fault.TOO_MANY_PIXELS, fault is Fault.NOT_AN_IMAGE
+    return Attempt(status, error, may_change=may_change, is_page=is_page)
 
 
-def is_page(attempt):
-    """Return whether an attempt ended at a page, or at redirects without an end."""
-    ends = (Fault.NOT_AN_IMAGE.format(), Fault.TOO_MANY_REDIRECTS.format(MAX_REDIRECTS))
-    return attempt.error in ends
+def is_probed(host):
+    """Return whether a request is sent although the host sends pages; count the others.
+
+    Without any image from the host, its first posters may just be missing. So a few later ones
+    are requested: the 16th that was not, the 32nd, the 64th ...
+    """
+    host.skipped += 1
+    is_power_of_two = host.skipped & (host.skipped - 1) == 0
+    return host.good_url is None and host.skipped >= FIRST_PROBE and is_power_of_two
 
 
 def parse_retry_after(value):

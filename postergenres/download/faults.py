@@ -19,6 +19,7 @@ class Fault(Enum):
     UNUSABLE_PATH = "the poster path does not name a file"
     # Found while fetching.
     HOST_UNREACHABLE = "not requested: no connection to its host, {} times in a row"
+    FIRST_PAGE = "a page, and its host has sent no image"
     UNCONFIRMED_PAGE = "a page, as for a poster of its host that came before"
     HOST_SENDS_PAGES = "not requested: pages instead of images, {} times in a row"
     HTTP_STATUS = "HTTP {}"
@@ -26,7 +27,7 @@ class Fault(Enum):
     TOO_MANY_REDIRECTS = "more than {} redirects"
     # Found in the file.
     TOO_MANY_BYTES = "too large: over {:,} bytes"
-    TOO_MANY_PIXELS = "too large: {} pixels"
+    TOO_MANY_PIXELS = "too large: {} pixels, over {:,}"
     NOT_AN_IMAGE = "not an image"
     BROKEN_IMAGE = "not an image: {}"
     CUT_SHORT = "cut short: {}"

@@ -86,16 +86,22 @@ class PreviousRuns:
         self.file_urls = {}  # {id: hash of the URL that the file is from}
         self.good_urls = {}  # {host and port: URL of a poster that came}
         self.gone_errors = {}  # {hash of (id, URL): error}
+        pages = {}  # {host and port: hashes of (id, URL) that are pages}
         distinct = {}  # each error is kept in memory once
         for row in read_previous_rows(data_dir):
             if row["status"] == "ok":
                 self.file_urls[row["id"]] = hash(row["url"])
                 if is_url(row["url"]):
-                    self.good_urls[row["url"].split("/", 3)[2]] = row["url"]
+                    self.good_urls[find_host(row["url"])] = row["url"]
             elif row["error"].startswith("InvalidURL: "):
                 continue  # older versions stated it for a bad proxy, too; it costs no request
             elif row["status"] == "gone" and is_url(row["url"]):
                 self.gone_errors[poster_hash(row)] = distinct.setdefault(row["error"], row["error"])
+                if is_page(row["error"]):
+                    pages.setdefault(find_host(row["url"]), []).append(poster_hash(row))
+        for host in set(pages) - set(self.good_urls):  # written by an older version
+            for key in pages[host]:
+                self.gone_errors.pop(key, None)
         if not self.file_urls:  # every response may have been a page that asks to sign in
             self.gone_errors = {
                 key: error
@@ -138,6 +144,16 @@ class PreviousRuns:
             is_gone = row["status"] == "gone" and poster_hash(row) in self.gone_errors
             if is_file or is_gone:
                 yield row
+
+
+def is_page(error):
+    """Return whether an error of posters.csv states a page in place of an image."""
+    return error == Fault.NOT_AN_IMAGE.format() or Fault.TOO_MANY_REDIRECTS.is_stated_in(error)
+
+
+def find_host(url):
+    """Return the host and port of a URL, as it has them."""
+    return url.split("/", 3)[2]
 
 
 def poster_hash(row):

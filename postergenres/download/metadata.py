@@ -14,9 +14,12 @@ import json
 import re
 import sys
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import chain, islice
+from zipfile import BadZipFile, ZipFile
+
+from postergenres.download.stray_quotes import Records
 
 
 class MetadataError(Exception):
@@ -51,6 +54,7 @@ class Movies:
         has_posters: whether a column lists posters.
         rows: the number of rows that the last iteration read.
         dropped: the rows of the last iteration that are no movie: a Counter {reason: rows}.
+        repaired: the number of rows of the last iteration that were read without a stray quote.
 
     Raises:
         MetadataError: the file is missing, or it lacks a column of ids or of genres.
@@ -58,7 +62,7 @@ class Movies:
 
     def __init__(self, path, limit=None):
         self.path, self.limit = path, limit
-        self.rows, self.dropped = 0, Counter()
+        self.rows, self.dropped, self.repaired = 0, Counter(), 0
         header = next(read_rows(path), [])
         self.columns = {}
         for place, name in enumerate(header):
@@ -71,13 +75,13 @@ class Movies:
         self.is_tmdb = bool({"poster_path", "production_companies", "adult"} & set(self.columns))
 
     def __iter__(self):
-        self.rows, self.dropped = 0, Counter()
+        self.rows, self.dropped, self.repaired = 0, Counter(), 0
         return islice(self.read_movies(), self.limit)
 
     def read_movies(self):
         """Yield the movies; count the rows and the dropped rows."""
         seen = set()
-        rows = read_rows(self.path)
+        rows = read_rows(self.path, self.count_repair)
         width = len(next(rows, []))
         for row in rows:
             self.rows += 1
@@ -93,6 +97,9 @@ class Movies:
             else:
                 seen.add(movie["id"].lower())
                 yield movie
+
+    def count_repair(self):
+        self.repaired += 1
 
     def parse_row(self, row):
         """Return a row of the CSV as a dict: id, title, genres, poster, names."""
@@ -130,16 +137,20 @@ class Movies:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
         first = "" if self.limit is None else "the first "
         movies = self.rows - self.dropped.total()
-        return f"{self.path}: {first}{self.rows:,} rows, {movies:,} movies; dropped: " + (
-            reasons or "none"
-        )
+        repaired = f"; repaired: {self.repaired:,} with a stray quote" if self.repaired else ""
+        counts = f"{first}{self.rows:,} rows, {movies:,} movies"
+        return f"{self.path}: {counts}; dropped: {reasons or 'none'}{repaired}"
 
 
-def read_rows(path):
+def read_rows(path, on_repair=lambda: None):
     """Yield the rows of a CSV as lists of strings, the header first.
 
     Bytes that are not UTF-8 become lone surrogates, which `decode_cell` decodes: a CSV does not
     name its encoding, and one byte of cp1252 must not spoil the other 45,000 rows.
+
+    Args:
+        path: the file.
+        on_repair: a function that is called for each row that was read without a stray quote.
 
     Raises:
         MetadataError: the file is missing, or it is not a CSV.
@@ -147,7 +158,10 @@ def read_rows(path):
     csv.field_size_limit(1_000_000)  # characters; a longer cell has a quote that never closes
     try:
         with open(path, "rb") as file:
-            is_utf16 = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
+            start = file.read(512)
+        if kind := name_kind(path, start):
+            raise MetadataError(f"{path} is {kind}")
+        is_utf16 = start[:2] in (b"\xff\xfe", b"\xfe\xff")
         encoding = "utf-16" if is_utf16 else "utf-8-sig"
         with open(path, encoding=encoding, errors="surrogateescape", newline="") as file:
             lines = (line.replace("\0", "\ufffd") for line in file)  # Python 3.10 refuses NUL
@@ -155,13 +169,53 @@ def read_rows(path):
             delimiter = max(",;\t", key=header.count)
             if header.lower().startswith("sep="):  # Excel's line that names the delimiter
                 delimiter, header = header[4:5], ""
-            yield from filter(None, csv.reader(chain([header], lines), delimiter=delimiter))
+            yield from filter(None, Records(chain([header], lines), delimiter, on_repair))
     except FileNotFoundError:
         raise MetadataError(
             f"{path} is missing (to draw the demonstration set, run: python data/sample/draw.py)"
         ) from None
     except (OSError, csv.Error, ValueError, TypeError) as error:
         raise MetadataError(f"{path} cannot be read as a CSV ({error})") from None
+
+
+# The first bytes of files that people have in place of a CSV, and what to do with such a file.
+ARCHIVE, TABLE = "not a CSV. Extract the CSV from it", "not a CSV. Save it as a CSV"
+FILE_KINDS = {
+    b"PK\3\4": f"a zip archive, {ARCHIVE}",
+    b"\x1f\x8b": f"compressed by gzip, {ARCHIVE}",
+    b"BZh": f"compressed by bzip2, {ARCHIVE}",
+    b"\xfd7zXZ": f"compressed by xz, {ARCHIVE}",
+    b"\x28\xb5\x2f\xfd": f"compressed by zstd, {ARCHIVE}",
+    b"7z\xbc\xaf": f"a 7z archive, {ARCHIVE}",
+    b"Rar!": f"a rar archive, {ARCHIVE}",
+    b"\xd0\xcf\x11\xe0": f"an old Excel workbook, {TABLE}",
+    b"PAR1": f"a Parquet file, {TABLE}",
+    b"SQLite format 3": f"a SQLite database, {TABLE}",
+    b"%PDF": f"a PDF, {TABLE}",
+}
+JSON_START = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*"|\[\s*[\[{])')
+HTML_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html)", re.IGNORECASE)
+
+
+def name_kind(path, start):
+    """Return which other kind of file is given as a CSV and what to do with it, or "".
+
+    Args:
+        path: the file.
+        start: its first bytes.
+    """
+    if start.startswith(b"PK\3\4"):
+        with suppress(OSError, BadZipFile, ValueError), ZipFile(path) as archive:
+            names = archive.namelist()
+            if any(name.startswith("xl/") for name in names):
+                return f"an Excel workbook, {TABLE}"
+            if "content.xml" in names:
+                return f"an OpenDocument spreadsheet, {TABLE}"
+    if JSON_START.match(start):
+        return f"a JSON file, {TABLE}"
+    if HTML_START.match(start):
+        return "a web page, not a CSV. Download the CSV again"
+    return next((kind for magic, kind in FILE_KINDS.items() if start.startswith(magic)), "")
 
 
 def is_url(text):

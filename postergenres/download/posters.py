@@ -3,11 +3,13 @@
 import asyncio
 import os
 import sys
+from collections import deque
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from postergenres.download.client import Downloader
+from postergenres.download.faults import Fault
 from postergenres.download.manifest import PreviousRuns, journal_path, open_manifest, poster_path
 from postergenres.download.metadata import is_url
 from postergenres.download.sources import make_row
@@ -16,6 +18,7 @@ from postergenres.progress import show_progress
 
 # Posters in progress for each worker; most of them wait for their next attempt.
 POSTERS_PER_WORKER = 8
+MAX_WAITING = 100_000  # rows in memory that may wait for a row before them whose poster is a page
 MAX_FAILED = 0.02  # share of the posters that may fail
 
 
@@ -33,8 +36,8 @@ def download_posters(movies, source, data_dir, workers, limits):
         (counts, reasons): Counters {status: movies} and {reason: movies}.
 
     Raises:
-        SystemExit: another run is downloading to the same folder, or a host that had sent posters
-            sends pages in place of them; these posters are `failed`.
+        SystemExit: another run is downloading to the same folder, or a host sends pages in place
+            of posters; these posters are `failed`.
     """
     data_dir = Path(data_dir)
     (data_dir / "posters").mkdir(parents=True, exist_ok=True)
@@ -55,52 +58,91 @@ def download_posters(movies, source, data_dir, workers, limits):
             asyncio.run(fetch_all(rows, data_dir, workers, downloader, manifest, progress))
         if downloader.is_in_portal:
             sys.exit(
-                "A host that had sent posters now sends pages in place of images, perhaps because "
-                "the network asks you to sign in. Sign in with a browser, then run: "
+                "A host now sends pages in place of images, perhaps because the network asks you "
+                "to sign in. Sign in with a browser, or check POSTER_BASE, then run: "
                 "python database.py"
             )
         return manifest.counts, manifest.reasons
 
 
 async def fetch_all(rows, data_dir, workers, downloader, manifest, progress):
-    """Fetch the posters of the rows without a status; add all rows to the manifest."""
-    numbered_rows = enumerate(rows)
-    async with downloader:
+    """Fetch the posters of the rows without a status; add all rows to the manifest.
+
+    A page in place of a poster says nothing before its host has sent an image. Such a poster is
+    requested once more when the host has; it is `failed` if the host never does.
+    """
+    pages = deque()  # (number, row)
+
+    def list_rows():
+        for number, row in enumerate(rows):
+            while pages and is_due(pages[0][1]):
+                yield *pages.popleft(), False
+            yield number, row, True
+        while pages and is_due(pages[0][1]):
+            yield *pages.popleft(), False
+
+    def is_due(row):
+        return downloader.has_sent_image(row["url"]) or len(manifest.pending_rows) > MAX_WAITING
+
+    async def fetch_in_tasks(numbered_rows):
         tasks = [
-            asyncio.create_task(fetch_rows(numbered_rows, downloader, data_dir, manifest, progress))
+            asyncio.create_task(
+                fetch_rows(numbered_rows, pages, downloader, data_dir, manifest, progress)
+            )
             for _ in range(POSTERS_PER_WORKER * workers)
         ]
-        display = asyncio.create_task(update_progress(progress, manifest))
         try:
             await asyncio.gather(*tasks)
         finally:
-            for task in (*tasks, display):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, display, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async with downloader:
+        display = asyncio.create_task(update_progress(progress, manifest))
+        try:
+            await fetch_in_tasks(list_rows())
+            await fetch_in_tasks((number, row, False) for number, row in list(pages))
+        finally:
+            display.cancel()
+            await asyncio.gather(display, return_exceptions=True)
     progress.set_postfix(manifest.counts, refresh=False)
 
 
-async def fetch_rows(numbered_rows, downloader, data_dir, manifest, progress):
+async def fetch_rows(numbered_rows, pages, downloader, data_dir, manifest, progress):
     """Take one row after another, fetch its poster and add it, until no rows are left.
 
     Args:
-        numbered_rows: an iterator of (number, row), shared by all tasks.
+        numbered_rows: an iterator of (number, row, whether the row is taken for the first time),
+            shared by all tasks.
+        pages: a deque of (number, row), for rows to take a second time.
         downloader: the `Downloader`.
         data_dir: the data folder.
         manifest: the `ManifestWriter`.
         progress: the tqdm object.
     """
-    for number, row in numbered_rows:
+    for number, row, is_first in numbered_rows:
         is_new = row["status"] == ""
-        if is_new:
-            get = downloader.fetch if is_url(row["url"]) else downloader.copy
-            date = None if is_url(row["url"]) else read_date(row["url"])  # before it is read
-            save = partial(save_poster, poster_path(data_dir, row["id"]), date)
-            row["status"], row["error"] = await get(row["url"], save)
-        else:
+        if not is_new:
             await asyncio.sleep(0)  # lets the downloads of the other tasks continue
+        elif is_first or downloader.has_sent_image(row["url"]):
+            status, error = await fetch_poster(row, downloader, data_dir)
+            if is_first and Fault.FIRST_PAGE.is_stated_in(error):
+                pages.append((number, row))
+                continue
+            row["status"], row["error"] = status, error
+        else:
+            row["status"], row["error"] = "failed", Fault.FIRST_PAGE.format()
         manifest.add(number, row, is_new)
         progress.n += 1
+
+
+async def fetch_poster(row, downloader, data_dir):
+    """Fetch the poster of a row and save it; return its status and error."""
+    get = downloader.fetch if is_url(row["url"]) else downloader.copy
+    date = None if is_url(row["url"]) else read_date(row["url"])  # before it is read
+    save = partial(save_poster, poster_path(data_dir, row["id"]), date)
+    return await get(row["url"], save)
 
 
 async def update_progress(progress, manifest):

@@ -1,6 +1,10 @@
 """The metadata CSVs that people have, as they are or saved by a spreadsheet."""
 
+import bz2
 import csv
+import gzip
+import lzma
+import zipfile
 
 import pytest
 
@@ -211,3 +215,41 @@ def test_an_unusable_csv_is_one_line_and_exit_status_1(tmp_path):
 )
 def test_the_imdb_id_is_preferred(imdb, other, is_tmdb, id):
     assert metadata.choose_id(imdb, other, is_tmdb) == id
+
+
+def write_archive(path, *names):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, "x")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (["[Content_Types].xml", "xl/workbook.xml"], "an Excel workbook, not a CSV. Save it"),
+        (["mimetype", "content.xml"], "an OpenDocument spreadsheet, not a CSV. Save it"),
+        (["movies.csv"], "a zip archive, not a CSV. Extract the CSV from it"),
+        (b"PK\3\4broken", "a zip archive, not a CSV. Extract"),
+        (gzip.compress(b"Id,Genre\na,Drama\n"), "compressed by gzip, not a CSV. Extract"),
+        (bz2.compress(b"Id,Genre\na,Drama\n"), "compressed by bzip2, not a CSV. Extract"),
+        (lzma.compress(b"Id,Genre\na,Drama\n"), "compressed by xz, not a CSV. Extract"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive, not a CSV. Extract"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook, not a CSV. Save it"),
+        (b"PAR1\x15", "a Parquet file, not a CSV. Save it"),
+        (b'[\n {"Id": "a", "Genre": "Drama"}]', "a JSON file, not a CSV. Save it"),
+        (b'{"Id": "a"}\n{"Id": "b"}\n', "a JSON file, not a CSV. Save it"),
+        (b"\n<!DOCTYPE html><html>", "a web page, not a CSV. Download the CSV again"),
+    ],
+)
+def test_a_file_of_another_kind_is_named(tmp_path, content, kind):
+    path = tmp_path / "movies.csv"
+    path.write_bytes(content) if isinstance(content, bytes) else write_archive(path, *content)
+    with (
+        pytest.raises(SystemExit) as stop,
+        metadata.exiting_on_metadata_errors(),
+    ):
+        Movies(path)
+    assert stop.value.code.startswith(f"{path} is {kind}")
+    assert stop.value.code.endswith(
+        ". Check METADATA_CSV in database.py, then run: python database.py"
+    )
