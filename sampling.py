@@ -26,6 +26,7 @@ from postergenres.dataset.genres import clean_genres, encode_genres
 from postergenres.dataset.imbalance import summarize_samples
 from postergenres.dataset.oversampling import draw_movies, oversample
 from postergenres.dataset.samples import (
+    claim_samples,
     print_sampling_summary,
     read_downloaded_movies,
     select_samples,
@@ -75,7 +76,7 @@ def main(
     settings = check_settings("sampling", locals())
     with suppress(AttributeError):  # a notebook has another stdout
         sys.stdout.reconfigure(errors="replace")  # a title that the terminal cannot show
-    with stopping_cleanly("sampling", after="To start again"):
+    with stopping_cleanly("sampling", after="To start again"), claim_samples(data_dir):
         downloaded = read_downloaded_movies(data_dir)
         movies, genres = clean_genres(downloaded, excluded_genres, min_genre_movies)
         labels = encode_genres(movies["genres"], genres)

@@ -4,22 +4,25 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pandas as pd
 
 from postergenres.dataset.sampling_plot import save_sampling_plot
-from postergenres.download.manifest import read_manifest
+from postergenres.download.manifest import read_manifest, require_manifest
 from postergenres.files import (
     csv_bytes,
+    discard_leftovers,
     file_sha256,
+    lock_file,
     read_json,
     replacing,
     write_csv,
     write_json,
 )
 
+OUTPUTS = ("samples.csv", "sampling.json", "sampling.png")
 COLUMNS = ["id", "title", "genres", "split", "copies"]
 SPLITS = ("train", "val", "test")  # in the order in which stratify() numbers them
 NEEDED = ["id", "genres", "split", "copies"]  # by the next steps; the title is for people
@@ -90,6 +93,27 @@ def read_train_counts(data_dir):
             counts = {genre: row["train"] for genre, row in about["genres"].items()}
             return {"movies": about["measures"]["train"]["movies"], "genres": counts}
     return None
+
+
+@contextmanager
+def claim_samples(data_dir):
+    """Let only this run write the samples during the block; delete what killed runs left.
+
+    Args:
+        data_dir: the folder of step 1.
+
+    Raises:
+        SystemExit: step 1 has not run, or another run is writing the samples.
+    """
+    require_manifest(data_dir)  # a lock would create a missing folder
+    data_dir = Path(data_dir)
+    refusal = (
+        f"Another run is writing {data_dir / 'samples.csv'}. Wait until it ends, then run: "
+        "python sampling.py"
+    )
+    with lock_file(data_dir / "sampling.lock", refusal):
+        discard_leftovers(data_dir / name for name in OUTPUTS)
+        yield
 
 
 def read_downloaded_movies(data_dir):
