@@ -133,7 +133,7 @@ def test_too_few_posters_or_movies_stop_the_step(tmp_path):
     write_posters(tmp_path, ["Drama"] * 40, status="failed")
     with pytest.raises(SystemExit, match="no poster to sample. Run: python database.py"):
         sampling.main(tmp_path)
-    write_posters(tmp_path, ["Drama"] * 9)
+    write_posters(tmp_path, [f"Genre {i}" for i in range(12)])
     with pytest.raises(SystemExit, match="Only 0 movies are left.*python sampling.py"):
         sampling.main(tmp_path)
     assert not (tmp_path / "samples.csv").exists()

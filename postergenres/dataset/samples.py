@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from postergenres.dataset.genres import MIN_MOVIES
 from postergenres.dataset.sampling_plot import save_sampling_plot
 from postergenres.download.manifest import read_manifest, require_manifest
 from postergenres.files import (
@@ -122,16 +123,33 @@ def read_downloaded_movies(data_dir):
     The rows are sorted by id, so that their order in the file does not change the sample.
 
     Raises:
-        SystemExit: no movie has a poster.
+        SystemExit: no movie has a poster, or too few because posters are missing.
     """
     posters = read_manifest(data_dir)
     counts = Counter(posters["status"])
     print(f"{len(posters):,} movies, {counts['ok']:,} with a poster")
-    if not counts["ok"]:
-        sys.exit("There is no poster to sample. Run: python database.py")
+    if not counts["ok"] or counts["ok"] < MIN_MOVIES <= len(posters):
+        sys.exit(explain_missing_posters(counts))
     if counts["failed"]:
         print(f"{counts['failed']:,} posters failed. To retry, run: python database.py")
     return posters[posters["status"] == "ok"].sort_values("id", ignore_index=True)
+
+
+def explain_missing_posters(counts):
+    """Return one line that says why too few movies have a poster, and what to do.
+
+    Args:
+        counts: Counter {status: movies} of posters.csv.
+    """
+    what = "There is no poster to sample"
+    if counts["ok"]:
+        what = f"Only {counts['ok']} of {counts.total():,} movies have a poster, too few"
+    if counts["failed"] >= counts["gone"]:
+        return f"{what}. Run: python database.py"
+    return (
+        f"{what}; posters.csv has the reasons. Correct POSTER_BASE or METADATA_CSV in database.py, "
+        "then run: python database.py"
+    )
 
 
 def select_samples(movies, train_copies):
