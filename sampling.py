@@ -43,9 +43,9 @@ MIN_GENRE_MOVIES = 10  # a rarer genre is left out; below about 10, none may rea
 NEAR_DUPLICATE = 68  # bits of 256; posters whose hashes differ in at most this many share a split
 SAMPLE_FRACTION = 0.5  # share of the training movies to draw at random; 1.0 uses all of them
 OVERSAMPLING = "study"  # adds movies that were not drawn; "ml-ros" repeats drawn ones; or "none"
-COMMON_GENRES = 2  # for "study": the number of commonest genres whose movies are not added
+COMMON_GENRES = 2  # for "study": the number of most common genres whose movies are not added
 FILL = ((1000, 0.9), (2000, 0.5), (3000, 0.3))  # for "study": (drawn movies, share), see below
-# A genre of up to 1000 drawn movies gets 90 % of the movies that it lacks to the commonest genre,
+# A genre of up to 1000 drawn movies gets 90 % of the movies that it lacks to the most common genre,
 # one of up to 2000 gets 50 %, one of up to 3000 gets 30 %, a more common one gets nothing.
 GROWTH = 0.25  # for "ml-ros": the maximum number of repeats, as a share of the drawn movies
 MAX_COPIES = 3  # the most copies of a movie in the sample; with more, the network memorizes it

@@ -172,7 +172,7 @@ def print_sampling_summary(counts, measures, drawn, copies):
         drawn, copies: int (training movies,), copies before oversampling and after.
     """
     counts = counts.sort_values("movies", ascending=False, kind="stable")
-    print("movies of each genre; IRLbl is the count of the commonest genre over the genre's own:")
+    print("movies of each genre; IRLbl is the count of the most common genre over the genre's own:")
     print(counts.to_string(float_format="{:.1f}".format))
     print("all training movies, the drawn movies, and the sample after oversampling:")
     print(measures.to_string(float_format="{:.3f}".format))
