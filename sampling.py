@@ -26,6 +26,7 @@ from postergenres.dataset.genres import clean_genres, encode_genres
 from postergenres.dataset.imbalance import summarize_samples
 from postergenres.dataset.oversampling import draw_movies, oversample
 from postergenres.dataset.samples import (
+    claim_samples,
     print_sampling_summary,
     read_downloaded_movies,
     select_samples,
@@ -42,9 +43,9 @@ MIN_GENRE_MOVIES = 10  # a rarer genre is left out; below about 10, none may rea
 NEAR_DUPLICATE = 68  # bits of 256; posters whose hashes differ in at most this many share a split
 SAMPLE_FRACTION = 0.5  # share of the training movies to draw at random; 1.0 uses all of them
 OVERSAMPLING = "study"  # adds movies that were not drawn; "ml-ros" repeats drawn ones; or "none"
-COMMON_GENRES = 2  # for "study": the number of commonest genres whose movies are not added
+COMMON_GENRES = 2  # for "study": the number of most common genres whose movies are not added
 FILL = ((1000, 0.9), (2000, 0.5), (3000, 0.3))  # for "study": (drawn movies, share), see below
-# A genre of up to 1000 drawn movies gets 90 % of the movies that it lacks to the commonest genre,
+# A genre of up to 1000 drawn movies gets 90 % of the movies that it lacks to the most common genre,
 # one of up to 2000 gets 50 %, one of up to 3000 gets 30 %, a more common one gets nothing.
 GROWTH = 0.25  # for "ml-ros": the maximum number of repeats, as a share of the drawn movies
 MAX_COPIES = 3  # the most copies of a movie in the sample; with more, the network memorizes it
@@ -75,7 +76,7 @@ def main(
     settings = check_settings("sampling", locals())
     with suppress(AttributeError):  # a notebook has another stdout
         sys.stdout.reconfigure(errors="replace")  # a title that the terminal cannot show
-    with stopping_cleanly("sampling", after="To start again"):
+    with stopping_cleanly("sampling", after="To start again"), claim_samples(data_dir):
         downloaded = read_downloaded_movies(data_dir)
         movies, genres = clean_genres(downloaded, excluded_genres, min_genre_movies)
         labels = encode_genres(movies["genres"], genres)

@@ -80,14 +80,17 @@ def is_a(value, kind):
 
 
 def is_path(value):
+    """Return whether a value is a path that is not empty."""
     return isinstance(value, (str, os.PathLike)) and bool(os.fspath(value))
 
 
 def is_path_or_empty(value):
+    """Return whether a value is a path, the start of a URL, an empty string or None."""
     return value is None or isinstance(value, (str, os.PathLike))
 
 
 def is_names(value):
+    """Return whether a value is a tuple or list of strings."""
     return isinstance(value, (tuple, list)) and all(isinstance(name, str) for name in value)
 
 

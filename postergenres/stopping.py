@@ -3,6 +3,7 @@
 A script imports this module first: then Ctrl-C is one line also while the script imports the rest.
 """
 
+import atexit
 import errno
 import os
 import signal
@@ -15,6 +16,8 @@ from pathlib import Path
 from postergenres.settings import RULES, SettingError
 
 STATUS = 130  # after Ctrl-C, as shells have it
+GRACE = 1.5  # seconds to clean up after Ctrl-C, in the blocks of `insisting_on_ctrl_c`
+line = {"after": "To start again"}  # how the line for Ctrl-C introduces the command
 
 
 def end_at_ctrl_c():
@@ -26,6 +29,9 @@ def end_at_ctrl_c():
     is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if name_script() in RULES and is_main_thread and is_default:
         signal.signal(signal.SIGINT, end_now)
+        # It is the first exit handler, so it runs last. What follows would end the script with a
+        # signal at Ctrl-C, although its step is complete.
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
 def name_script():
@@ -37,8 +43,36 @@ def end_now(*_):
     """Write the line and end this process, without the exit handlers of half-imported modules."""
     with suppress(RuntimeError, OSError):  # Ctrl-C during a flush, or a closed pipe
         sys.stdout.flush()
-    os.write(2, f"Stopped. To start again, run: python {name_script()}.py\n".encode())
+    os.write(2, f"Stopped. {line['after']}, run: python {name_script()}.py\n".encode())
     os._exit(STATUS)
+
+
+@contextmanager
+def insisting_on_ctrl_c():
+    """End a script at most GRACE seconds after Ctrl-C, and at once after a second Ctrl-C.
+
+    KeyboardInterrupt is raised as usual, but Python drops it in callbacks and destructors, which
+    Dask has, and cleaning up may wait for machines that do not answer.
+    """
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not (name_script() in RULES and is_main_thread and is_default):
+        yield
+        return
+
+    def interrupt(*_):
+        signal.signal(signal.SIGINT, end_now)
+        timer = threading.Timer(GRACE, end_now)
+        timer.daemon = True
+        timer.start()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager
@@ -53,6 +87,7 @@ def stopping_cleanly(step, after="To resume"):
         SystemExit: 130 after Ctrl-C, else a line and 1.
     """
     command = f"python {step}.py"
+    line["after"] = after
     try:
         yield
     except KeyboardInterrupt:
@@ -79,6 +114,7 @@ def run_from_shell(main, *arguments):
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         main(*arguments)
+        exit_at_ctrl_c(0)
     except KeyboardInterrupt:  # before or after the block of stopping_cleanly
         if name_script() not in RULES:
             raise
@@ -88,11 +124,20 @@ def run_from_shell(main, *arguments):
             with suppress(OSError):
                 sys.stdout.flush()
             os._exit(STATUS)  # TensorFlow needs up to two seconds to end
+        exit_at_ctrl_c(1)
         raise
     except SettingError as error:
         constant, script = error.name.upper(), f"{error.step}.py"
         print(f"{error}. Edit {constant} in {script}, then run: python {script}", file=sys.stderr)
         sys.exit(2)
+
+
+def exit_at_ctrl_c(status):
+    """End a script at Ctrl-C without a line: its step has ended, but Python takes time to."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler and name_script() in RULES:
+        with suppress(OSError):
+            sys.stdout.flush()
+        signal.signal(signal.SIGINT, lambda *_: os._exit(status))
 
 
 end_at_ctrl_c()

@@ -19,7 +19,7 @@ import sampling
 from postergenres.dataset import oversampling
 from postergenres.dataset.samples import read_samples
 from postergenres.download.manifest import poster_path
-from postergenres.files import write_csv
+from postergenres.files import file_sha256, lock_file, write_csv
 from postergenres.settings import SettingError
 
 
@@ -133,7 +133,7 @@ def test_too_few_posters_or_movies_stop_the_step(tmp_path):
     write_posters(tmp_path, ["Drama"] * 40, status="failed")
     with pytest.raises(SystemExit, match="no poster to sample. Run: python database.py"):
         sampling.main(tmp_path)
-    write_posters(tmp_path, ["Drama"] * 9)
+    write_posters(tmp_path, [f"Genre {i}" for i in range(12)])
     with pytest.raises(SystemExit, match="Only 0 movies are left.*python sampling.py"):
         sampling.main(tmp_path)
     assert not (tmp_path / "samples.csv").exists()
@@ -182,27 +182,44 @@ def test_bad_settings_are_refused_with_name_and_value(tmp_path, setting):
         sampling.main(tmp_path, **setting)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a file that blocks its reader")
-def test_ctrl_c_prints_how_to_start_again(tmp_path):
-    """A poster that is a named pipe blocks the step until the signal arrives."""
+needs_pipes = pytest.mark.skipif(
+    not hasattr(os, "mkfifo"), reason="needs a file that blocks its reader"
+)
+
+
+def start_blocked_run(tmp_path, **settings):
+    """Start step 2; return its process and the file that lets it continue once it is closed.
+
+    A poster that is a named pipe blocks the step.
+    """
     write_posters(tmp_path, ["Drama"] * 30)
     pipe = poster_path(tmp_path, "tt0000007")
     pipe.unlink()
     os.mkfifo(pipe)
-    process = subprocess.Popen(
-        [sys.executable, "-c", f"import sampling; sampling.main({str(tmp_path)!r})"],
-        cwd=ROOT,
-        env=os.environ | {"TQDM_DISABLE": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start_run(tmp_path, **settings)
     writer = None
     while writer is None and process.poll() is None:
         with suppress(OSError):  # nobody reads from the pipe yet
             writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
         time.sleep(0.01)
     assert writer is not None  # the step reads from the pipe
+    return process, writer
+
+
+def start_run(tmp_path, **settings):
+    return subprocess.Popen(
+        [sys.executable, "-c", f"import sampling; sampling.main({str(tmp_path)!r}, **{settings})"],
+        cwd=ROOT,
+        env=os.environ | {"TQDM_DISABLE": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@needs_pipes
+def test_ctrl_c_prints_how_to_start_again(tmp_path):
+    process, writer = start_blocked_run(tmp_path)
     try:
         process.send_signal(signal.SIGINT)
         errors = process.communicate(timeout=60)[1]
@@ -210,6 +227,52 @@ def test_ctrl_c_prints_how_to_start_again(tmp_path):
         os.close(writer)
     assert process.returncode == 130
     assert errors == "Stopped. To start again, run: python sampling.py\n"
+
+
+@needs_pipes
+def test_two_runs_at_the_same_time_never_leave_files_of_both(tmp_path):
+    first, writer = start_blocked_run(tmp_path)
+    try:
+        second = start_run(tmp_path, seed=1)
+        printed, errors = second.communicate(timeout=30)
+    finally:
+        second.kill()
+        os.close(writer)
+    assert second.returncode == 1 and printed == ""
+    assert errors == (
+        f"Another run is writing {tmp_path / 'samples.csv'}. Wait until it ends, then run: "
+        "python sampling.py\n"
+    )
+    assert first.wait(60) == 0 and not (tmp_path / "sampling.lock").exists()
+    about = json.loads((tmp_path / "sampling.json").read_text())
+    assert about["settings"]["seed"] == 0
+    assert about["samples_sha256"] == file_sha256(tmp_path / "samples.csv")
+
+
+def test_a_second_run_leaves_everything_as_it_is(tmp_path):
+    write_posters(tmp_path, ["Drama"] * 30)
+    sampling.main(tmp_path)
+    with lock_file(tmp_path / "sampling.lock", "locked"):
+        before = contents(tmp_path)
+        with pytest.raises(SystemExit, match="Another run is writing .*run: python sampling.py$"):
+            sampling.main(tmp_path, seed=1)
+        assert contents(tmp_path) == before
+
+
+def test_leftovers_of_killed_runs_are_deleted(tmp_path):
+    write_posters(tmp_path, ["Drama"] * 30)
+    sampling.main(tmp_path)
+    before = contents(tmp_path)
+    for name in ("samples.7.part.csv", "sampling.7.part.7.part.json", "sampling.7.part.png"):
+        (tmp_path / name).write_text("half")
+    sampling.main(tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_a_missing_folder_is_not_created(tmp_path):
+    with pytest.raises(SystemExit, match="posters.csv is missing. Run: python database.py"):
+        sampling.main(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_file_that_cannot_be_written_stops_the_step_with_one_line(tmp_path):

@@ -103,8 +103,14 @@ def test_a_choice_is_checked(step, name):
         refuse(step, name, value)
 
 
+def test_every_function_of_the_settings_has_a_docstring():
+    functions = inspect.getmembers(settings, inspect.isfunction)
+    assert [name for name, function in functions if not function.__doc__] == []
+
+
 def test_the_choices_are_those_of_the_code():
     from postergenres.dataset.oversampling import STRATEGIES
+    from postergenres.models.efficientnet import VARIANTS
     from postergenres.models.saved import PRETRAINED_FOLDERS
     from postergenres.models.transfer import BACKBONES
     from postergenres.training.precision import POLICIES
@@ -121,6 +127,7 @@ def test_the_choices_are_those_of_the_code():
         ("predict", "pretrained"): set(PRETRAINED_FOLDERS),
     }
     assert set(settings.BACKBONES) == set(BACKBONES)
+    assert set(BACKBONES.values()) == set(VARIANTS)
 
 
 @pytest.mark.parametrize(("step", "name"), list_settings("a path|a folder"))

@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 
 from postergenres.settings import SettingError
-from postergenres.stopping import run_from_shell, stopping_cleanly
+from postergenres.stopping import insisting_on_ctrl_c, run_from_shell, stopping_cleanly
 
 
 def test_a_step_that_ends_by_itself_is_left_alone(capsys):
@@ -153,6 +153,82 @@ def check_settings(step, values):
 settings.check_settings = check_settings
 """,
 }
+
+
+SCRIPT = """
+import postergenres.stopping
+import atexit, os, time
+from postergenres.stopping import insisting_on_ctrl_c, run_from_shell, stopping_cleanly
+
+def main():
+    with stopping_cleanly("sampling", after="To resume"):
+        {}
+
+def block(seconds=10):
+    os.write(1, b"here\\n")
+    time.sleep(seconds)
+
+def lose_ctrl_c():
+    for _ in range(2):
+        try:
+            block()
+        except KeyboardInterrupt:
+            pass
+
+class Slow:
+    def __del__(self, block=block, os=os, time=time):
+        block(1)
+
+if __name__ == "__main__":
+    run_from_shell(main)
+"""
+
+
+def start_script(tmp_path, body):
+    """Run SCRIPT with a body of its main(); return the process when it prints its first line."""
+    (tmp_path / "sampling.py").write_text(SCRIPT.format(body), encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "sampling.py"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "here\n"
+    return process
+
+
+@posix
+@pytest.mark.parametrize("interrupts", [1, 2])
+def test_a_script_ends_after_ctrl_c_even_if_the_exception_is_lost(tmp_path, interrupts):
+    process = start_script(tmp_path, "with insisting_on_ctrl_c(): lose_ctrl_c()")
+    begin = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "here\n"  # the step has lost it
+    if interrupts == 2:
+        process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=30)[1]
+    assert time.monotonic() - begin < (2 if interrupts == 1 else 1)
+    assert process.returncode == 130
+    assert error == "Stopped. To resume, run: python sampling.py\n"
+
+
+@posix
+@pytest.mark.parametrize("moment", ["atexit.register(block)", "global slow; slow = Slow()"])
+def test_ctrl_c_while_python_ends_does_not_change_the_status(tmp_path, moment):
+    """The step is complete; then exit handlers run, and modules are deleted."""
+    process = start_script(tmp_path, moment)
+    begin = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=30)[1]
+    assert time.monotonic() - begin < 2
+    assert (process.returncode, error) == (0, "")
+
+
+@posix
+def test_ctrl_c_is_only_insisted_on_in_scripts():
+    with insisting_on_ctrl_c():
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @posix

@@ -31,12 +31,12 @@ BITS = HASH_SIZE**2
 SIDE = 4 * HASH_SIZE  # pixels; imagehash needs no more
 THUMBNAIL = (8, 8)  # pixels, to compare the colors of posters with similar hashes
 COLOR = 32  # largest mean difference of thumbnails, of 255; 1 in 150 random pairs is below
-FLAT = 8  # gray levels; a poster of fewer has no frequencies, so only its color is compared
+FEWEST_GRAY_LEVELS = 8  # a poster of fewer has no frequencies, so only its color is compared
 FLAT_COLOR = 2  # largest mean difference of the thumbnails of flat posters, of 255
-CHUNK = 32  # posters that a process hashes at a time
+POSTERS_PER_TASK = 32  # that a process hashes at a time
 TILE = 512  # posters that are compared with as many others at a time; fits the CPU cache
 MOST_MISSING = 0.02  # of the posters; with more, a folder was probably moved or deleted
-FEW = 1000  # posters; for fewer, starting processes takes longer than it saves
+FEWEST_FOR_PROCESSES = 1000  # posters; for fewer, starting processes takes longer than it saves
 
 
 class PosterHash(NamedTuple):
@@ -114,10 +114,13 @@ def hash_posters(paths, workers=None, cluster=None):
     Returns:
         A list of `PosterHash`, one for each path.
     """
-    chunks = [(paths[start : start + CHUNK],) for start in range(0, len(paths), CHUNK)]
+    chunks = [
+        (paths[start : start + POSTERS_PER_TASK],)
+        for start in range(0, len(paths), POSTERS_PER_TASK)
+    ]
     if cluster is not None:
         results = run_on_cluster(hash_chunk, chunks, cluster, paths[0].parent)
-    elif len(paths) < FEW:
+    elif len(paths) < FEWEST_FOR_PROCESSES:
         results = (hash_chunk(*chunk) for chunk in chunks)
     else:
         results = run_in_processes(hash_chunk, chunks, workers)
@@ -147,7 +150,7 @@ def hash_poster(path):
         return PosterHash(digest)
     thumbnail = np.asarray(image.resize(THUMBNAIL, Image.Resampling.BOX)).ravel()
     low, high = image.convert("L").getextrema()
-    if high - low < FLAT:
+    if high - low < FEWEST_GRAY_LEVELS:
         return PosterHash(digest, np.zeros(BITS // 8, dtype=np.uint8), thumbnail, True)
     return PosterHash(digest, np.packbits(imagehash.phash(image, HASH_SIZE).hash), thumbnail)
 

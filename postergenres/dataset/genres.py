@@ -6,6 +6,20 @@ from collections import Counter
 import numpy as np
 
 MIN_MOVIES = 10  # with fewer movies a split could be empty
+TOO_FEW = {  # what is true of the dropped movies, and what to do
+    "excluded": (
+        "have a genre of EXCLUDED_GENRES",
+        "Edit EXCLUDED_GENRES in sampling.py, then run: python sampling.py",
+    ),
+    "empty": (
+        "have no genre",
+        "Set METADATA_CSV in database.py to a CSV with genres, then run: python database.py",
+    ),
+    "rare": (
+        "have only genres of fewer than MIN_GENRE_MOVIES movies",
+        "Lower MIN_GENRE_MOVIES in sampling.py, then run: python sampling.py",
+    ),
+}
 
 
 def clean_genres(movies, excluded_genres, min_genre_movies):
@@ -42,11 +56,29 @@ def clean_genres(movies, excluded_genres, min_genre_movies):
     print(f"dropped {is_rare.sum():,} movies that have only left-out genres")
     movies = movies.assign(genres=cleaned)[~is_excluded & ~is_empty & ~is_rare]
     if len(movies) < MIN_MOVIES:
-        sys.exit(
-            f"Only {len(movies)} movies are left, too few. Lower MIN_GENRE_MOVIES and run: "
-            "python sampling.py; or take a larger CSV and run: python database.py"
-        )
+        dropped = {"excluded": is_excluded.sum(), "empty": is_empty.sum(), "rare": is_rare.sum()}
+        sys.exit(explain_too_few(len(movies), len(sets), dropped))
     return movies.reset_index(drop=True), sorted(set(counts) - set(rare))
+
+
+def explain_too_few(left, total, dropped):
+    """Return one line that names the main reason why too few movies remain, and what to edit.
+
+    Args:
+        left: the number of movies that remain.
+        total: the number of movies that have a poster.
+        dropped: {reason in TOO_FEW: the number of movies dropped for it}.
+    """
+    if total < MIN_MOVIES:
+        return (
+            f"Only {total} movies have a poster, too few. Set LIMIT to None or METADATA_CSV to a "
+            "larger CSV in database.py, then run: python database.py"
+        )
+    reason = max(dropped, key=dropped.get)
+    what, advice = TOO_FEW[reason]
+    return (
+        f"Only {left} movies are left, too few: {dropped[reason]:,} of {total:,} {what}. {advice}"
+    )
 
 
 def encode_genres(cells, genres):

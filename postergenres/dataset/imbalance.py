@@ -19,10 +19,10 @@ def count_genres(labels, copies):
 
 
 def imbalance_ratios(counts):
-    """Return IRLbl: the count of the commonest genre over the count of each (Charte et al. 2015).
+    """Return IRLbl: the count of the most common genre over the count of each (Charte et al. 2015).
 
     Returns:
-        float (genres,): 1 for the commonest genre, infinite for a genre without a movie.
+        float (genres,): 1 for the most common genre, infinite for a genre without a movie.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(counts > 0, counts.max() / counts, np.inf)

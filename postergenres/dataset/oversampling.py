@@ -57,10 +57,10 @@ def oversample_study(labels, copies, common_genres, fill, max_copies, rng):
     genre are never added, because they would raise the counts of the common genres, too.
 
     Args:
-        common_genres: the number of commonest genres, which get no movies.
+        common_genres: the number of most common genres, which get no movies.
         fill: pairs (count, share) with rising counts. A genre of at most `count` movies of the
-            sample gets `share` of the movies that it lacks to the commonest genre. A genre of more
-            movies than the last count gets none.
+            sample gets `share` of the movies that it lacks to the most common genre. A genre of
+            more movies than the last count gets none.
         max_copies: the most copies of a movie in the sample.
         rng: a numpy.random.Generator.
     """
@@ -89,8 +89,8 @@ def oversample_ml_ros(labels, copies, growth, max_copies, rng):
 
     A genre is in the minority while its IRLbl is above the MeanIR of the drawn sample. The minority
     genres take turns: one drawn movie of the genre is cloned at random. Unlike in the paper, movies
-    of a genre that is as frequent as the commonest are not cloned. With such clones, ML-ROS raised
-    the IRLbl of the genres that it does not clone.
+    of a genre that is as frequent as the most common are not cloned. With such clones, ML-ROS
+    raised the IRLbl of the genres that it does not clone.
 
     Args:
         growth: the most clones, as a share of the drawn movies.

@@ -4,22 +4,26 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pandas as pd
 
+from postergenres.dataset.genres import MIN_MOVIES
 from postergenres.dataset.sampling_plot import save_sampling_plot
-from postergenres.download.manifest import read_manifest
+from postergenres.download.manifest import read_manifest, require_manifest
 from postergenres.files import (
     csv_bytes,
+    discard_leftovers,
     file_sha256,
+    lock_file,
     read_json,
     replacing,
     write_csv,
     write_json,
 )
 
+OUTPUTS = ("samples.csv", "sampling.json", "sampling.png")
 COLUMNS = ["id", "title", "genres", "split", "copies"]
 SPLITS = ("train", "val", "test")  # in the order in which stratify() numbers them
 NEEDED = ["id", "genres", "split", "copies"]  # by the next steps; the title is for people
@@ -92,22 +96,60 @@ def read_train_counts(data_dir):
     return None
 
 
+@contextmanager
+def claim_samples(data_dir):
+    """Let only this run write the samples during the block; delete what killed runs left.
+
+    Args:
+        data_dir: the folder of step 1.
+
+    Raises:
+        SystemExit: step 1 has not run, or another run is writing the samples.
+    """
+    require_manifest(data_dir)  # a lock would create a missing folder
+    data_dir = Path(data_dir)
+    refusal = (
+        f"Another run is writing {data_dir / 'samples.csv'}. Wait until it ends, then run: "
+        "python sampling.py"
+    )
+    with lock_file(data_dir / "sampling.lock", refusal):
+        discard_leftovers(data_dir / name for name in OUTPUTS)
+        yield
+
+
 def read_downloaded_movies(data_dir):
     """Return the rows of posters.csv that have a poster.
 
     The rows are sorted by id, so that their order in the file does not change the sample.
 
     Raises:
-        SystemExit: no movie has a poster.
+        SystemExit: no movie has a poster, or too few because posters are missing.
     """
     posters = read_manifest(data_dir)
     counts = Counter(posters["status"])
     print(f"{len(posters):,} movies, {counts['ok']:,} with a poster")
-    if not counts["ok"]:
-        sys.exit("There is no poster to sample. Run: python database.py")
+    if not counts["ok"] or counts["ok"] < MIN_MOVIES <= len(posters):
+        sys.exit(explain_missing_posters(counts))
     if counts["failed"]:
         print(f"{counts['failed']:,} posters failed. To retry, run: python database.py")
     return posters[posters["status"] == "ok"].sort_values("id", ignore_index=True)
+
+
+def explain_missing_posters(counts):
+    """Return one line that says why too few movies have a poster, and what to do.
+
+    Args:
+        counts: Counter {status: movies} of posters.csv.
+    """
+    what = "There is no poster to sample"
+    if counts["ok"]:
+        what = f"Only {counts['ok']} of {counts.total():,} movies have a poster, too few"
+    if counts["failed"] >= counts["gone"]:
+        return f"{what}. Run: python database.py"
+    return (
+        f"{what}; posters.csv has the reasons. Correct POSTER_BASE or METADATA_CSV in database.py, "
+        "then run: python database.py"
+    )
 
 
 def select_samples(movies, train_copies):
@@ -130,7 +172,7 @@ def print_sampling_summary(counts, measures, drawn, copies):
         drawn, copies: int (training movies,), copies before oversampling and after.
     """
     counts = counts.sort_values("movies", ascending=False, kind="stable")
-    print("movies of each genre; IRLbl is the count of the commonest genre over the genre's own:")
+    print("movies of each genre; IRLbl is the count of the most common genre over the genre's own:")
     print(counts.to_string(float_format="{:.1f}".format))
     print("all training movies, the drawn movies, and the sample after oversampling:")
     print(measures.to_string(float_format="{:.3f}".format))

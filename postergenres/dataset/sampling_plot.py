@@ -14,7 +14,7 @@ def save_sampling_plot(labels, before, after, path, most=MOST_GENRES):
         labels: (movies, genres) of 0 and 1, of all movies.
         before, after: Series of counts by genre.
         path: of the PNG file.
-        most: the number of genres to draw, the commonest ones.
+        most: the number of genres to draw, the most common ones.
     """
     from matplotlib.figure import Figure  # preprocessing.py imports this module, but draws nothing
 

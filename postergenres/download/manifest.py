@@ -30,9 +30,7 @@ def read_manifest(data_dir):
     """
     import pandas as pd  # here: step 1 does not need it and starts a second faster
 
-    path = Path(data_dir) / "posters.csv"
-    if not path.is_file():
-        sys.exit(f"{path} is missing. Run: python database.py")
+    path = require_manifest(data_dir)
     again = "To write it again, run: python database.py"
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -46,6 +44,14 @@ def read_manifest(data_dir):
     if fault := find_table_fault(table):
         sys.exit(f"{path} cannot be used: {fault}. {again}")
     return table
+
+
+def require_manifest(data_dir):
+    """Return the path of posters.csv; exit with the command that writes it if it is missing."""
+    path = Path(data_dir) / "posters.csv"
+    if not path.is_file():
+        sys.exit(f"{path} is missing. Run: python database.py")
+    return path
 
 
 def find_table_fault(table):

@@ -19,7 +19,7 @@ from postergenres.evaluation.metrics import (
 from postergenres.evaluation.predicted_genres import join_genres, read_thresholds
 from postergenres.evaluation.report import PICTURES, write_report
 from postergenres.files import discard_leftovers, file_sha256, write_csv, write_json
-from postergenres.models.saved import check_sample, open_model
+from postergenres.models.saved import check_sample, knows_store, open_model
 
 OUTPUTS = ["metrics.json", "test_predictions.csv", "report.html"]
 OUTPUTS += [name for name in PICTURES if name != "model/training.png"]
@@ -68,7 +68,7 @@ def open_model_of_store(store, folder):
     check_sample(about, store.samples_sha256, folder)
     if (about["H"], about["W"]) != store.images.shape[1:3]:
         sys.exit("The model was trained on posters of another size. Run: python train.py")
-    if about["store_sha256"] != store.sha256:
+    if about["store_sha256"] != store.sha256 and knows_store(folder):
         print("note: posters in the store have changed since the model was trained")
     return model, about
 

@@ -188,6 +188,18 @@ def read_about(folder):
     return about
 
 
+def knows_store(folder):
+    """Return whether the checksum of the store in a model's model.json has today's form.
+
+    Older versions computed it from other content: before model.json had checksums, and when the
+    pretrained models were trained. A copy of a pretrained model has the same model.keras.
+    """
+    checksum = read_json(Path(folder) / "model.json").get(CHECKSUM)
+    records = [path / "model.json" for path in PRETRAINED_FOLDERS.values()]
+    pretrained = [read_json(record).get(CHECKSUM) for record in records if record.is_file()]
+    return checksum is not None and checksum not in pretrained
+
+
 def refuse(path, fault, error=None):
     """Exit with one line that names the file, what is wrong with it, and how to get another."""
     is_shipped = path.parent in PRETRAINED_FOLDERS.values()

@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from postergenres.dataset.decoding import DECODER
+from postergenres.stopping import insisting_on_ctrl_c
 
 CONNECT_TIMEOUT = 20  # seconds to wait for the scheduler, and then for a first worker
 # Seconds to wait for a task, which takes less than one. Dask gives up on a task that killed three
@@ -38,7 +39,7 @@ def run_on_cluster(function, tasks, address, folder):
     Raises:
         SystemExit: the cluster is missing, not suitable, or no longer responds.
     """
-    with connecting(address) as client:
+    with insisting_on_ctrl_c(), connecting(address) as client:
         check_cluster(client, function, address, folder)
         # joblib computes results as fast as it can, however slowly they are consumed. It gets a
         # small batch at a time, and the next batch before the last one is done.
@@ -90,7 +91,8 @@ def connecting(address):
         from distributed.comm import resolve_address
     except ImportError:
         sys.exit("CLUSTER needs Dask. Run: python -m pip install -r requirements/cluster.txt")
-    for name in ("distributed", "distributed.client"):  # they log a lost connection in tracebacks
+    # They log a lost connection, and what Ctrl-C leaves unfinished, in tracebacks.
+    for name in ("distributed", "distributed.client", "tornado.application", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         resolve_address(address)  # Client() would leave threads behind after an invalid address

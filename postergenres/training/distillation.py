@@ -5,13 +5,14 @@ its features; or a backbone that train.py has fine-tuned. Its probabilities (SOF
 features (HINTS) are targets of the student, which does not need the teacher after training.
 
 DATA_DIR/distillation/ holds targets.npy, float32 (N, G), and features.npy, float32 (N, COMPONENTS),
-with a row for each poster of the store; a folder of feature files, one for each chunk of posters,
-with which a stopped run is resumed; and last distillation.json. Making the outputs takes a quarter
-of an hour for 15,000 posters on two cores.
+with a row for each poster of the store; a folder of feature files, one for each chunk of posters
+and each with a checksum, with which a stopped run is resumed; and last distillation.json. Making
+the outputs takes a quarter of an hour for 15,000 posters on two cores.
 """
 
 import hashlib
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -296,7 +297,7 @@ def open_fine_tuned(folder, store):
 def extract_features(store, data_dir, name, build):
     """Return the features of all posters, float32 (N, 1280), each averaged with its mirror image.
 
-    Each chunk of posters has a file, named by the checksums of its posters.
+    Each chunk of posters has a file, named by the checksums of its posters, and its checksum.
 
     Args:
         store: `dataset.store.Store`.
@@ -308,37 +309,65 @@ def extract_features(store, data_dir, name, build):
     folder = Path(data_dir) / "distillation" / name
     ids = store.index["id"].to_list()
     checksums = read_checksums(Path(data_dir) / "store")
-    chunks, network = [], None
+    chunks, network, unverified = [], None, []
     with show_progress(len(ids), "poster") as bar:
         for start in range(0, len(ids), CHUNK):
             movies = ids[start : start + CHUNK]
             key = hashlib.sha256("".join(checksums[movies]).encode()).hexdigest()
             path = folder / f"{key[:16]}.npy"
-            features = read_chunk(path, len(movies))
+            features, is_verified = read_chunk(path, len(movies))
             if features is None:
                 network = network or build()
                 folder.mkdir(exist_ok=True)
                 features = extract_chunk(network, movies, data_dir, bar)
-                with replacing(path) as part:
-                    np.save(part, features)
+                write_chunk(path, features)
             else:
                 bar.update(len(movies))
+                unverified += [path] * (not is_verified)
             chunks.append(features)
+    if unverified:
+        for path in unverified:
+            checksum_path(path).write_text(file_sha256(path))
+        print(
+            f"note: {len(unverified)} feature files in {folder} were written by an older version, "
+            "without checksums; they are used, and have checksums from now on"
+        )
     return np.concatenate(chunks)
 
 
 def read_chunk(path, movies):
-    """Return the features in a file, float32 (movies, 1280); None if it is missing or damaged."""
+    """Return the features in a file, and whether their checksum was verified.
+
+    Returns:
+        float32 (movies, 1280) and True; False if an older version wrote the file, without a
+        checksum; None and False if the file is missing or damaged.
+    """
     if not path.is_file():
-        return None
-    try:
-        features = np.load(path)
-    except (ValueError, EOFError):  # cut short
-        features = None
+        return None, False
+    checksum = checksum_path(path)
+    is_verified = checksum.is_file() and checksum.read_bytes() == file_sha256(path).encode()
+    features = None
+    if is_verified or not checksum.is_file():
+        with suppress(ValueError, EOFError):  # cut short
+            features = np.load(path)
     if features is None or features.shape != (movies, FEATURES) or not np.isfinite(features).all():
         print(f"note: {path} is damaged: its features are made again")
-        return None
-    return features
+        return None, False
+    return features, is_verified
+
+
+def write_chunk(path, features):
+    """Write a feature file and its checksum, which is there before the file gets its name."""
+    discard_leftovers([path, checksum_path(path)])
+    with replacing(path) as part:
+        np.save(part, features)
+        with replacing(checksum_path(path)) as checksum:
+            checksum.write_text(file_sha256(part))
+
+
+def checksum_path(path):
+    """Return the path of the SHA-256 of a feature file."""
+    return path.with_suffix(".sha256")
 
 
 def extract_chunk(network, movies, data_dir, bar):

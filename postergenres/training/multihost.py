@@ -30,6 +30,11 @@ LOST = (
     "Another process of HOSTS has ended or cannot be reached. To resume after the last epoch, "
     "start all processes again: python train.py"
 )
+REMEDIES = {  # what to do if processes have another store, teacher or versions; else see below
+    "store": "Copy DATA_DIR/store from one host to the others",
+    "teacher": "Copy DATA_DIR/distillation from one host to the others",
+    "versions": "Install the same requirements on all hosts",
+}
 LOST_STATUSES = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED")  # of JAX's exceptions
 
 
@@ -65,7 +70,7 @@ class Process:
         texts = process_allgather(np.pad(text, (0, longest - len(text))))
         gathered = [json.loads(row.tobytes().rstrip(b"\0")) for row in texts]
         if names := find_differences(gathered):
-            sys.exit(f"The processes of HOSTS do not have the same {', '.join(names)}.")
+            sys.exit(explain_differences(names))
 
     def share(self, arrays):
         """Return the arrays of rank 0.
@@ -92,6 +97,21 @@ class Process:
         if self.index:
             with tarfile.open(fileobj=io.BytesIO(buffer.tobytes())) as archive:
                 archive.extractall(folder, filter="data")
+
+
+def explain_differences(names):
+    """Return one line that says what the processes do not share, and what to do.
+
+    Args:
+        names: of the facts that differ, see `find_differences`.
+    """
+    advice = dict.fromkeys(
+        REMEDIES.get(name, "Use the same train.py on all hosts") for name in names
+    )
+    return (
+        f"The processes of HOSTS do not have the same {', '.join(names)}. {'. '.join(advice)}. "
+        "Then run on each host: python train.py"
+    )
 
 
 def find_differences(facts_of_processes):

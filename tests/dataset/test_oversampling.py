@@ -33,7 +33,7 @@ def check_promises(labels, drawn, copies, max_copies):
     """Check what each strategy promises."""
     assert (copies >= drawn).all() and copies.max() <= max_copies
     before, after = (imbalance_ratios(count_genres(labels, part)) for part in (drawn, copies))
-    assert (after <= before).all()  # no genre is rarer than before, relative to the commonest
+    assert (after <= before).all()  # no genre is rarer than before, relative to the most common
     assert after.mean() <= before.mean()  # MeanIR
 
 

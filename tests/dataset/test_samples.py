@@ -183,6 +183,32 @@ def test_only_movies_with_a_poster_are_read_sorted_by_id(tmp_path, capsys):
     ]
 
 
+@pytest.mark.parametrize(
+    ("ok", "gone", "failed", "line"),
+    [
+        (0, 0, 12, "There is no poster to sample. Run: python database.py"),
+        (9, 5, 6, "Only 9 of 20 movies have a poster, too few. Run: python database.py"),
+        (
+            *(0, 12, 1),
+            "There is no poster to sample; posters.csv has the reasons. Correct POSTER_BASE or "
+            "METADATA_CSV in database.py, then run: python database.py",
+        ),
+        (
+            *(9, 1, 0),
+            "Only 9 of 10 movies have a poster, too few; posters.csv has the reasons. Correct "
+            "POSTER_BASE or METADATA_CSV in database.py, then run: python database.py",
+        ),
+    ],
+)
+def test_too_few_posters_are_one_line_with_the_reason(tmp_path, ok, gone, failed, line):
+    statuses = ["ok"] * ok + ["gone"] * gone + ["failed"] * failed
+    rows = pd.DataFrame({"id": range(len(statuses)), "status": statuses, "title": "x"})
+    write_csv(rows.assign(genres="Drama", url="x", error=""), tmp_path / "posters.csv")
+    with pytest.raises(SystemExit) as end:
+        read_downloaded_movies(tmp_path)
+    assert end.value.code == line
+
+
 def test_the_summary_counts_added_movies_and_repeats(capsys):
     drawn, copies = np.array([1, 0, 1]), np.array([3, 1, 1])
     print_sampling_summary(

@@ -25,7 +25,7 @@ def test_any_genre_name_can_be_drawn(tmp_path):
     assert save(tmp_path / "plot.png", ["Драма", "$\\frac{$"])[0] > 0
 
 
-def test_only_the_commonest_genres_are_drawn(tmp_path):
+def test_only_the_most_common_genres_are_drawn(tmp_path):
     genres = [f"Genre {number}" for number in range(40)]
     size = save(tmp_path / "all.png", genres[:30])
     assert save(tmp_path / "most.png", genres) == size

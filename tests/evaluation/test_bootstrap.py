@@ -43,8 +43,8 @@ def test_a_model_that_predicts_the_prior_scores_exactly_the_floor():
     assert (per_genre["score"] == per_genre["floor"]).all()
     assert overall.loc["macro_roc_auc", "floor"] == 0.5
     assert overall.loc["mAP", "floor"] == pytest.approx(labels.mean())
-    commonest = labels.sum(axis=0).argmax()
-    assert overall.loc["precision_at_1", "floor"] == pytest.approx(labels[:, commonest].mean())
+    most_common = labels.sum(axis=0).argmax()
+    assert overall.loc["precision_at_1", "floor"] == pytest.approx(labels[:, most_common].mean())
 
 
 def test_the_interval_has_the_width_of_the_normal_approximation():

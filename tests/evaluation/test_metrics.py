@@ -52,12 +52,12 @@ def test_the_floors_of_f1_are_the_best_f1_of_a_constant_prediction():
     prior = metrics.estimate_prior(labels)
     constant = np.broadcast_to(prior, labels.shape)
     floor = metrics.compute_scores(labels, constant, metrics.choose_thresholds(labels, constant))
-    commonest = np.argsort(-prior)
+    most_common = np.argsort(-prior)
     for average in ("micro", "samples"):
         best = 0
         for count in range(1, len(prior) + 1):
             constant = np.zeros_like(labels)
-            constant[:, commonest[:count]] = 1
+            constant[:, most_common[:count]] = 1
             best = max(best, sklearn_metrics.f1_score(labels, constant, average=average))
         assert floor[f"{average}_f1"] == pytest.approx(best)
 

@@ -10,8 +10,16 @@ from PIL import Image
 import database
 import predict
 import preprocessing
+from postergenres.dataset.store import open_store
 from postergenres.evaluation.metrics import SCORES
-from postergenres.evaluation.test_scores import is_demonstration, print_test_scores
+from postergenres.evaluation.test_scores import (
+    is_demonstration,
+    open_model_of_store,
+    print_test_scores,
+)
+from postergenres.files import read_json, without_checksum, write_json
+from postergenres.models import saved
+from postergenres.models.saved import write_about
 
 
 def test_the_test_movies_are_scored_beside_the_floor(pipeline, capsys):
@@ -51,6 +59,29 @@ def test_a_model_that_was_trained_on_another_sample_is_refused(pipeline, tmp_pat
     preprocessing.main(tmp_path / "data", image_height=48, image_width=32, workers=1)
     with pytest.raises(SystemExit, match="another sample.*Run: python train.py"):
         predict.main(data_dir=tmp_path / "data")
+
+
+NOTE = "note: posters in the store have changed since the model was trained\n"
+
+
+@pytest.mark.parametrize("kind", ["trained", "pretrained", "older"])
+def test_changed_posters_are_noted_only_if_the_record_can_tell(
+    pipeline, tmp_path, capsys, monkeypatch, kind
+):
+    """Pretrained models and models of older versions record another checksum of the store."""
+    store, folder = open_store(pipeline.data), tmp_path / "model"
+    shutil.copytree(pipeline.data / "model", folder)
+    open_model_of_store(store, folder)
+    assert NOTE not in capsys.readouterr().out
+    about = read_json(folder / "model.json") | {"store_sha256": "0" * 64}
+    about = write_about(about, folder)
+    if kind == "pretrained":
+        shipped = shutil.copytree(folder, tmp_path / "shipped")
+        monkeypatch.setitem(saved.PRETRAINED_FOLDERS, "improved", shipped)
+    if kind == "older":
+        write_json(without_checksum(about, saved.CHECKSUM), folder / "model.json")
+    open_model_of_store(store, folder)
+    assert (NOTE in capsys.readouterr().out) == (kind == "trained")
 
 
 def test_a_model_that_was_trained_on_another_poster_size_is_refused(pipeline, tmp_path):

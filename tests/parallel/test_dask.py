@@ -2,15 +2,17 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import (
@@ -155,6 +157,74 @@ def test_a_run_on_the_cluster_stopped_by_ctrl_c_resumes_on_this_machine(address,
     assert 0 < count_decoded(capsys) < 640
     images = open_store(tmp_path).images
     assert (images == decode_poster(poster_path(tmp_path, 0), 15, 10)).all()
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Return a data folder with the output of steps 1 and 2 for 400 posters."""
+    folder = tmp_path_factory.mktemp("many")
+    draw_colours(folder / "source", movies=400)
+    database.main(folder / "data", folder / "source" / "movies.csv", folder / "source" / "images")
+    sampling.main(folder / "data", sample_fraction=1, oversampling="none")
+    return folder / "data"
+
+
+def start_script(step, data, address):
+    """Start a copy of a script whose settings are edited, as users do it; return the process."""
+    script = (ROOT / f"{step}.py").read_text(encoding="utf-8")
+    script = script.replace('DATA_DIR = "data"', f"DATA_DIR = {str(data)!r}")
+    script = script.replace("CLUSTER = None", f"CLUSTER = {address!r}")
+    (data / f"{step}.py").write_text(script, encoding="utf-8")
+    return subprocess.Popen(
+        [sys.executable, data / f"{step}.py"],
+        env=os.environ | {"TQDM_DISABLE": "1", "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def interrupt_script(step, data, address, seconds):
+    """Send Ctrl-C to a script after some seconds; check how it ends and return its status."""
+    shutil.rmtree(data / "store", ignore_errors=True)
+    process = start_script(step, data, address)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    process.send_signal(signal.SIGINT)
+    begin = time.monotonic()
+    _, errors = process.communicate(timeout=30)
+    assert time.monotonic() - begin < 2
+    line = rf"Stopped\. To (start again|resume), run: python {step}\.py\n"
+    assert re.fullmatch({130: line, 0: ""}[process.returncode], errors), errors
+    return process.returncode
+
+
+@pytest.mark.parametrize("step", ["sampling", "preprocessing"])
+@pytest.mark.parametrize("count", [4, pytest.param(30, marks=pytest.mark.slow)])
+def test_ctrl_c_at_any_moment_is_one_line_and_leaves_no_task(address, many, step, count):
+    """A step that has already ended keeps its status 0. Python itself needs a moment to start."""
+    begin = time.monotonic()
+    assert start_script(step, many, address).wait() == 0
+    whole = time.monotonic() - begin
+    rng = np.random.default_rng(count)
+    moments = whole * (0.2 + 0.8 * (np.arange(count) + rng.random(count)) / count)
+    statuses = [interrupt_script(step, many, address, seconds) for seconds in moments]
+    assert statuses.count(130) >= count / 2 and set(statuses) <= {0, 130}
+    with Client(address, set_as_default=False) as client:
+        deadline = time.monotonic() + 10
+        while client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert start_script(step, many, address).wait() == 0
+
+
+def test_ctrl_c_ends_a_step_whose_scheduler_does_not_answer(many, tmp_path):
+    with running_cluster(ROOT, tmp_path) as (scheduler, address):
+        scheduler.send_signal(signal.SIGSTOP)
+        try:
+            assert interrupt_script("sampling", many, address, 3) == 130
+        finally:
+            scheduler.send_signal(signal.SIGCONT)
 
 
 def test_cluster_results_come_in_order_with_few_tasks_at_a_time(address, wait, tmp_path):

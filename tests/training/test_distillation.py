@@ -276,11 +276,57 @@ def test_a_feature_file_cut_short_is_made_again(data, capsys):
     prepare(data, **SETTINGS)
     before = contents(data / "distillation")
     (data / "distillation" / "distillation.json").unlink()
-    path = next((data / "distillation" / "lite2-30x20").iterdir())
+    path = next((data / "distillation" / "lite2-30x20").glob("*.npy"))
     path.write_bytes(path.read_bytes()[:1000])
     prepare(data, **SETTINGS)
     assert contents(data / "distillation") == before
     assert f"note: {path} is damaged: its features are made again\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".sha256"])
+def test_one_flipped_bit_in_a_feature_file_is_noticed(data, capsys, suffix):
+    prepare(data, **SETTINGS)
+    before = contents(data / "distillation")
+    (data / "distillation" / "distillation.json").unlink()
+    path = next((data / "distillation" / "lite2-30x20").glob("*.npy"))
+    damage(path.with_suffix(suffix))
+    prepare(data, **SETTINGS)
+    assert contents(data / "distillation") == before
+    assert (
+        capsys.readouterr().out.count(f"note: {path} is damaged: its features are made again\n")
+        == 1
+    )
+
+
+def test_feature_files_of_an_older_version_are_used_and_get_checksums(data, monkeypatch, capsys):
+    monkeypatch.setattr(distillation, "CHUNK", 100)
+    prepare(data, **SETTINGS)
+    folder = data / "distillation" / "lite2-30x20"
+    before = contents(data / "distillation")
+    (data / "distillation" / "distillation.json").unlink()
+    for path in folder.glob("*.sha256"):
+        path.unlink()
+    capsys.readouterr()
+    monkeypatch.setattr(distillation, "build_efficientnet", pytest.fail)  # all features are there
+    prepare(data, **SETTINGS)
+    assert contents(data / "distillation") == before
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note")]
+    assert lines == [
+        f"note: 2 feature files in {folder} were written by an older version, without checksums; "
+        "they are used, and have checksums from now on"
+    ]
+
+
+def test_leftovers_of_killed_runs_are_deleted(data):
+    prepare(data, **SETTINGS)
+    before = contents(data / "distillation")
+    path = next((data / "distillation" / "lite2-30x20").glob("*.npy"))
+    for suffix in (".npy", ".sha256"):
+        path.with_suffix(f".7.part{suffix}").write_text("half")
+    (data / "distillation" / "distillation.json").unlink()
+    path.unlink()
+    prepare(data, **SETTINGS)
+    assert contents(data / "distillation") == before
 
 
 def test_without_room_on_the_disk_no_output_is_made(data, monkeypatch):

@@ -60,6 +60,25 @@ def test_facts_that_differ_are_found():
     assert multihost.find_differences([{}, same]) == ["seed", "store"]
 
 
+@pytest.mark.parametrize(
+    ("names", "advice"),
+    [
+        (["epochs", "seed"], "Use the same train.py on all hosts"),
+        (["store"], "Copy DATA_DIR/store from one host to the others"),
+        (["teacher"], "Copy DATA_DIR/distillation from one host to the others"),
+        (
+            ["seed", "versions"],
+            "Use the same train.py on all hosts. Install the same requirements on all hosts",
+        ),
+    ],
+)
+def test_processes_that_differ_are_told_what_to_do(names, advice):
+    assert multihost.explain_differences(names) == (
+        f"The processes of HOSTS do not have the same {', '.join(names)}. {advice}. Then run on "
+        "each host: python train.py"
+    )
+
+
 def test_without_jax_its_backend_names_the_command(tmp_path):
     """The fake module makes the import fail even if JAX is installed."""
     (tmp_path / "jax.py").write_text("raise ModuleNotFoundError('none', name='jax')")
@@ -337,7 +356,10 @@ def test_an_error_of_one_process_ends_both(pipeline, tmp_path, start):
     data = copy_store(pipeline, tmp_path / "data")
     port = free_port()
     for process in (start(0, data, port), start(1, data, port, seed=4)):
-        assert last_line(process, 90) == "The processes of HOSTS do not have the same seed."
+        assert last_line(process, 90) == (
+            "The processes of HOSTS do not have the same seed. Use the same train.py on all hosts. "
+            "Then run on each host: python train.py"
+        )
     for process in start_two(start, data, data, batch_size=15):
         assert last_line(process, 90).startswith(
             "BATCH_SIZE must be a multiple of the number of devices, 2"
