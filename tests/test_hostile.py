@@ -1,220 +1,376 @@
-"""Broken and hostile input to step 1: each case ends as a row with its error, or as one line."""
+"""Broken and hostile settings, files and data sets: each ends as said in the tables of hostile/."""
 
-import struct
-import zlib
-from urllib.parse import quote
+import hashlib
+import importlib
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
-from conftest import image_bytes, progressive
+from conftest import ROOT, build_color_network, contents, draw_colours, image_bytes
+from hostile import database_cases, predict_cases, preprocessing_cases, sampling_cases, train_cases
+from hostile.outcomes import HARMS, HOSTILE_VALUES
 
 import database
+import preprocessing
+import sampling
+import train
 from postergenres.download import manifest
+from postergenres.files import read_json, write_json
+from postergenres.models.saved import open_model, save_model
+from postergenres.settings import RULES, check_settings, describe_value
+from postergenres.training import callbacks, distillation, loop
 
-
-def cells(id="m1", genre="Drama", poster="HOST/ok/a.jpg"):
-    """A CSV of one movie. HOST is replaced by the poster host, OUTSIDE by a file elsewhere."""
-    quoted = ['"' + cell.replace('"', '""') + '"' for cell in (id, genre, poster)]
-    return {"csv": "Id,Genre,Poster\n" + ",".join(quoted) + "\n"}
-
-
-def response(behaviour, **settings):
-    return cells(poster=f"HOST/{behaviour}/a.jpg") | settings
-
-
-def body(content, **settings):
-    return response("body") | {"body": content} | settings
-
-
-def in_folder(poster="", id="m1", **settings):
-    return cells(id, poster=poster) | {"poster_base": "FOLDER"} | settings
-
-
-def under_prefix(poster):
-    return cells(poster=poster) | {"poster_base": "HOST/ok"}
-
-
-def csv(text, **settings):
-    return {"csv": text, "poster_base": "HOST/ok"} | settings
-
-
-def redirect(url):
-    return response(f"to={quote(url, safe='')}")
-
-
-def png(width, height):
-    """A PNG whose header states this size, with almost no data."""
-
-    def chunk(kind, data):
-        check = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + check
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = zlib.compress(bytes(1000))
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-    )
-
-
-NO_FILE = ("gone", "the id cannot name a file")
-NO_PATH = ("gone", "the poster path does not name a file")
-NO_IMAGE = ("gone", "no image in")
-NOT_AN_IMAGE = ("gone", "not an image")
-OK = ("ok", "")
-
-CASES = {
-    # Ids. Each movie has an image at its URL, but an unusable id must not name a file.
-    "id: parent folder": (cells(id="../../x"), NO_FILE),
-    "id: absolute path": (cells(id="/tmp/x"), NO_FILE),
-    "id: dots": (cells(id=".."), NO_FILE),
-    "id: Windows path": (cells(id="..\\x"), NO_FILE),
-    "id: drive": (cells(id="C:x"), NO_FILE),
-    "id: NUL byte": (cells(id="a\0b"), NO_FILE),
-    "id: newline": (cells(id="a\nb"), NO_FILE),
-    "id: 5,000 characters": (cells(id="x" * 5000), NO_FILE),
-    "id: device": (cells(id="CON"), NO_FILE),
-    "id: device in small letters": (cells(id="lpt1"), NO_FILE),
-    "id: with a suffix": (cells(id="a.jpg"), NO_FILE),
-    "id: with a blank": (cells(id="a b"), NO_FILE),
-    "id: not ASCII": (cells(id="é"), NO_FILE),
-    "id: digits that are not ASCII": (cells(id="tt١٢٣"), NO_FILE),
-    "id: formula of a spreadsheet": (cells(id="=1+1"), NO_FILE),
-    "id: like a device": (cells(id="console"), OK),
-    "id: none": (cells(id=""), "lists no movies"),
-    # Poster cells.
-    "poster: none": (cells(poster=""), "neither a URL nor a folder"),
-    "poster: N/A": (under_prefix("N/A"), ("gone", "no poster listed")),
-    "poster: file URL": (under_prefix("file://OUTSIDE"), ("gone", "another scheme than http")),
-    "poster: FILE URL": (under_prefix("FILE://OUTSIDE"), ("gone", "another scheme than http")),
-    "poster: ftp URL": (under_prefix("ftp://h/a.jpg"), ("gone", "another scheme than http")),
-    "poster: data URL": (under_prefix("data:image/gif,x"), ("gone", "another scheme than http")),
-    "poster: script": (under_prefix("javascript:x()"), ("gone", "another scheme than http")),
-    "poster: parent folder": (under_prefix("../../x.jpg"), NO_PATH),
-    "poster: parent folder within": (under_prefix("/a/../../x.jpg"), NO_PATH),
-    "poster: another host": (under_prefix("//h/x.jpg"), NO_PATH),
-    "poster: Windows path": (under_prefix("..\\x.jpg"), NO_PATH),
-    "poster: NUL byte": (under_prefix("a\0.jpg"), NO_PATH),
-    "poster: newline": (under_prefix("a\r\nX: y.jpg"), NO_PATH),
-    "poster: 5,000 characters": (under_prefix("x" * 5000 + ".jpg"), NO_PATH),
-    "poster: subfolder": (under_prefix("/b/c d.jpg"), OK),
-    # URLs.
-    "URL: 5,000 characters": (cells(poster="HOST/ok/" + "x" * 5000), ("gone", "too long")),
-    "URL: no host": (cells(poster="http://"), ("gone", "InvalidUrl")),
-    "URL: empty label": (cells(poster="http://a..b/x.jpg"), ("gone", "label")),
-    "URL: long label": (cells(poster=f"http://{'a' * 70}.b/x.jpg"), ("gone", "label")),
-    "URL: bad bracket": (cells(poster="http://[::1/x.jpg"), ("gone", "ValueError")),
-    "URL: bad port": (cells(poster="http://127.0.0.1:99999/x.jpg"), ("gone", "ValueError")),
-    "URL: closed port": (cells(poster="http://127.0.0.1:9/x.jpg"), ("failed", "Connect")),
-    "URL: https to a host without TLS": (cells(poster="TLS/ok/a.jpg"), ("failed", "SSL")),
-    "URL: with a blank": (cells(poster="HOST/ok/a b.jpg"), OK),
-    "URL: not ASCII": (cells(poster="HOST/ok/é.jpg"), OK),
-    # A folder of images.
-    "folder: parent folder": (in_folder("/../outside.jpg"), NO_IMAGE),
-    "folder: absolute path": (in_folder("OUTSIDE"), NO_IMAGE),
-    "folder: file URL": (in_folder("file://OUTSIDE"), NO_IMAGE),
-    "folder: Windows path": (in_folder("..\\outside.jpg"), NO_IMAGE),
-    "folder: NUL byte": (in_folder("a\0.jpg"), NO_IMAGE),
-    "folder: 5,000 characters": (in_folder("x" * 5000), NO_IMAGE),
-    "folder: 250 characters of two bytes": (in_folder("é" * 250), NO_IMAGE),
-    "folder: the folder itself": (in_folder("."), NO_IMAGE),
-    "folder: a folder of that name": (in_folder("folder.jpg"), NO_IMAGE),
-    "folder: id of a parent folder": (in_folder(id="../outside"), NO_FILE),
-    "folder: empty file": (in_folder("empty.jpg"), NOT_AN_IMAGE),
-    "folder: text": (in_folder("text.jpg"), NOT_AN_IMAGE),
-    "folder: cut short": (in_folder("short.jpg"), ("gone", "cut short")),
-    "folder: too many bytes": (in_folder("good.jpg", max_bytes=100), ("gone", "too large")),
-    "folder: good": (in_folder("/good.jpg"), OK),
-    "folder: good, by its id": (in_folder(id="good"), OK),
-    # HTTP responses.
-    "HTTP: 204": (response("204"), ("failed", "HTTP 204")),
-    "HTTP: 304": (response("304"), ("failed", "HTTP 304")),
-    "HTTP: 403": (response("403"), ("failed", "HTTP 403")),
-    "HTTP: 404": (response("404"), ("gone", "HTTP 404")),
-    "HTTP: 408": (response("408"), ("failed", "HTTP 408")),
-    "HTTP: 410": (response("410"), ("gone", "HTTP 410")),
-    "HTTP: 451": (response("451"), ("failed", "HTTP 451")),
-    "HTTP: 500": (response("500"), ("failed", "HTTP 500")),
-    "HTTP: short": (response("short"), ("failed", "ClientPayloadError")),
-    "HTTP: truncated": (response("truncated"), ("failed", "cut short")),
-    "HTTP: HTML page": (response("page"), NOT_AN_IMAGE),
-    "HTTP: reset": (response("reset"), ("failed", "reset")),
-    "HTTP: hang up": (response("hang_up"), ("failed", "Disconnected")),
-    "HTTP: another protocol": (response("not_http"), ("failed", "Bad status line")),
-    "HTTP: header of 100 kB": (response("long_header"), ("failed", "more than 8190 bytes")),
-    "HTTP: chunks": (response("chunked"), OK),
-    "HTTP: chunks cut short": (response("chunked_short"), ("failed", "not completed")),
-    "HTTP: no length": (response("unsized"), OK),
-    "HTTP: compressed": (response("gzipped"), OK),
-    "HTTP: endless body": (response("endless", max_bytes=100_000), ("gone", "too large")),
-    "HTTP: too many bytes": (response("ok", max_bytes=100), ("gone", "too large: over 100 bytes")),
-    "HTTP: no response": (response("slow"), ("failed", "Timeout")),
-    "HTTP: slow body": (response("drip", time_limit=1), ("failed", "Timeout")),
-    "HTTP: slow header": (response("drip_header", time_limit=1), ("failed", "Timeout")),
-    "HTTP: wait an hour": (response("wait=3600", retries=3), ("failed", "HTTP 429")),
-    "HTTP: wait until 2099": (
-        response("wait=Wed%2C%2021%20Oct%202099%2007%3A28%3A00%20GMT", retries=3),
-        ("failed", "HTTP 429"),
-    ),
-    "redirect: to an image": (redirect("/ok/b.jpg"), OK),
-    "redirect: to a file": (redirect("file://OUTSIDE"), ("gone", "a redirect to file:")),
-    "redirect: to ftp": (redirect("ftp://h/a.jpg"), ("gone", "a redirect to ftp:")),
-    "redirect: slow and endless": (
-        response("slow_redirect", time_limit=1),
-        ("failed", "TimeoutError"),
-    ),
-    "redirect: endless": (redirect(""), ("gone", "more than 10 redirects")),
-    "redirect: to no URL": (redirect("http://[::1/a"), ("gone", "ValueError")),
-    # Bodies.
-    "body: empty": (body(b""), NOT_AN_IMAGE),
-    "body: zeros": (body(bytes(1000)), NOT_AN_IMAGE),
-    "body: first bytes of a JPEG": (body(b"\xff\xd8\xff\xe0" + bytes(1000)), NOT_AN_IMAGE),
-    "body: BMP": (body(image_bytes(form="BMP")), NOT_AN_IMAGE),
-    "body: TIFF": (body(image_bytes(form="TIFF")), NOT_AN_IMAGE),
-    "body: PDF": (body(image_bytes(form="PDF")), NOT_AN_IMAGE),
-    "body: EPS": (body(image_bytes(form="EPS")), NOT_AN_IMAGE),
-    "body: SVG": (body(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), NOT_AN_IMAGE),
-    "body: PNG": (body(image_bytes(form="PNG")), OK),
-    "body: WebP": (body(image_bytes(form="WEBP")), OK),
-    "body: GIF": (body(image_bytes(form="GIF")), OK),
-    "body: too many pixels": (body(image_bytes(), max_pixels=500), ("gone", "20 x 30 pixels")),
-    "body: bomb": (body(png(9_900, 9_900)), ("gone", "too large: 9900 x 9900 pixels")),
-    "body: bomb that Pillow refuses": (body(png(50_000, 50_000)), ("gone", "too large")),
-    "body: 20,000 scans": (
-        body(progressive(999, 20_000)),
-        ("gone", "not an image: over 100 scans"),
-    ),
-    "body: ten scans": (body(progressive(999, 0)), OK),
-    "body: no pixels": (body(png(0, 0)), NOT_AN_IMAGE),
-    "body: PNG cut short": (
-        body(image_bytes(form="PNG", size=(300, 300))[:-40]),
-        ("failed", "cut"),
-    ),
-    "body: WebP cut short": (body(image_bytes(form="WEBP", size=(300, 300))[:-40]), NOT_AN_IMAGE),
-    # Genres, and the CSV as a whole.
-    "genre: code": (cells(genre="[__import__('os').abort()]"), OK),
-    "genre: half a character": (cells(genre='["\\ud800"]'), OK),
-    "genre: 5,000 brackets": (cells(genre="[" * 5000), OK),
-    "CSV: empty": (csv(""), "needs a column of genres"),
-    "CSV: blank lines": (csv("\n\n\n"), "needs a column of genres"),
-    "CSV: header only": (csv("Id,Genre,Poster\n"), "lists no movies"),
-    "CSV: no ids": (csv("Title,Genre\nx,Drama\n"), "needs a column of ids"),
-    "CSV: no genres": (csv("Id,Title\n1,x\n"), "needs a column of genres"),
-    "CSV: a picture": (csv(image_bytes().decode("latin-1")), "needs a column of genres"),
-    "CSV: zeros": (csv("\0" * 1000), "needs a column of genres"),
-    "CSV: endless cell": (csv('Id,Genre\na,"' + "x" * 11_000_000), "cannot be read as a CSV"),
-    "CSV: unclosed quote": (
-        csv('Id,Genre\na,"Drama\n' + "b,Drama\n" * 200_000),
-        "cannot be read as a CSV",
-    ),
-    "CSV: no posters": (csv("Id,Genre\na,Drama\n"), "lists no posters: it has no column"),
+TABLES = {
+    "database": database_cases,
+    "sampling": sampling_cases,
+    "preprocessing": preprocessing_cases,
+    "train": train_cases,
+    "predict": predict_cases,
 }
 
 
-def test_there_are_at_least_sixty_cases():
-    assert len(CASES) >= 60
+# --- settings -------------------------------------------------------------------------------------
+
+SETTINGS = [
+    pytest.param(step, name, value, id=f"{step}-{name}-{value}")
+    for step in TABLES
+    for name in TABLES[step].SETTINGS
+    for value in HOSTILE_VALUES
+]
+
+
+@pytest.fixture(scope="module")
+def sentinel(tmp_path_factory):
+    """A data folder in which every file is garbage, to notice whether one is read or changed."""
+    folder = tmp_path_factory.mktemp("sentinel")
+    for name in ("posters.csv", "samples.csv", "sampling.json", "store/store.json", "metrics.json"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("garbage", encoding="utf-8")
+    for name in ("posters/m1.jpg", "model/model.json", "model/unfinished/all/epoch-000001/x"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text("garbage", encoding="utf-8")
+    return folder, describe_tree(folder)
+
+
+def describe_tree(folder):
+    """Return {path: (size, date)} of everything in a folder."""
+    return {path: path.stat()[6:9:2] for path in sorted(folder.rglob("*"))}
+
+
+def get_defaults(step):
+    parameters = inspect.signature(importlib.import_module(step).main).parameters
+    return {name: each.default for name, each in parameters.items() if name != "paths"}
+
+
+@pytest.mark.parametrize("step", TABLES)
+def test_the_table_has_every_setting(step):
+    assert list(TABLES[step].SETTINGS) == list(RULES[step])
+    assert set().union(*TABLES[step].SETTINGS.values()) <= set(HOSTILE_VALUES)
+
+
+@pytest.mark.parametrize(("step", "name", "value"), SETTINGS)
+def test_a_hostile_setting_is_refused_before_anything_is_read_or_written(
+    sentinel, monkeypatch, step, name, value
+):
+    """Those of the table are allowed."""
+    folder, tree = sentinel
+    monkeypatch.chdir(folder)
+    is_allowed, value = value in TABLES[step].SETTINGS[name], HOSTILE_VALUES[value]
+    if is_allowed:
+        checked = check_settings(step, get_defaults(step) | {name: value})
+        assert checked[name] is value
+        return
+    main = importlib.import_module(step).main
+    with pytest.raises(ValueError) as caught:
+        main(**{"data_dir": folder} | {name: value})
+    message = str(caught.value)
+    assert name in message and describe_value(value) in message and "\n" not in message
+    assert describe_tree(folder) == tree
+
+
+@pytest.mark.parametrize(
+    ("step", "name"), [("sampling", "val_share"), ("preprocessing", "workers")]
+)
+def test_a_hostile_setting_in_a_script_is_one_line_and_status_2(tmp_path, step, name):
+    """tests/test_settings.py does the same for database.py and predict.py."""
+    script = tmp_path / f"{step}.py"
+    edit_settings(step, script, {name: "float('nan')"})
+    finished = run_script(script)
+    assert finished.returncode == 2 and finished.stdout == ""
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith(f"{name} must be ") and ", got nan. " in line
+    assert line.endswith(f"Edit {name.upper()} in {step}.py, then run: python {step}.py")
+    assert list(tmp_path.iterdir()) == [script]
+
+
+def edit_settings(step, script, settings):
+    """Copy a step's script to a path, with other values of constants, as a user edits them."""
+    text = (ROOT / f"{step}.py").read_text(encoding="utf-8")
+    for name, value in settings.items():
+        text, count = re.subn(
+            rf"(?m)^{name.upper()} = [^#\n]+", f"{name.upper()} = {value}  ", text
+        )
+        assert count == 1
+    script.write_text(text, encoding="utf-8")
+
+
+def run_script(script):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"}
+    return subprocess.run(
+        [sys.executable, script], cwd=script.parent, env=environment, capture_output=True, text=True
+    )
+
+
+# --- damaged artefacts ----------------------------------------------------------------------------
+
+RESULTS = {  # what a step makes of its input; no step reads errors.csv
+    "database": r"posters\.csv|posters/.*",
+    "sampling": r"samples\.csv|sampling\.json|sampling\.png",
+    "preprocessing": r"store/(?!errors\.csv).*",
+    "predict": r"metrics\.json|test_predictions\.csv",
+}
+
+
+def list_artefacts():
+    """Return a pytest parameter for each cell of the tables of artefacts."""
+    cases = []
+    for step, table in TABLES.items():
+        for state in ("finished", "stopped"):
+            rows = table.ARTEFACTS if state == "finished" else getattr(table, STOPPED, {})
+            for file, outcomes in rows.items():
+                for harm, outcome in outcomes.items():
+                    takes_a_second = step in ("sampling", "predict") and not outcome.ends
+                    is_slow = takes_a_second and harm not in ("empty", "older version's")
+                    marks = [pytest.mark.slow] if is_slow else []
+                    name = f"{step}-{state}-{file}-{harm}"
+                    cases.append(
+                        pytest.param(step, state, file, harm, outcome, id=name, marks=marks)
+                    )
+    return cases
+
+
+STOPPED = "STOPPED_ARTEFACTS"
+ARTEFACTS = list_artefacts()
+
+
+class Steps:
+    """Run the steps on copies of healthy data folders, which are made when they are needed.
+
+    Args:
+        pipeline: the fixture.
+        folder: where to make the data folders.
+    """
+
+    def __init__(self, pipeline, folder):
+        self.pipeline, self.folder, self.results = pipeline, folder, {}
+
+    # Healthy data folders: of the pipeline, and of another data set.
+
+    def find(self, step, state, is_other=False):
+        """Return the data folder of a step in a state: its input and what it left."""
+        name = f"{step}-{state}" if step == "train" or state == "stopped" else "finished"
+        folder = self.folder / f"{name}{'-other' if is_other else ''}"
+        if not folder.exists():
+            if name == "finished":
+                make_other(folder) if is_other else copy_data(self.pipeline.data, folder)
+            else:
+                copy_data(self.find("predict", "finished", is_other), folder)
+                getattr(self, f"prepare_{step}_{state}")(folder, is_other)
+        return folder
+
+    def prepare_database_stopped(self, data, is_other):
+        rows = manifest.read_manifest(data).to_dict("records")
+        lines = "".join(map(manifest.journal_line, rows))
+        (data / "posters.journal.jsonl").write_text(lines, encoding="utf-8")
+        (data / "posters.csv").unlink()
+
+    def prepare_preprocessing_stopped(self, data, is_other):
+        shutil.rmtree(data / "store")
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit, match="130"):
+            patch.setattr(preprocessing.StoreBuilder, "finish", interrupt)
+            self.run("preprocessing", data)
+
+    def prepare_train_finished(self, data, is_other):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(train, "train_model", lambda *arguments: None)
+            self.run("train", data)
+
+    def prepare_train_stopped(self, data, is_other):
+        if is_other:
+            shutil.copytree(
+                self.find("train", "finished", True) / "distillation", data / "distillation"
+            )
+            make_other_checkpoint(data, self.find("train", "stopped"))
+        else:
+            with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit, match="130"):
+                end = callbacks.Progress.on_epoch_end
+
+                def stop(self, number, logs):
+                    return interrupt() if number else end(self, number, logs)
+
+                patch.setattr(callbacks.Progress, "on_epoch_end", stop)
+                self.run("train", data)
+            for name in ("distillation.json", "targets.npy", "features.npy"):
+                (data / "distillation" / name).unlink()
+
+    # Running a step.
+
+    def run(self, step, data):
+        """Call main() of a step with the settings of the pipeline."""
+        settings = {
+            "database": {"metadata_csv": "movies.csv", "poster_base": "images"},
+            "sampling": {"sample_fraction": 0.6},
+            "preprocessing": {"image_height": 48, "image_width": 32, "workers": 1},
+            "train": {"epochs": 2, "batch_size": 16, "precision": "float32", "soft_targets": 0.5},
+            "predict": {},
+        }[step]
+        if step == "database":
+            settings = {x: self.pipeline.images.parent / y for x, y in settings.items()}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(distillation, "build_efficientnet", build_color_network)
+            importlib.import_module(step).main(data_dir=data, **settings)
+
+    def get_result(self, step, data):
+        """Run a step and return its result; in step 4, all that the training would depend on."""
+        if step == "train":
+            seen = {}
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(train, "train_model", lambda *arguments: seen.update(see(*arguments)))
+                self.run(step, data)
+            return seen
+        self.run(step, data)
+        return {x: y for x, y in contents(data).items() if re.fullmatch(RESULTS[step], x)}
+
+    def get_healthy_result(self, step, state):
+        if (step, state) not in self.results:
+            data = self.folder / f"{step}-{state}-healthy"
+            copy_data(self.find(step, state), data)
+            self.results[step, state] = self.get_result(step, data)
+        return self.results[step, state]
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def copy_data(source, target):
+    """Copy a data folder; its posters, which every step replaces as a whole, are linked."""
+    shutil.copytree(source, target, ignore=lambda folder, names: {"posters"} & set(names))
+    shutil.copytree(source / "posters", target / "posters", copy_function=os.link)
+
+
+def make_other(data):
+    """Run the steps on fewer movies with other posters and an other genre, without training."""
+    source = data.with_name(f"{data.name}-source")
+    draw_colours(source, movies=91)
+    text = (source / "movies.csv").read_text(encoding="utf-8").replace("Comedy", "War")
+    (source / "movies.csv").write_text(text, encoding="utf-8")
+    images = sorted((source / "images").iterdir())
+    bodies = [path.read_bytes() for path in images]
+    for path, body in zip(images, bodies[1:] + bodies[:1], strict=True):
+        path.write_bytes(body)
+    database.main(data, source / "movies.csv", source / "images")
+    sampling.main(data, sample_fraction=0.6)
+    preprocessing.main(data, image_height=48, image_width=32, workers=1)
+
+
+def make_other_model(data, other):
+    """Write what step 4 and step 5 could have written for the other data set."""
+    model, about = open_model(data / "model")
+    model.set_weights([0.9 * weight for weight in model.get_weights()])
+    save_model(model, about | {"best_epoch": 1}, other)
+    for name in ("metrics.json", "test_predictions.csv", "model/training.png", "model/history.csv"):
+        (other / name).write_bytes((data / name).read_bytes() + b"\n")
+
+
+def make_other_checkpoint(data, stopped):
+    """Write a checkpoint of the same shape as that of a stopped training."""
+    checkpoint = data / train_cases.CHECKPOINT
+    shutil.copytree(stopped / train_cases.CHECKPOINT, checkpoint)
+    state = read_json(checkpoint / "state.json")
+    write_json(state | {"precision": "bfloat16"}, checkpoint / "state.json")
+    write_json({"epoch": 9}, checkpoint / "training_metadata.json")
+    with np.load(checkpoint / "best.npz") as best:
+        np.savez(checkpoint / "best.npz", *[best[name] + 1 for name in best.files])
+    with h5py.File(checkpoint / "latest.weights.h5", "r+") as weights:
+        weights["more"] = np.zeros(3)
+
+
+def see(build_network, store, teacher, settings, data_dir, process, devices, stages):
+    """Return all that `train_model` would depend on, as {name: hashable}."""
+    seen = {
+        "store": store.sha256,
+        "images": hashlib.sha256(store.images).hexdigest(),
+        "labels": store.labels.tobytes(),
+        "index": store.index.to_csv(),
+        "counts": (store.train_movies, store.train_counts.tobytes(), tuple(store.genres)),
+        "targets": teacher.targets.tobytes(),
+        "features": teacher.features.tobytes(),
+        "prior": teacher.prior.tobytes(),
+        "settings": repr(settings),
+    }
+    folder = Path(data_dir) / "model"
+    for stage, checkpoints in loop.open_stages(stages, folder):
+        latest = contents(checkpoints.latest) if checkpoints.epochs else {}
+        latest.pop("state.json", None)
+        seen[stage.name] = (checkpoints.epochs, checkpoints.precision, latest)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def steps(pipeline, tmp_path_factory):
+    steps = Steps(pipeline, tmp_path_factory.mktemp("steps"))
+    other = steps.find("predict", "finished", is_other=True)
+    make_other_model(steps.find("predict", "finished"), other)
+    return steps
+
+
+@pytest.mark.parametrize(("step", "state", "file", "harm", "outcome"), ARTEFACTS)
+def test_a_damaged_file_is_noticed_or_harmless(
+    steps, tmp_path, capsys, step, state, file, harm, outcome
+):
+    data = tmp_path / "data"
+    copy_data(steps.find(step, state), data)
+    path, other = (
+        next(folder.glob(file.replace("CHUNK", "*")))
+        for folder in (data, steps.find(step, state, is_other=True))
+    )
+    isolate(path)
+    healthy = steps.get_healthy_result(step, state)
+    HARMS[harm](path, other)
+    capsys.readouterr()
+    if outcome.ends:
+        with pytest.raises(SystemExit) as end:
+            steps.get_result(step, data)
+        assert re.search(outcome.line, end.value.code) and "\n" not in end.value.code
+        return
+    result = steps.get_result(step, data)
+    assert re.search(outcome.line, capsys.readouterr().out, re.MULTILINE)
+    assert (result == healthy) == outcome.is_same
+
+
+def isolate(path):
+    """Replace a link to a file by a copy."""
+    content, dates = path.read_bytes(), path.stat()
+    path.unlink()
+    path.write_bytes(content)
+    os.utime(path, ns=(dates.st_atime_ns, dates.st_mtime_ns))
+
+
+# --- hostile input of step 1 ----------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize(("case", "expected"), CASES.values(), ids=CASES)
+@pytest.mark.parametrize(
+    ("case", "expected"), database_cases.INPUTS.values(), ids=database_cases.INPUTS
+)
 def test_hostile_input_is_a_row_with_its_error_or_one_line(tmp_path, host, capsys, case, expected):
     outside, folder = tmp_path / "outside.jpg", tmp_path / "folder"
     outside.write_bytes(image_bytes((1, 2, 3)))

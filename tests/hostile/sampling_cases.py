@@ -1,0 +1,39 @@
+"""Step 2: settings, the files of step 1, the old files of step 2, and degenerate data sets."""
+
+from hostile.outcomes import blocked, differs, every, goes_on, stops
+
+SETTINGS = {
+    "data_dir": {"text"},
+    "excluded_genres": {"empty list"},
+    "min_genre_movies": set(),
+    "near_duplicate": {"0"},
+    "sample_fraction": set(),
+    "oversampling": set(),
+    "common_genres": set(),
+    "fill": {"empty list"},
+    "growth": {"0", "2.5"},
+    "max_copies": set(),
+    "val_share": set(),
+    "test_share": set(),
+    "seed": {"0"},
+    "cluster": {"None", "text"},
+}
+
+ARTEFACTS = {
+    "posters.csv": every(
+        stops(r"posters\.csv cannot be used: .* To write it again", "database"),
+        missing=stops(r"posters\.csv is missing", "database"),
+        folder=stops(r"posters\.csv is missing", "database"),
+        another_data_sets=differs("^91 movies, 91 with a poster$"),
+    ),
+    "posters/m007.jpg": every(
+        goes_on(),
+        missing=goes_on("^1 posters are missing. To download them again"),
+        folder=goes_on("^1 posters are missing. To download them again"),
+        another_data_sets=differs("^2 posters are the same as another or nearly so"),
+    ),
+    # The files of the run before are replaced.
+    "samples.csv": every(goes_on(), folder=blocked("sampling")),
+    "sampling.json": every(goes_on(), folder=blocked("sampling")),
+    "sampling.png": every(goes_on(), folder=blocked("sampling")),
+}
