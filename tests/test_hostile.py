@@ -146,9 +146,13 @@ def list_artefacts():
             rows = table.ARTEFACTS if state == "finished" else getattr(table, STOPPED, {})
             for file, outcomes in rows.items():
                 for harm, outcome in outcomes.items():
-                    takes_a_second = step in ("sampling", "predict") and not outcome.ends
-                    is_slow = takes_a_second and harm not in ("empty", "older version's")
+                    is_fast = step in ("database", "preprocessing") or harm in FAST_HARMS
+                    if step == "predict" and not outcome.ends:  # it takes a second
+                        is_fast = harm == "older version's" or file == "model/training.png"
+                    is_slow = (step, state) == ("train", "stopped") or not is_fast
                     marks = [pytest.mark.slow] if is_slow else []
+                    if outcome.fault:
+                        marks.append(pytest.mark.xfail(reason=outcome.fault, strict=True))
                     name = f"{step}-{state}-{file}-{harm}"
                     cases.append(
                         pytest.param(step, state, file, harm, outcome, id=name, marks=marks)
@@ -157,6 +161,7 @@ def list_artefacts():
 
 
 STOPPED = "STOPPED_ARTEFACTS"
+FAST_HARMS = ("a bit flipped", "older version's")  # of all steps, in the default run
 ARTEFACTS = list_artefacts()
 
 

@@ -33,6 +33,7 @@ ARTEFACTS = STORE_ARTEFACTS | {
         stops(r"posters\.csv cannot be used: .* To write it again", "database"),
         missing=goes_on(),
         folder=goes_on(),
+        a_bit_flipped=goes_on(),
         another_data_sets=goes_on(),
     ),
     # The files of the run before are replaced.
