@@ -5,6 +5,8 @@ from collections import Counter
 
 import numpy as np
 
+from postergenres.terminal import escape_controls
+
 MIN_MOVIES = 10  # with fewer movies a split could be empty
 
 
@@ -35,15 +37,17 @@ def clean_genres(movies, excluded_genres, min_genre_movies):
     is_rare = np.array([not cell for cell in cleaned], dtype=bool) & ~is_empty & ~is_excluded
 
     excluded = " or ".join(excluded_genres) or "nothing"
-    left_out = ", ".join(f"{genre} ({counts[genre]})" for genre in rare) or "none"
+    left_out = ", ".join(f"{escape_controls(genre)} ({counts[genre]})" for genre in rare) or "none"
     print(f"dropped {is_excluded.sum():,} movies marked {excluded}")
     print(f"dropped {is_empty.sum():,} movies without a genre")
     print(f"genres with fewer than {min_genre_movies} movies, left out: {left_out}")
     print(f"dropped {is_rare.sum():,} movies that have only left-out genres")
     movies = movies.assign(genres=cleaned)[~is_excluded & ~is_empty & ~is_rare]
     if len(movies) < MIN_MOVIES:
+        ways = ["Exclude fewer genres"] if is_excluded.any() else []
+        ways += ["Lower MIN_GENRE_MOVIES"] if rare or not ways else []
         sys.exit(
-            f"Only {len(movies)} movies are left, too few. Lower MIN_GENRE_MOVIES and run: "
+            f"Only {len(movies)} movies are left, too few. {' or '.join(ways)} and run: "
             "python sampling.py; or take a larger CSV and run: python database.py"
         )
     return movies.reset_index(drop=True), sorted(set(counts) - set(rare))

@@ -20,6 +20,7 @@ from postergenres.files import (
     write_csv,
     write_json,
 )
+from postergenres.terminal import escape_controls
 
 COLUMNS = ["id", "title", "genres", "split", "copies"]
 SPLITS = ("train", "val", "test")  # in the order in which stratify() numbers them
@@ -142,7 +143,7 @@ def print_sampling_summary(counts, measures, drawn, copies):
     """
     counts = counts.sort_values("movies", ascending=False, kind="stable")
     print("movies of each genre; IRLbl is the count of the commonest genre over the genre's own:")
-    print(counts.to_string(float_format="{:.1f}".format))
+    print(counts.rename(index=escape_controls).to_string(float_format="{:.1f}".format))
     print("all training movies, the drawn movies, and the sample after oversampling:")
     print(measures.to_string(float_format="{:.3f}".format))
     added = copies[drawn == 0].astype(bool).sum()

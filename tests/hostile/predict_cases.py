@@ -1,6 +1,6 @@
 """Step 5: settings, the store, the model, and the data sets that reach the report."""
 
-from hostile.outcomes import blocked, every, goes_on, stops
+from hostile.outcomes import blocked, every, goes_on, stops, unnoticed
 from hostile.train_cases import STORE_ARTEFACTS
 
 SETTINGS = {
@@ -39,4 +39,48 @@ ARTEFACTS = STORE_ARTEFACTS | {
     # The files of the run before are replaced.
     "metrics.json": every(goes_on(), folder=blocked("predict")),
     "test_predictions.csv": every(goes_on(), folder=blocked("predict")),
+}
+
+TEXTS = {
+    "a newline": "a\nb",
+    "a carriage return": "a\rb",
+    "ESC sequences": "a\x1b[31mb\x1b]0;x\x07",
+    "emoji": "🎬👩‍👩‍👧",
+    "right-to-left marks": "\u202eabc\u202d",
+    "10,000 characters": "x" * 10_000,
+    "HTML": "<script>alert(1)</script>",
+    "a formula": "=1+1",
+    "NUL": "a\0b",
+    "quotes": "\"'",
+    "a bar": "a|b",
+    "NaN": "NaN",
+    "half a character": "\ud800",
+}
+LONG = ("10,000 characters", "NUL", "half a character", "HTML")  # cannot name a file
+COMPLETE = goes_on("^next: python predict.py POSTER.jpg$")
+REPEATED_TITLES = unnoticed("duplicates.py prints the titles of like posters as they are")
+
+# Data sets that reach the report: changes of the ordinary one, which has 60 movies of 3 genres.
+DATA_SETS = {
+    "ordinary": ({}, COMPLETE),
+    "10 movies, if few are allowed": ({"movies": 10, "min_genre_movies": 1}, COMPLETE),
+    "one genre": ({"genres": ["Drama"]}, COMPLETE),
+    "all genres for each movie": ({"genres": ["Action|Comedy|Drama"]}, COMPLETE),
+    "all texts at once": (
+        {
+            "titles": list(TEXTS.values()),
+            "genres": ["Drama", *TEXTS.values()],
+            "ids": list(TEXTS.values()),
+            "min_genre_movies": 1,
+        },
+        COMPLETE,
+    ),
+    **{f"titles: {x}": ({"titles": [text]}, COMPLETE) for x, text in TEXTS.items()},
+    **{f"genres: {x}": ({"genres": ["Drama", text]}, COMPLETE) for x, text in TEXTS.items()},
+    **{f"an id: {x}": ({"ids": [text]}, COMPLETE) for x, text in TEXTS.items()},
+    **{f"a file: {x}": ({"file": t}, COMPLETE) for x, t in TEXTS.items() if x not in LONG},
+    "titles of like posters: ESC sequences": (
+        {"posters": [*range(58), 0, 1], "titles": [TEXTS["ESC sequences"]]},
+        REPEATED_TITLES,
+    ),
 }

@@ -38,3 +38,23 @@ ARTEFACTS = {
     "sampling.json": every(goes_on(), folder=blocked("sampling")),
     "sampling.png": every(goes_on(), folder=blocked("sampling")),
 }
+
+TOO_FEW = r"^Only \d movies are left, too few\. .*run: python sampling\.py; or take a larger CSV .*"
+NO_SPLIT = "^No movie is left for val and test: .*"
+
+# (changes of the ordinary data set, see predict_cases; the line that ends step 2)
+DATA_SETS = {
+    "1 movie": ({"movies": 1}, stops(TOO_FEW, "database")),
+    "3 movies": ({"movies": 3}, stops(TOO_FEW, "database")),
+    "10 movies": ({"movies": 10}, stops(TOO_FEW, "database")),
+    "a genre for each movie": (
+        {"genres": [f"G{i}" for i in range(60)]},
+        stops(TOO_FEW, "database"),
+    ),
+    "no genres": ({"genres": [""]}, stops(TOO_FEW, "database")),
+    "excluded genres": (
+        {"genres": ["Foreign", "TV Movie|Drama"]},
+        stops(r"^Only 0 movies are left, too few\. Exclude fewer genres and run: .*", "database"),
+    ),
+    "all posters alike": ({"posters": [0]}, stops(NO_SPLIT, "sampling")),
+}
