@@ -486,7 +486,9 @@ def opened(steps, tmp_path_factory):
     copy_data(steps.find("predict", "finished"), data)
     for path in (data / "posters").iterdir():
         isolate(path)
-    return data, sorted(contents(data)), open_everything(data)
+    posters = sorted(x for x in contents(data) if x.startswith("posters/"))
+    others = sorted(set(contents(data)) - set(posters))
+    return data, others + posters[:9], open_everything(data)
 
 
 def open_everything(data):
