@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from itertools import chain
@@ -175,7 +176,8 @@ class Journal:
     """Record which rows of unfinished.npy are complete, so that a killed run can be resumed.
 
     unfinished.jsonl has a JSON object per line: first the key, on which the pixels depend, then
-    for each complete chunk its first row, the SHA-256 of its posters, and their errors.
+    for each complete chunk its first row, the SHA-256 of its posters, their errors, and the CRC-32
+    of its rows of the array.
 
     Args:
         store: the folder.
@@ -257,7 +259,10 @@ class Journal:
             isinstance(column, list) and all(isinstance(cell, str) for cell in column)
             for column in columns
         )
-        return are_texts and first % CHUNK == 0 < rows == len(columns[0]) == len(columns[1])
+        if not (are_texts and first % CHUNK == 0 < rows == len(columns[0]) == len(columns[1])):
+            return False
+        # An older version wrote no CRC-32.
+        return "crc32" not in chunk or chunk["crc32"] == self.compute_crc32(first, rows)
 
     def check_room(self):
         """Check that the disk has room for the array.
@@ -291,9 +296,15 @@ class Journal:
     def append(self, first, checksums, errors):
         """Record a chunk whose rows are in the array; `flush` at most once a second."""
         self.chunks[first] = checksums, errors
-        self.waiting.append({"first": first, "checksums": checksums, "errors": errors})
+        crc32 = self.compute_crc32(first, len(checksums))
+        line = {"first": first, "checksums": checksums, "errors": errors, "crc32": crc32}
+        self.waiting.append(line)
         if time.monotonic() - self.flushed_at > FLUSH_INTERVAL:
             self.flush()
+
+    def compute_crc32(self, first, count):
+        """Return the CRC-32 of rows of the array."""
+        return zlib.crc32(np.load(self.array, mmap_mode="r")[first : first + count])
 
     def flush(self):
         """Write the waiting chunks, after the disk has their rows: the power may fail, too."""

@@ -5,6 +5,8 @@ from collections import Counter
 
 import numpy as np
 
+from postergenres.terminal import escape_controls
+
 MIN_MOVIES = 10  # with fewer movies a split could be empty
 TOO_FEW = {  # what is true of the dropped movies, and what to do
     "excluded": (
@@ -49,7 +51,7 @@ def clean_genres(movies, excluded_genres, min_genre_movies):
     is_rare = np.array([not cell for cell in cleaned], dtype=bool) & ~is_empty & ~is_excluded
 
     excluded = " or ".join(excluded_genres) or "nothing"
-    left_out = ", ".join(f"{genre} ({counts[genre]})" for genre in rare) or "none"
+    left_out = ", ".join(f"{escape_controls(genre)} ({counts[genre]})" for genre in rare) or "none"
     print(f"dropped {is_excluded.sum():,} movies marked {excluded}")
     print(f"dropped {is_empty.sum():,} movies without a genre")
     print(f"genres with fewer than {min_genre_movies} movies, left out: {left_out}")

@@ -4,7 +4,7 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -13,15 +13,18 @@ from postergenres.dataset.genres import MIN_MOVIES
 from postergenres.dataset.sampling_plot import save_sampling_plot
 from postergenres.download.manifest import read_manifest, require_manifest
 from postergenres.files import (
+    add_checksum,
     csv_bytes,
     discard_leftovers,
     file_sha256,
+    has_checksum,
     lock_file,
     read_json,
     replacing,
     write_csv,
     write_json,
 )
+from postergenres.terminal import escape_controls
 
 OUTPUTS = ("samples.csv", "sampling.json", "sampling.png")
 COLUMNS = ["id", "title", "genres", "split", "copies"]
@@ -80,11 +83,15 @@ def read_train_counts(data_dir):
     """Return the number of training movies before a sample was drawn, and the number per genre.
 
     Returns:
-        {"movies": count, "genres": {genre: count}}; None if sampling.py did not write samples.csv.
+        {"movies": count, "genres": {genre: count}}; None if sampling.py did not write samples.csv,
+        or sampling.json is missing or damaged.
     """
     data_dir = Path(data_dir)
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        about = read_json(data_dir / "sampling.json")
+    path = data_dir / "sampling.json"
+    try:
+        about = read_json(path)
+        if has_checksum(about) is False:  # an older version wrote none
+            raise ValueError("it has another checksum")
         if about["samples_sha256"] != file_sha256(data_dir / "samples.csv"):
             print(
                 f"{data_dir / 'samples.csv'} was changed after sampling.py wrote it: the floors "
@@ -93,6 +100,12 @@ def read_train_counts(data_dir):
         else:
             counts = {genre: row["train"] for genre, row in about["genres"].items()}
             return {"movies": about["measures"]["train"]["movies"], "genres": counts}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        print(
+            f"note: {path} is {'damaged' if path.is_file() else 'missing'}: the floors are "
+            "computed from the training rows of samples.csv. To write it again, run: "
+            "python sampling.py"
+        )
     return None
 
 
@@ -173,7 +186,7 @@ def print_sampling_summary(counts, measures, drawn, copies):
     """
     counts = counts.sort_values("movies", ascending=False, kind="stable")
     print("movies of each genre; IRLbl is the count of the most common genre over the genre's own:")
-    print(counts.to_string(float_format="{:.1f}".format))
+    print(counts.rename(index=escape_controls).to_string(float_format="{:.1f}".format))
     print("all training movies, the drawn movies, and the sample after oversampling:")
     print(measures.to_string(float_format="{:.3f}".format))
     added = copies[drawn == 0].astype(bool).sum()
@@ -185,7 +198,8 @@ def write_samples(samples, labels, counts, measures, duplicates, settings, data_
     """Write sampling.json, sampling.png, and last samples.csv, which the next step reads.
 
     The old files stay until all new ones are written beside them. sampling.json has the checksum of
-    samples.csv, so that files of two runs are noticed if a kill comes between the renames.
+    samples.csv, so that files of two runs are noticed if a kill comes between the renames, and of
+    its own content.
 
     Args:
         samples: see `select_samples`.
@@ -208,7 +222,7 @@ def write_samples(samples, labels, counts, measures, duplicates, settings, data_
         replacing(data_dir / "sampling.json") as json_file,
         replacing(data_dir / "sampling.png") as picture,
     ):
-        write_json(about, json_file)
+        write_json(add_checksum(about), json_file)
         save_sampling_plot(labels, counts["drawn"], counts["sample"], picture)
         write_csv(samples, table)
     print(f"wrote {data_dir / 'samples.csv'} ({len(samples):,} movies)")

@@ -123,7 +123,8 @@ def print_predictions(table, rankings, top):
     for path, error, predicted, ranking in zip(*columns, strict=True):
         most_probable = ", ".join(f"{genre} {100 * share:.0f} %" for genre, share in ranking)
         genres = f"{predicted.replace('|', ', ') or 'none'}; {most_probable}"
-        print(f"{path:<{width}}  {f'not read: {error}' if error else genres}")
+        line = f"not read: {error}" if error else escape_controls(genres)
+        print(f"{path:<{width}}  {line}")
 
 
 def draw_heat_maps(model, predictions, count):

@@ -20,6 +20,7 @@ from postergenres.evaluation.predicted_genres import join_genres, read_threshold
 from postergenres.evaluation.report import PICTURES, write_report
 from postergenres.files import discard_leftovers, file_sha256, write_csv, write_json
 from postergenres.models.saved import check_sample, knows_store, open_model
+from postergenres.terminal import escape_controls
 
 OUTPUTS = ["metrics.json", "test_predictions.csv", "report.html"]
 OUTPUTS += [name for name in PICTURES if name != "model/training.png"]
@@ -151,7 +152,8 @@ def print_test_scores(overall, per_genre, is_drawn):
         print(f"{label:<50}{row['score']:>7.3f}{interval:>18}{row['floor']:>8.3f}")
     absent = per_genre.index[per_genre["score"].isna()]
     if len(absent):
-        print(f"not in the macro means, because no test movie has them: {', '.join(absent)}")
+        names = ", ".join(map(escape_controls, absent))
+        print(f"not in the macro means, because no test movie has them: {names}")
     print("floor: the score of the prior, which predicts the same for every movie")
     if is_drawn:
         print("These posters are drawn: scores on them say nothing about real movies.")

@@ -64,10 +64,13 @@ def test_written_samples_are_read_back(tmp_path, capsys):
     )
 
 
+CHECKSUMS = ["samples_sha256", "content_sha256"]
+
+
 def test_sampling_json_holds_what_made_the_sample(tmp_path):
     write(tmp_path)
     about = json.loads((tmp_path / "sampling.json").read_text())
-    assert list(about) == ["settings", "genres", "measures", "duplicates", "samples_sha256"]
+    assert list(about) == ["settings", "genres", "measures", "duplicates", *CHECKSUMS]
     assert about["settings"] == {"seed": 0, "fill": [[10, 0.5]]}
     assert about["duplicates"] == [["tt1", "tt2"]]
     content = (tmp_path / "samples.csv").read_bytes()

@@ -1,0 +1,257 @@
+"""Step 1: ids, posters, URLs, responses, bodies and CSVs; settings; what a run left behind."""
+
+import struct
+import zlib
+from urllib.parse import quote
+
+from conftest import image_bytes, progressive
+
+from hostile.outcomes import blocked, every, goes_on
+
+SETTINGS = {
+from postergenres.settings import MOST_PIXELS
+    "data_dir": {"text"},
+    "metadata_csv": {"text"},
+    "poster_base": {"text", "None"},
+    "limit": {"None"},
+    "workers": set(),
+    "rate_limit": {"None", "2.5"},
+    "timeout": {"2.5"},
+    "retries": {"0"},
+    "time_limit": {"2.5"},
+    "max_bytes": set(),
+    "max_pixels": set(),
+}
+
+# A finished run is repeated: whatever its files are, they are written again.
+ARTEFACTS = {
+    "posters.csv": every(goes_on(), folder=blocked("database")),
+    "posters/m007.jpg": every(goes_on(), folder=blocked("database")),
+}
+
+# A run that was stopped before it wrote posters.csv.
+STOPPED_ARTEFACTS = {
+    "posters.journal.jsonl": every(goes_on(), folder=blocked("database")),
+    "posters/m007.jpg": every(goes_on(), folder=blocked("database")),
+}
+
+
+def cells(id="m1", genre="Drama", poster="HOST/ok/a.jpg"):
+    """A CSV of one movie. HOST is replaced by the poster host, OUTSIDE by a file elsewhere."""
+    quoted = ['"' + cell.replace('"', '""') + '"' for cell in (id, genre, poster)]
+    return {"csv": "Id,Genre,Poster\n" + ",".join(quoted) + "\n"}
+
+
+def response(behaviour, **settings):
+    return cells(poster=f"HOST/{behaviour}/a.jpg") | settings
+
+
+def body(content, **settings):
+    return response("body") | {"body": content} | settings
+
+
+def in_folder(poster="", id="m1", **settings):
+    return cells(id, poster=poster) | {"poster_base": "FOLDER"} | settings
+
+
+def under_prefix(poster):
+    return cells(poster=poster) | {"poster_base": "HOST/ok"}
+
+
+def csv(text, **settings):
+    return {"csv": text, "poster_base": "HOST/ok"} | settings
+
+
+def redirect(url):
+    return response(f"to={quote(url, safe='')}")
+
+
+def png(width, height):
+    """A PNG whose header states this size, with almost no data."""
+
+    def chunk(kind, data):
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = zlib.compress(bytes(1000))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
+
+
+NO_FILE = ("gone", "the id cannot name a file")
+NO_PATH = ("gone", "the poster path does not name a file")
+NO_IMAGE = ("gone", "no image in")
+NOT_AN_IMAGE = ("gone", "not an image")
+OTHER_KIND = ("gone", "not an image: it begins like a ")
+PAGE = ("failed", "a page, and its host has sent no image")  # perhaps of a network to sign in to
+OK = ("ok", "")
+
+INPUTS = {  # what step 1 reads from elsewhere: (changes, status and error of the row, or the line)
+    # Ids. Each movie has an image at its URL, but an unusable id must not name a file.
+    "id: parent folder": (cells(id="../../x"), NO_FILE),
+    "id: absolute path": (cells(id="/tmp/x"), NO_FILE),
+    "id: dots": (cells(id=".."), NO_FILE),
+    "id: Windows path": (cells(id="..\\x"), NO_FILE),
+    "id: drive": (cells(id="C:x"), NO_FILE),
+    "id: NUL byte": (cells(id="a\0b"), NO_FILE),
+    "id: newline": (cells(id="a\nb"), NO_FILE),
+    "id: 5,000 characters": (cells(id="x" * 5000), NO_FILE),
+    "id: device": (cells(id="CON"), NO_FILE),
+    "id: device in small letters": (cells(id="lpt1"), NO_FILE),
+    "id: with a suffix": (cells(id="a.jpg"), NO_FILE),
+    "id: with a blank": (cells(id="a b"), NO_FILE),
+    "id: not ASCII": (cells(id="é"), NO_FILE),
+    "id: digits that are not ASCII": (cells(id="tt١٢٣"), NO_FILE),
+    "id: formula of a spreadsheet": (cells(id="=1+1"), NO_FILE),
+    "id: like a device": (cells(id="console"), OK),
+    "id: none": (cells(id=""), "lists no movies"),
+    # Poster cells.
+    "poster: none": (cells(poster=""), "neither a URL nor a folder"),
+    "poster: N/A": (under_prefix("N/A"), ("gone", "no poster listed")),
+    "poster: file URL": (under_prefix("file://OUTSIDE"), ("gone", "another scheme than http")),
+    "poster: FILE URL": (under_prefix("FILE://OUTSIDE"), ("gone", "another scheme than http")),
+    "poster: ftp URL": (under_prefix("ftp://h/a.jpg"), ("gone", "another scheme than http")),
+    "poster: data URL": (under_prefix("data:image/gif,x"), ("gone", "another scheme than http")),
+    "poster: script": (under_prefix("javascript:x()"), ("gone", "another scheme than http")),
+    "poster: parent folder": (under_prefix("../../x.jpg"), NO_PATH),
+    "poster: parent folder within": (under_prefix("/a/../../x.jpg"), NO_PATH),
+    "poster: another host": (under_prefix("//h/x.jpg"), NO_PATH),
+    "poster: Windows path": (under_prefix("..\\x.jpg"), NO_PATH),
+    "poster: NUL byte": (under_prefix("a\0.jpg"), NO_PATH),
+    "poster: newline": (under_prefix("a\r\nX: y.jpg"), NO_PATH),
+    "poster: 5,000 characters": (under_prefix("x" * 5000 + ".jpg"), NO_PATH),
+    "poster: subfolder": (under_prefix("/b/c d.jpg"), OK),
+    # URLs.
+    "URL: 5,000 characters": (cells(poster="HOST/ok/" + "x" * 5000), ("gone", "too long")),
+    "URL: no host": (cells(poster="http://"), ("gone", "InvalidUrl")),
+    "URL: empty label": (cells(poster="http://a..b/x.jpg"), ("gone", "label")),
+    "URL: long label": (cells(poster=f"http://{'a' * 70}.b/x.jpg"), ("gone", "label")),
+    "URL: bad bracket": (cells(poster="http://[::1/x.jpg"), ("gone", "ValueError")),
+    "URL: bad port": (cells(poster="http://127.0.0.1:99999/x.jpg"), ("gone", "ValueError")),
+    "URL: closed port": (cells(poster="http://127.0.0.1:9/x.jpg"), ("failed", "Connect")),
+    "URL: https to a host without TLS": (cells(poster="TLS/ok/a.jpg"), ("failed", "SSL")),
+    "URL: with a blank": (cells(poster="HOST/ok/a b.jpg"), OK),
+    "URL: not ASCII": (cells(poster="HOST/ok/é.jpg"), OK),
+    # A folder of images.
+    "folder: parent folder": (in_folder("/../outside.jpg"), NO_IMAGE),
+    "folder: absolute path": (in_folder("OUTSIDE"), NO_IMAGE),
+    "folder: file URL": (in_folder("file://OUTSIDE"), NO_IMAGE),
+    "folder: Windows path": (in_folder("..\\outside.jpg"), NO_IMAGE),
+    "folder: NUL byte": (in_folder("a\0.jpg"), NO_IMAGE),
+    "folder: 5,000 characters": (in_folder("x" * 5000), NO_IMAGE),
+    "folder: 250 characters of two bytes": (in_folder("é" * 250), NO_IMAGE),
+    "folder: the folder itself": (in_folder("."), NO_IMAGE),
+    "folder: a folder of that name": (in_folder("folder.jpg"), NO_IMAGE),
+    "folder: id of a parent folder": (in_folder(id="../outside"), NO_FILE),
+    "folder: empty file": (in_folder("empty.jpg"), NOT_AN_IMAGE),
+    "folder: text": (in_folder("text.jpg"), NOT_AN_IMAGE),
+    "folder: cut short": (in_folder("short.jpg"), ("gone", "cut short")),
+    "folder: too many bytes": (in_folder("good.jpg", max_bytes=100), ("gone", "too large")),
+    "folder: good": (in_folder("/good.jpg"), OK),
+    "folder: good, by its id": (in_folder(id="good"), OK),
+    # HTTP responses.
+    "HTTP: 204": (response("204"), ("failed", "HTTP 204")),
+    "HTTP: 304": (response("304"), ("failed", "HTTP 304")),
+    "HTTP: 403": (response("403"), ("failed", "HTTP 403")),
+    "HTTP: 404": (response("404"), ("gone", "HTTP 404")),
+    "HTTP: 408": (response("408"), ("failed", "HTTP 408")),
+    "HTTP: 410": (response("410"), ("gone", "HTTP 410")),
+    "HTTP: 451": (response("451"), ("failed", "HTTP 451")),
+    "HTTP: 500": (response("500"), ("failed", "HTTP 500")),
+    "HTTP: short": (response("short"), ("failed", "ClientPayloadError")),
+    "HTTP: truncated": (response("truncated"), ("failed", "cut short")),
+    "HTTP: HTML page": (response("page"), PAGE),
+    "HTTP: reset": (response("reset"), ("failed", "reset")),
+    "HTTP: hang up": (response("hang_up"), ("failed", "Disconnected")),
+    "HTTP: another protocol": (response("not_http"), ("failed", "Bad status line")),
+    "HTTP: header of 100 kB": (response("long_header"), ("failed", "more than 8190 bytes")),
+    "HTTP: chunks": (response("chunked"), OK),
+    "HTTP: chunks cut short": (response("chunked_short"), ("failed", "not completed")),
+    "HTTP: no length": (response("unsized"), OK),
+    "HTTP: compressed": (response("gzipped"), OK),
+    "HTTP: endless body": (response("endless", max_bytes=100_000), ("gone", "too large")),
+    "HTTP: too many bytes": (response("ok", max_bytes=100), ("gone", "too large: over 100 bytes")),
+    "HTTP: no response": (response("slow"), ("failed", "Timeout")),
+    "HTTP: slow body": (response("drip", time_limit=1), ("failed", "Timeout")),
+    "HTTP: slow header": (response("drip_header", time_limit=1), ("failed", "Timeout")),
+    "HTTP: wait an hour": (response("wait=3600", retries=3), ("failed", "HTTP 429")),
+    "HTTP: wait until 2099": (
+        response("wait=Wed%2C%2021%20Oct%202099%2007%3A28%3A00%20GMT", retries=3),
+        ("failed", "HTTP 429"),
+    ),
+    "redirect: to an image": (redirect("/ok/b.jpg"), OK),
+    "redirect: to a file": (redirect("file://OUTSIDE"), ("gone", "a redirect to file:")),
+    "redirect: to ftp": (redirect("ftp://h/a.jpg"), ("gone", "a redirect to ftp:")),
+    "redirect: slow and endless": (
+        response("slow_redirect", time_limit=1),
+        ("failed", "TimeoutError"),
+    ),
+    "redirect: endless": (redirect(""), PAGE),
+    "redirect: to no URL": (redirect("http://[::1/a"), ("gone", "ValueError")),
+    # Bodies.
+    "body: empty": (body(b""), PAGE),
+    "body: zeros": (body(bytes(1000)), PAGE),
+    "body: first bytes of a JPEG": (body(b"\xff\xd8\xff\xe0" + bytes(1000)), OTHER_KIND),
+    "body: BMP": (body(image_bytes(form="BMP")), OTHER_KIND),
+    "body: TIFF": (body(image_bytes(form="TIFF")), OTHER_KIND),
+    "body: PDF": (body(image_bytes(form="PDF")), OTHER_KIND),
+    "body: EPS": (body(image_bytes(form="EPS")), OTHER_KIND),
+    "body: SVG": (body(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), OTHER_KIND),
+    "body: PNG": (body(image_bytes(form="PNG")), OK),
+    "body: WebP": (body(image_bytes(form="WEBP")), OK),
+    "body: GIF": (body(image_bytes(form="GIF")), OK),
+    "body: too many pixels": (
+        body(image_bytes(), max_pixels=500),
+        ("gone", "too large: 20 x 30 pixels, over 500"),
+    ),
+    "body: bomb": (
+        body(png(9_900, 9_900)),
+        ("gone", "too large: 9900 x 9900 pixels, over 50,000,000"),
+    ),
+    "body: bomb, with the largest MAX_PIXELS": (
+        body(png(9_900, 9_900), max_pixels=MOST_PIXELS),
+        ("gone", "too large: 9900 x 9900 pixels, over 89,478,485"),
+    ),
+    "body: bomb that Pillow refuses": (
+        body(png(50_000, 50_000)),
+        ("gone", "too large: 2,500,000,000 pixels, over 50,000,000"),
+    ),
+    "body: 20,000 scans": (
+        body(progressive(999, 20_000)),
+        ("gone", "not an image: over 100 scans"),
+    ),
+    "body: ten scans": (body(progressive(999, 0)), OK),
+    "body: no pixels": (body(png(0, 0)), OTHER_KIND),
+    "body: PNG cut short": (
+        body(image_bytes(form="PNG", size=(300, 300))[:-40]),
+        ("failed", "cut"),
+    ),
+    "body: WebP cut short": (body(image_bytes(form="WEBP", size=(300, 300))[:-40]), NOT_AN_IMAGE),
+    # Genres, and the CSV as a whole.
+    "genre: code": (cells(genre="[__import__('os').abort()]"), OK),
+    "genre: half a character": (cells(genre='["\\ud800"]'), OK),
+    "genre: 5,000 brackets": (cells(genre="[" * 5000), OK),
+    "CSV: empty": (csv(""), "needs a column of genres"),
+    "CSV: blank lines": (csv("\n\n\n"), "needs a column of genres"),
+    "CSV: header only": (csv("Id,Genre,Poster\n"), "lists no movies"),
+    "CSV: no ids": (csv("Title,Genre\nx,Drama\n"), "needs a column of ids"),
+    "CSV: no genres": (csv("Id,Title\n1,x\n"), "needs a column of genres"),
+    "CSV: a picture": (csv(image_bytes().decode("latin-1")), "needs a column of genres"),
+    "CSV: zeros": (csv("\0" * 1000), "needs a column of genres"),
+    "CSV: endless cell": (csv('Id,Genre\na,"' + "x" * 11_000_000), "cannot be read as a CSV"),
+    "CSV: unclosed quote": (  # the other rows are read
+        csv('Id,Genre,Poster\na,"Drama,a.jpg\n' + f"a,{'x' * 1000},b.jpg\n" * 1100),
+        OK,
+    ),
+    "CSV: unclosed quote before text": (
+        csv('Id,Genre\na,"Drama\n' + "text\n" * 400_000),
+        "cannot be read as a CSV",
+    ),
+    "CSV: gzip": (
+        {"csv": "\x1f\x8b\x08", "encoding": "latin-1"},
+        "is compressed by gzip, not a CSV. Extract the CSV from it. Check METADATA_CSV",
+    ),
+    "CSV: no posters": (csv("Id,Genre\na,Drama\n"), "lists no posters: it has no column"),
+}

@@ -1,0 +1,60 @@
+"""Step 2: settings, the files of step 1, the old files of step 2, and degenerate data sets."""
+
+from hostile.outcomes import blocked, differs, every, goes_on, stops, unnoticed
+
+SETTINGS = {
+    "data_dir": {"text"},
+    "excluded_genres": {"empty list"},
+    "min_genre_movies": set(),
+    "near_duplicate": {"0"},
+    "sample_fraction": set(),
+    "oversampling": set(),
+    "common_genres": set(),
+    "fill": {"empty list"},
+    "growth": {"0", "2.5"},
+    "max_copies": set(),
+    "val_share": set(),
+    "test_share": set(),
+    "seed": {"0"},
+    "cluster": {"None", "text"},
+}
+
+ARTEFACTS = {
+    "posters.csv": every(
+        stops(r"posters\.csv cannot be used: .* To write it again", "database"),
+        missing=stops(r"posters\.csv is missing", "database"),
+        folder=stops(r"posters\.csv is missing", "database"),
+        a_bit_flipped=unnoticed("posters.csv has no checksum: another genre is another data set"),
+        another_data_sets=differs("^91 movies, 91 with a poster$"),
+    ),
+    "posters/m007.jpg": every(
+        goes_on(),
+        missing=goes_on("^1 posters are missing. To download them again"),
+        folder=goes_on("^1 posters are missing. To download them again"),
+        another_data_sets=differs("^2 posters are the same as another or nearly so"),
+    ),
+    # The files of the run before are replaced.
+    "samples.csv": every(goes_on(), folder=blocked("sampling")),
+    "sampling.json": every(goes_on(), folder=blocked("sampling")),
+    "sampling.png": every(goes_on(), folder=blocked("sampling")),
+}
+
+TOO_FEW = r"^Only \d movies are left, too few\. .*run: python sampling\.py; or take a larger CSV .*"
+NO_SPLIT = "^No movie is left for val and test: .*"
+
+# (changes of the ordinary data set, see predict_cases; the line that ends step 2)
+DATA_SETS = {
+    "1 movie": ({"movies": 1}, stops(TOO_FEW, "database")),
+    "3 movies": ({"movies": 3}, stops(TOO_FEW, "database")),
+    "10 movies": ({"movies": 10}, stops(TOO_FEW, "database")),
+    "a genre for each movie": (
+        {"genres": [f"G{i}" for i in range(60)]},
+        stops(TOO_FEW, "database"),
+    ),
+    "no genres": ({"genres": [""]}, stops(TOO_FEW, "database")),
+    "excluded genres": (
+        {"genres": ["Foreign", "TV Movie|Drama"]},
+        stops(r"^Only 0 movies are left, too few\. Exclude fewer genres and run: .*", "database"),
+    ),
+    "all posters alike": ({"posters": [0]}, stops(NO_SPLIT, "sampling")),
+}
