@@ -140,8 +140,6 @@ def list_artefacts():
                         is_fast = harm == "older version's" or file == "model/training.png"
                     is_slow = (step, state) == ("train", "stopped") or not is_fast
                     marks = [pytest.mark.slow] if is_slow else []
-                    if outcome.fault:
-                        marks.append(pytest.mark.xfail(reason=outcome.fault, strict=True))
                     name = f"{step}-{state}-{file}-{harm}"
                     cases.append(
                         pytest.param(step, state, file, harm, outcome, id=name, marks=marks)
@@ -404,7 +402,6 @@ DATA_SETS = [
         *case,
         step == "sampling" or name in WHOLE,
         id=f"{step}-{name}",
-        marks=[pytest.mark.xfail(reason=case[1].fault, strict=True)] if case[1].fault else [],
     )
     for step in ("sampling", "predict")
     for name, case in TABLES[step].DATA_SETS.items()

@@ -25,6 +25,7 @@ from postergenres.download.manifest import poster_path
 from postergenres.parallel.dask import run_on_cluster
 from postergenres.parallel.pool import run_in_processes
 from postergenres.progress import show_progress
+from postergenres.terminal import escape_controls
 
 HASH_SIZE = 16  # frequencies each way; the usual 8 confuses posters of the same layout
 BITS = HASH_SIZE**2
@@ -87,7 +88,8 @@ def find_duplicates(movies, data_dir, near_duplicate, cluster):
         + (f", in {len(alike):,} groups; each group stays in one split" if alike else "")
     )
     for titles in alike[:5]:
-        print(f"  {' = '.join(titles[:4])}{' = ...' if len(titles) > 4 else ''}")
+        shown = " = ".join(map(escape_controls, titles[:4]))
+        print(f"  {shown}{' = ...' if len(titles) > 4 else ''}")
     if missing:
         print(f"{missing:,} posters are missing. To download them again, run: python database.py")
     return groups

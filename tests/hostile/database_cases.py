@@ -7,9 +7,9 @@ from urllib.parse import quote
 from conftest import image_bytes, progressive
 
 from hostile.outcomes import blocked, every, goes_on
+from postergenres.settings import MOST_PIXELS
 
 SETTINGS = {
-from postergenres.settings import MOST_PIXELS
     "data_dir": {"text"},
     "metadata_csv": {"text"},
     "poster_base": {"text", "None"},

@@ -31,13 +31,11 @@ class Outcome(NamedTuple):
         ends: whether it ends with one line and status 1, instead of going on.
         line: regular expression of that line, or of a line of the output.
         is_same: whether the result is that of a healthy run.
-        fault: why the step does not do this yet; empty if it does.
     """
 
     ends: bool
     line: str
     is_same: bool
-    fault: str = ""
 
 
 def stops(line, command):
@@ -58,11 +56,6 @@ def goes_on(line=""):
 def differs(line):
     """Expect another result, and a line that says so."""
     return Outcome(False, line, False)
-
-
-def unnoticed(fault):
-    """Expect a line, which no step writes yet."""
-    return Outcome(False, "^note: .* is damaged", False, fault)
 
 
 # --- harms ----------------------------------------------------------------------------------------

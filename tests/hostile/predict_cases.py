@@ -1,6 +1,6 @@
 """Step 5: settings, the store, the model, and the data sets that reach the report."""
 
-from hostile.outcomes import blocked, every, goes_on, stops, unnoticed
+from hostile.outcomes import blocked, every, goes_on, stops
 from hostile.train_cases import STORE_ARTEFACTS
 
 SETTINGS = {
@@ -58,7 +58,6 @@ TEXTS = {
 }
 LONG = ("10,000 characters", "NUL", "half a character", "HTML")  # cannot name a file
 COMPLETE = goes_on("^next: python predict.py POSTER.jpg$")
-REPEATED_TITLES = unnoticed("duplicates.py prints the titles of like posters as they are")
 
 # Data sets that reach the report: changes of the ordinary one, which has 60 movies of 3 genres.
 DATA_SETS = {
@@ -81,6 +80,6 @@ DATA_SETS = {
     **{f"a file: {x}": ({"file": t}, COMPLETE) for x, t in TEXTS.items() if x not in LONG},
     "titles of like posters: ESC sequences": (
         {"posters": [*range(58), 0, 1], "titles": [TEXTS["ESC sequences"]]},
-        REPEATED_TITLES,
+        COMPLETE,
     ),
 }
