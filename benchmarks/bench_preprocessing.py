@@ -6,12 +6,13 @@
 
 The contestants take turns, and each ratio is of one turn. On one core:
 
-- decode_poster: what step 3 does.
+- decode_poster: what step 3 does: libjpeg-turbo (simplejpeg), then cykooz-resizer.
+- Pillow: draft mode, then bicubic, as step 3 did before.
 - study: imageio, then skimage.transform.resize, one poster after the other.
 - OpenCV: with INTER_AREA, which its documentation recommends for shrinking.
 - tf.data: with antialiasing; bicubic as in step 3, and bilinear, the default, which reads a quarter
   of the pixels; with one thread and with two.
-- decoder alone: Pillow's JPEG decoder in draft mode, without resizing. This is the limit.
+- decoder alone: libjpeg-turbo scaled down as in step 3, without resizing. This is the limit.
 
 Then all of step 3, with one process and with two, and the same decoding in separate processes that
 write nothing. The posters are used in their own size, then enlarged to a width of WIDE pixels.
@@ -30,12 +31,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import simplejpeg
 import study
 from measuring import format_range
 from PIL import Image
 from posters import draw_posters
 
-from postergenres.dataset.decoding import decode_poster
+from postergenres.dataset.decoding import choose_scale, decode_poster
 from postergenres.download.manifest import poster_path
 from postergenres.files import write_csv
 
@@ -87,6 +89,7 @@ def compare(title, paths, folder, repeats):
     print(pd.DataFrame(rates).T.to_string(float_format="{:,.0f}".format))
     for ours, other in (
         ("decode_poster", "study"),
+        ("decode_poster", "Pillow"),
         ("decode_poster", "OpenCV"),
         ("decode_poster", "decoder alone"),
         ("decode_poster", "tf.data bicubic, 1 thread"),
@@ -105,6 +108,7 @@ def take_turn(paths, data):
     return {
         "decode_poster": time_loop(decode_ours, paths),
         "study": time_loop(decode_study, paths[: len(paths) // 4]),
+        "Pillow": time_loop(decode_pillow, paths),
         "OpenCV": time_loop(decode_opencv, paths),
         "decoder alone": time_loop(decode_only, paths),
         "tf.data bicubic, 1 thread": run_separately("bicubic", 1, *paths),
@@ -146,10 +150,20 @@ def decode_opencv(path):
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def decode_only(path):
+def decode_pillow(path):
     with Image.open(path) as image:
         image.draft("RGB", (2 * WIDTH, 2 * HEIGHT))
-        image.load()
+        image = image.convert("RGB")
+        return np.asarray(image.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC, reducing_gap=3))
+
+
+def decode_only(path):
+    body = Path(path).read_bytes()
+    height, width, *_ = simplejpeg.decode_jpeg_header(body)
+    scale = choose_scale(height, width, HEIGHT, WIDTH)
+    return simplejpeg.decode_jpeg(
+        body, "RGB", min_height=-(-height // scale), min_width=-(-width // scale)
+    )
 
 
 def time_tf_data(paths, method, threads):

@@ -7,17 +7,29 @@ import hashlib
 import io
 import threading
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 
 import numpy as np
 import PIL
+import simplejpeg
+from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from postergenres.download.manifest import poster_path
 from postergenres.settings import MOST_PIXELS
 
-# Pixels also depend on the decoder: another version may differ by a gray level.
-DECODER = f"Pillow {PIL.__version__}, libjpeg {features.version('jpg')}, bicubic"
+# Pixels also depend on the decoders: another version may differ by a gray level.
+DECODER = (
+    f"simplejpeg {simplejpeg.__version__}, cykooz-resizer {version('cykooz-resizer')}; "
+    f"Pillow {PIL.__version__}, libjpeg {features.version('jpg')}, bicubic"
+)
+CATMULL_ROM = ResizeOptions(ResizeAlg.convolution(FilterType.catmull_rom))  # Pillow's bicubic
 
+JPEG_START, EXIF_START = b"\xff\xd8\xff", b"Exif\0\0"
+PLAIN_COLORS = ("YCbCr", "Gray", "RGB")  # color spaces, as simplejpeg names them
+
+KEPT_PIXELS = 500_000  # decoded in a buffer that a thread keeps
+MOST_BYTES = 300_000_000  # of a file; the largest image takes less without compression
 PIXEL_BUDGET = 50_000_000  # that threads decode at the same time; some 8 bytes of memory each
 
 # The operation that undoes each EXIF orientation; 1 is upright.
@@ -43,20 +55,27 @@ def decode_poster(source, image_height, image_width):
     """Return the pixels of an image, resized: RGB, uint8 of shape (H, W, 3).
 
     Transparent pixels become white, the EXIF rotation of a photo is undone, and an animation is
-    represented by its first frame. The decoder scales a JPEG of at least twice the size down by a
-    power of two (Pillow's draft mode); larger images of other formats are first reduced by a whole
-    number (reducing_gap). Both are faster than resizing all pixels.
+    represented by its first frame. A JPEG of at least twice the size is scaled down by a power of
+    two as it is decoded; larger images of other formats are first reduced by a whole number
+    (reducing_gap). Both are faster than resizing all pixels.
+
+    A plain JPEG is decoded by simplejpeg and resized by cykooz-resizer, everything else by Pillow;
+    see `decode_plain_jpeg`.
 
     Args:
-        source: a path, or a binary file.
+        source: the bytes of a file, or a path.
         image_height, image_width: pixels of the result.
 
     Raises:
-        ValueError: the file is missing, Pillow cannot decode it, or it has more than
-            `MOST_PIXELS` pixels.
+        ValueError: the file is missing or over MOST_BYTES, Pillow cannot decode it, or it has more
+            than `MOST_PIXELS` pixels.
     """
     try:
-        with Image.open(source, formats=FORMATS) as image:
+        body = source if isinstance(source, bytes) else read_file(source)
+        pixels = decode_plain_jpeg(body, image_height, image_width)
+        if pixels is not None:
+            return pixels
+        with Image.open(io.BytesIO(body), formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:  # Pillow only warns up to twice
                 size = f"{image.width} x {image.height} pixels, over {MOST_PIXELS:,}"
                 raise Image.DecompressionBombError(size)
@@ -66,6 +85,71 @@ def decode_poster(source, image_height, image_width):
         raise ValueError("UnidentifiedImageError: cannot identify image file") from error
     except Exception as error:  # decoders raise many types for broken files
         raise ValueError(f"{type(error).__name__}: {error}"[:200]) from error
+
+
+def read_file(path):
+    """Return the bytes of a file; raise a ValueError if it is over MOST_BYTES."""
+    with open(path, "rb") as file:
+        body = file.read(MOST_BYTES + 1)
+    if len(body) > MOST_BYTES:
+        raise ValueError(f"over {MOST_BYTES:,} bytes")
+    return body
+
+
+def decode_plain_jpeg(body, image_height, image_width):
+    """Return the pixels of a plain JPEG, resized, or None if Pillow must decode the file.
+
+    Pillow decodes what may need more than pixels in RGB: other formats, a JPEG with EXIF data,
+    which may demand a rotation, in CMYK, with too many pixels, or with any fault.
+
+    Args:
+        body: the bytes of a file.
+        image_height, image_width: pixels of the result.
+    """
+    if not body.startswith(JPEG_START) or EXIF_START in body:
+        return None
+    try:
+        height, width, colors, _ = simplejpeg.decode_jpeg_header(body)
+        if colors not in PLAIN_COLORS or height * width > MOST_PIXELS:
+            return None
+        scale = choose_scale(height, width, image_height, image_width)
+        rows, columns = -(-height // scale), -(-width // scale)
+        with PIXELS.reserve(height * width):
+            pixels = simplejpeg.decode_jpeg(
+                body, "RGB", min_height=rows, min_width=columns, buffer=TOOLS.buffer(rows * columns)
+            )
+            return TOOLS.resize(pixels, image_height, image_width)
+    except ValueError:
+        return None
+
+
+def choose_scale(height, width, image_height, image_width):
+    """Return by which power of two, up to 8, a JPEG of at least twice the size is scaled down."""
+    scales = (8, 4, 2, 1)
+    wanted = min(height // (2 * image_height), width // (2 * image_width))
+    return next(scale for scale in scales if scale <= max(wanted, 1))
+
+
+class Tools(threading.local):
+    """The buffers of a thread: new memory for each poster would cost a third more time."""
+
+    def __init__(self):
+        self.resizer, self.pixels = Resizer(), bytearray(3 * KEPT_PIXELS)
+
+    def buffer(self, pixels):
+        """Return a buffer for this many pixels, or None if the decoder must allocate one."""
+        return self.pixels if pixels <= KEPT_PIXELS else None
+
+    def resize(self, pixels, image_height, image_width):
+        """Return pixels of shape (rows, columns, 3), uint8, resized to (H, W, 3)."""
+        rows, columns, _ = pixels.shape
+        source = ImageData(columns, rows, PixelType.U8x3, pixels.tobytes())
+        result = ImageData(image_width, image_height, PixelType.U8x3)
+        self.resizer.resize(source, result, CATMULL_ROM)
+        return np.frombuffer(result.get_buffer(), np.uint8).reshape(image_height, image_width, 3)
+
+
+TOOLS = Tools()
 
 
 def to_rgb(image, size):
@@ -170,7 +254,7 @@ def decode_rows(first, ids, reusable, data_dir, size):
             pixels[row] = read_row(*source[:2])
         elif not error:
             decoded += 1
-            one, error = try_decode(io.BytesIO(body), *size)
+            one, error = try_decode(body, *size)
             pixels[row] = 0 if one is None else one
         checksums.append(checksum)
         errors.append(error)

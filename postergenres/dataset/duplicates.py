@@ -8,7 +8,6 @@ of near duplicates must be similar, too.
 """
 
 import hashlib
-import io
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -147,7 +146,7 @@ def hash_poster(path):
         return PosterHash()
     digest = hashlib.sha256(body).digest()
     try:
-        image = Image.fromarray(decode_poster(io.BytesIO(body), SIDE, SIDE))
+        image = Image.fromarray(decode_poster(body, SIDE, SIDE))
     except ValueError:
         return PosterHash(digest)
     thumbnail = np.asarray(image.resize(THUMBNAIL, Image.Resampling.BOX)).ravel()

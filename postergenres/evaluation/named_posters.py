@@ -1,7 +1,6 @@
 """Read posters from files, folders and URLs while earlier ones are being predicted."""
 
 import asyncio
-import io
 import os
 import threading
 from collections import deque
@@ -55,7 +54,7 @@ def decode_batches(names, image_height, image_width, batch_size):
         if fetched is None:
             return try_decode(name, image_height, image_width)
         body, error = fetched.result()
-        return (None, error) if error else try_decode(io.BytesIO(body), image_height, image_width)
+        return (None, error) if error else try_decode(body, image_height, image_width)
 
     def submit(name):
         return pool.submit(decode, name, fetcher.start(name) if is_url(name) else None)

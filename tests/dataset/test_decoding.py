@@ -9,12 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import simplejpeg
 from conftest import image_bytes, progressive
-from PIL import Image
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngImageFile
 
 from postergenres.dataset import decoding
 from postergenres.dataset.decoding import (
     PixelBudget,
+    choose_scale,
+    decode_plain_jpeg,
     decode_poster,
     decode_rows,
     fill_rows,
@@ -74,9 +80,8 @@ def test_a_photo_with_broken_exif_is_decoded(tmp_path):
         assert error == "" and pixels.shape == (15, 10, 3)
 
 
-@pytest.mark.parametrize(("width", "most"), [(185, 0), (500, 2)])
-def test_pixels_are_close_to_a_full_quality_resize(width, most):
-    """The poster has detail of all sizes. At 500 pixels, the decoder scales it down first."""
+def draw_detailed_jpeg(width, **options):
+    """Return a buffer with a JPEG that has detail of all sizes."""
     rng = np.random.default_rng(0)
     pixels = rng.normal(128, 12, (width * 3 // 2, width, 3))
     for size in (3, 12, 48, 96):
@@ -84,10 +89,19 @@ def test_pixels_are_close_to_a_full_quality_resize(width, most):
         large = coarse.resize((width, width * 3 // 2), Image.Resampling.BICUBIC)
         pixels += (np.asarray(large) - 128.0) / 3
     buffer = io.BytesIO()
-    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=85)
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(
+        buffer, "JPEG", quality=85, **options
+    )
+    return buffer
+
+
+@pytest.mark.parametrize(("width", "most"), [(185, 0.3), (500, 2)])
+def test_pixels_are_close_to_a_full_quality_resize(width, most):
+    """The poster has detail of all sizes. At 500 pixels, the decoder scales it down first."""
+    buffer = draw_detailed_jpeg(width)
     with Image.open(buffer) as image:
-        best = image.convert("RGB").resize((101, 150), Image.Resampling.BICUBIC)
-    fast = decode_poster(buffer, 150, 101)
+        best = image.resize((101, 150), Image.Resampling.BICUBIC)
+    fast = decode_poster(buffer.getvalue(), 150, 101)
     assert abs(fast.astype(int) - np.asarray(best)).mean() <= most
 
 
@@ -128,18 +142,18 @@ def test_channels_of_16_bits_are_scaled_to_8(tmp_path, colour_type, channels):
     pixel = [0xCC00] * (channels - alpha) + [0xFFFF] * alpha
     row = b"\0" + struct.pack(f">{channels}H", *pixel) * 20
     body = png(20, 30, colour_type, 16, row * 30)
-    assert abs(decode_poster(io.BytesIO(body), 15, 10).astype(int) - 0xCC).max() <= 1
+    assert abs(decode_poster(body, 15, 10).astype(int) - 0xCC).max() <= 1
 
 
 def test_a_pgm_of_16_bits_is_scaled_to_8(tmp_path):
     body = b"P5 20 30 65535\n" + struct.pack(">600H", *[0xCC00] * 600)
-    assert abs(decode_poster(io.BytesIO(body), 15, 10).astype(int) - 0xCC).max() <= 1
+    assert abs(decode_poster(body, 15, 10).astype(int) - 0xCC).max() <= 1
 
 
 def test_half_transparent_black_becomes_gray():
     buffer = io.BytesIO()
     Image.new("RGBA", (20, 30), (0, 0, 0, 128)).save(buffer, "PNG")
-    assert abs(decode_poster(buffer, 15, 10).astype(int) - 127).max() <= 1
+    assert abs(decode_poster(buffer.getvalue(), 15, 10).astype(int) - 127).max() <= 1
 
 
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP"])
@@ -147,7 +161,7 @@ def test_an_animation_gives_its_first_frame(form):
     buffer = io.BytesIO()
     first, second = (Image.new("RGB", (20, 30), colour) for colour in ("red", "blue"))
     first.save(buffer, form, save_all=True, append_images=[second])
-    red = decode_poster(buffer, 15, 10).astype(int)
+    red = decode_poster(buffer.getvalue(), 15, 10).astype(int)
     assert abs(red - (255, 0, 0)).max() <= 4
 
 
@@ -155,22 +169,22 @@ def test_an_animation_gives_its_first_frame(form):
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
 def test_images_of_any_size_and_shape_are_decoded(size, form):
     body = image_bytes((200, 100, 50), size, form=form)
-    pixels = decode_poster(io.BytesIO(body), 150, 101)
+    pixels = decode_poster(body, 150, 101)
     assert pixels.shape == (150, 101, 3)
     assert abs(pixels.astype(int) - (200, 100, 50)).max() <= 4
 
 
 def test_progressive_and_cmyk_jpegs_are_decoded():
-    assert decode_poster(io.BytesIO(progressive(64, 0)), 15, 10).max() <= 2
+    assert decode_poster(progressive(64, 0), 15, 10).max() <= 2
     body = image_bytes((250, 10, 10), (60, 90), "CMYK")
-    assert abs(decode_poster(io.BytesIO(body), 15, 10).astype(int) - (250, 10, 10)).max() <= 6
+    assert abs(decode_poster(body, 15, 10).astype(int) - (250, 10, 10)).max() <= 6
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("side", [12_000, 30_000])
 def test_a_decompression_bomb_is_not_decoded(side):
     """The files claim 144 and 900 million pixels; Pillow only warns about the first."""
-    pixels, error = try_decode(io.BytesIO(png(side, side, 0, 8, b"")), 15, 10)
+    pixels, error = try_decode(png(side, side, 0, 8, b""), 15, 10)
     assert pixels is None and "DecompressionBomb" in error
     if side == 12_000:
         assert error.endswith(": 12000 x 12000 pixels, over 89,478,485")
@@ -186,7 +200,7 @@ def test_gray_of_32_bits_is_scaled_only_if_above_255(value):
     buffer = io.BytesIO()
     Image.new("I", (20, 30), value).save(buffer, "TIFF")
     expected = value if value < 256 else value >> 8
-    assert (decode_poster(buffer, 15, 10) == expected).all()
+    assert (decode_poster(buffer.getvalue(), 15, 10) == expected).all()
 
 
 @pytest.mark.parametrize(
@@ -197,11 +211,11 @@ def test_an_invalid_rotation_is_ignored(kind, value):
     entry = struct.pack("<HHHI", 1, 0x0112, kind, 1) + value
     exif = b"Exif\0\0II*\0\x08\0\0\0" + entry + bytes(4)
     body = image_bytes((200, 30, 30), (20, 30), exif=exif)
-    assert abs(decode_poster(io.BytesIO(body), 15, 10).astype(int) - (200, 30, 30)).max() <= 4
+    assert abs(decode_poster(body, 15, 10).astype(int) - (200, 30, 30)).max() <= 4
 
 
 def test_reasons_are_the_same_in_every_run():
-    reasons = {try_decode(io.BytesIO(b"no image"), 15, 10)[1] for _ in range(3)}
+    reasons = {try_decode(b"no image", 15, 10)[1] for _ in range(3)}
     assert reasons == {"UnidentifiedImageError: cannot identify image file"}
 
 
@@ -219,7 +233,7 @@ def test_a_large_photo_is_turned_upright_from_each_rotation(orientation, form):
     exif[0x0112] = orientation
     buffer = io.BytesIO()
     stored.save(buffer, form, exif=exif, quality=95)
-    pixels = decode_poster(buffer, 150, 101)
+    pixels = decode_poster(buffer.getvalue(), 150, 101)
     best = np.asarray(upright.resize((101, 150), Image.Resampling.BICUBIC))
     assert abs(pixels.astype(int) - best).mean() < 2
 
@@ -242,22 +256,28 @@ def test_threads_decode_a_bounded_number_of_pixels_at_the_same_time(monkeypatch)
     budget, most, now = PixelBudget(1300), [], Counter()
     lock = threading.Lock()
 
-    def to_rgb(image, size):
-        with lock:
-            now["images"] += 1
-            most.append((now["images"], image.width))
-        time.sleep(0.01)
-        with lock:
-            now["images"] -= 1
-        return image
+    def watch(decode):
+        def decode_slowly(image, *arguments, **options):
+            with lock:
+                now["images"] += 1
+                most.append((now["images"], type(image)))
+            time.sleep(0.01)
+            with lock:
+                now["images"] -= 1
+            return decode(image, *arguments, **options)
+
+        return decode_slowly
 
     monkeypatch.setattr(decoding, "PIXELS", budget)
-    monkeypatch.setattr(decoding, "to_rgb", to_rgb)
-    bodies = [image_bytes()] * 10 + [image_bytes(size=(100, 150)), b"broken"]
+    monkeypatch.setattr(decoding, "to_rgb", watch(decoding.to_rgb))
+    monkeypatch.setattr(decoding.simplejpeg, "decode_jpeg", watch(simplejpeg.decode_jpeg))
+    bodies = [image_bytes(form=form) for form in ["JPEG", "PNG"] * 5]
+    bodies += [image_bytes(size=(100, 150)), b"broken"]
     with ThreadPoolExecutor(8) as pool:
-        errors = [error for _, error in pool.map(lambda x: try_decode(io.BytesIO(x), 9, 9), bodies)]
+        errors = [error for _, error in pool.map(lambda x: try_decode(x, 9, 9), bodies)]
     assert errors[:11] == [""] * 11 and errors[11]
-    assert max(count for count, _ in most) == 2 and (1, 100) in most
+    assert max(count for count, _ in most) == 2
+    assert {kind for _, kind in most} == {bytes, PngImageFile}
     assert budget.free == 1300
 
 
@@ -307,3 +327,69 @@ def test_a_chunk_is_written_to_its_rows_of_the_array(tmp_path):
     assert first == 1 and outcome == expected
     array = np.load(tmp_path / "array.npy")
     assert (array[1:5] == pixels).all() and (array[[0, 5]] == 9).all()
+
+
+# --- which decoder --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"mode": "L"}, {"keep_rgb": True}, {"progressive": True}])
+def test_a_plain_jpeg_is_not_decoded_by_pillow(options):
+    body = image_bytes((200, 30, 30), **options)
+    with Image.open(io.BytesIO(body)) as image:
+        best = np.asarray(image.convert("RGB").resize((10, 15), Image.Resampling.BICUBIC))
+    assert abs(decode_plain_jpeg(body, 15, 10).astype(int) - best).max() <= 1
+
+
+def with_exif():
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    return image_bytes(exif=exif)
+
+
+NOT_PLAIN = {
+    "PNG": image_bytes(form="PNG"),
+    "text": b"text",
+    "empty": b"",
+    "EXIF data": with_exif(),
+    "CMYK": image_bytes(mode="CMYK"),
+    "cut short": image_bytes(size=(200, 300))[:-500],
+    "no end": image_bytes()[:-2],
+    "a broken header": image_bytes()[:100],
+    "a broken table": image_bytes().replace(b"\xff\xc4", b"\xff\xc5", 1),
+    "too many pixels": image_bytes((0, 0, 0), (9_500, 9_500)),
+}
+
+
+@pytest.mark.parametrize("body", NOT_PLAIN.values(), ids=NOT_PLAIN)
+def test_everything_else_is_decoded_or_refused_by_pillow(body):
+    assert decode_plain_jpeg(body, 15, 10) is None
+
+
+DETAILED = draw_detailed_jpeg(185).getvalue()
+
+
+@given(cut=st.integers(0, 20_000), place=st.integers(0, 20_000), value=st.integers(0, 255))
+@settings(max_examples=300, deadline=None)
+def test_a_damaged_jpeg_is_accepted_only_if_pillow_accepts_it(cut, place, value):
+    """One byte is changed, and the end may be missing."""
+    body = bytearray(DETAILED[: max(len(DETAILED) - cut % 40, 0)])
+    body[place % len(body)] = value
+    pixels = decode_plain_jpeg(bytes(body), 150, 101)
+    if pixels is not None:
+        with Image.open(io.BytesIO(body)) as image:
+            best = np.asarray(image.convert("RGB").resize((101, 150), Image.Resampling.BICUBIC))
+        assert abs(pixels.astype(int) - best).mean() < 1
+
+
+@pytest.mark.parametrize(
+    ("size", "scale"),
+    [((300, 202), 1), ((599, 404), 1), ((600, 404), 2), ((1200, 807), 2), ((9000, 9000), 8)],
+)
+def test_a_jpeg_is_scaled_down_by_the_largest_power_of_two_that_leaves_twice_the_size(size, scale):
+    assert choose_scale(*size, 150, 101) == scale
+
+
+def test_a_file_that_is_too_large_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoding, "MOST_BYTES", 100)
+    path = save(tmp_path, Image.new("RGB", (20, 30)), "x.jpg")
+    assert try_decode(path, 15, 10) == (None, "ValueError: over 100 bytes")
