@@ -17,10 +17,11 @@ SHARED = $(wildcard postergenres/*.py)
 DOWNLOAD = $(SHARED) $(wildcard postergenres/download/*.py)
 DATASET = $(SHARED) $(wildcard postergenres/dataset/*.py postergenres/parallel/*.py) \
 	postergenres/download/__init__.py postergenres/download/faults.py \
-	postergenres/download/manifest.py postergenres/download/metadata.py
+	postergenres/download/manifest.py postergenres/download/metadata.py \
+	postergenres/download/stray_quotes.py
 TRAINING = $(DATASET) model.py $(wildcard postergenres/models/*.py postergenres/training/*.py) \
 	postergenres/evaluation/__init__.py postergenres/evaluation/inference.py \
-	postergenres/evaluation/metrics.py
+	postergenres/evaluation/metrics.py postergenres/evaluation/predicted_genres.py
 
 .PHONY: setup demo test bench clean distclean
 

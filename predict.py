@@ -17,12 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
-import postergenres.training.backend  # noqa: F401  # first: hides the notes of TensorFlow
 from postergenres.evaluation.named_posters import find_posters
 from postergenres.evaluation.poster_predictions import predict_paths
-from postergenres.evaluation.test_scores import score_test
 from postergenres.files import lock_file
-from postergenres.models.saved import find_model
+from postergenres.models.description import find_model
 from postergenres.settings import check_settings
 from postergenres.stopping import run_from_shell, stopping_cleanly
 
@@ -55,7 +53,10 @@ def main(
     with stopping_cleanly("predict", after="To start again"):
         data_dir.mkdir(parents=True, exist_ok=True)
         with lock_file(data_dir / "predict.lock", refusal):
-            if not paths:
+            if not paths:  # it needs TensorFlow, which posters are predicted without
+                import postergenres.training.backend  # noqa: F401  # hides the notes of TensorFlow
+                from postergenres.evaluation.test_scores import score_test
+
                 return score_test(data_dir)
             folder = find_model(data_dir, pretrained)
             return predict_paths(find_posters(paths), folder, data_dir, top, sheet, grad_cam)

@@ -28,8 +28,9 @@ from postergenres.evaluation.bootstrap import compare_with_prior
 from postergenres.evaluation.inference import predict_batch, predict_probabilities
 from postergenres.evaluation.metrics import choose_thresholds, prior_of_counts
 from postergenres.files import read_json
+from postergenres.models.description import check_sample
 from postergenres.models.efficientnet import FEATURES, build_efficientnet
-from postergenres.models.saved import check_sample, open_model
+from postergenres.models.saved import open_model
 from postergenres.models.transfer import feature_extractor, fit_regressions
 from postergenres.training.distillation import apply_head, prepare_teacher
 

@@ -13,8 +13,10 @@ from contextlib import contextmanager, suppress
 # Lines about what the CPU supports and that there is no GPU; all others are shown.
 NOTES = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog\(\) is called are written to STDERR"
-    rb"|I\d{4} [\d:.]+ +\d+ (port|cudart_stub|cpu_feature_guard)\.cc:\d+\] "
+    rb"|I\d{4} [\d:.]+ +\d+ (port|cudart_stub|cpu_feature_guard|reader|loader)\.cc:\d+\] "
+    rb"|W\d{4} [\d:.]+ +\d+ tf_tfl_flatbuffer_helpers\.cc:\d+\] Ignored "
     rb"|To enable the following instructions: .*rebuild TensorFlow"
+    rb"|INFO: Created TensorFlow Lite XNNPACK delegate for CPU\."
 )
 
 

@@ -37,7 +37,8 @@ from postergenres.dataset.samples import read_samples, read_train_counts
 from postergenres.dataset.store import open_store
 from postergenres.download import manifest
 from postergenres.files import read_json, write_json
-from postergenres.models.saved import open_model, read_about, save_model
+from postergenres.models.description import read_about
+from postergenres.models.saved import open_model, save_model
 from postergenres.settings import RULES, check_settings, describe_value
 from postergenres.training import callbacks, distillation, loop
 

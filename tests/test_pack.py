@@ -7,6 +7,7 @@ from conftest import ROOT, load_script
 from postergenres.dataset.store import open_store
 from postergenres.evaluation.inference import predict_batch
 from postergenres.files import without_checksum
+from postergenres.models.exported import ExportedModel
 from postergenres.models.saved import open_model
 
 
@@ -19,12 +20,16 @@ def pack(tmp_path, monkeypatch):
 
 def test_a_packed_model_has_half_of_the_size_and_nearly_equal_predictions(pipeline, pack, tmp_path):
     moved = pack.main(pipeline.data)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.keras"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "model.json",
+        "model.keras",
+        "model.tflite",
+    ]
     before, about = open_model(pipeline.data / "model")
     after, packed = open_model(tmp_path)
     assert packed == about
     written = json.loads((tmp_path / "model.json").read_text())
-    assert without_checksum(written, "model_sha256") == about
+    assert without_checksum(written, "model_sha256", "export_sha256") == about
     posters = open_store(pipeline.data).images[:20]
     apart = np.abs(predict_batch(after, posters) - predict_batch(before, posters)).max()
     assert 0 < moved < 0.01 and 0 < apart < 0.01
@@ -41,10 +46,16 @@ def test_a_change_above_the_tolerance_is_refused(pipeline, pack, tmp_path):
         pack.main(pipeline.data)
 
 
-def test_checksums_are_added_to_a_packed_model(pipeline, pack, tmp_path):
+def test_the_pretrained_models_are_exported_again(pipeline, pack, tmp_path):
     pack.main(pipeline.data)
     written = (tmp_path / "model.json").read_bytes()
-    about = without_checksum(json.loads(written), "model_sha256")
+    (tmp_path / "model.tflite").unlink()
+    about = without_checksum(json.loads(written), "model_sha256", "export_sha256")
     (tmp_path / "model.json").write_text(json.dumps(about))
-    pack.add_checksums()
-    assert (tmp_path / "model.json").read_bytes() == written
+    pack.export_pretrained()
+    again = json.loads((tmp_path / "model.json").read_text())
+    assert list(again) == list(json.loads(written))
+    posters = open_store(pipeline.data).images[:20]
+    probabilities, _ = ExportedModel(tmp_path / "model.tflite").predict(posters)
+    expected = predict_batch(open_model(tmp_path)[0], posters)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-3)

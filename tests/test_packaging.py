@@ -68,7 +68,7 @@ def test_every_file_of_the_package_that_is_not_python_is_package_data():
 def test_what_the_product_imports_is_required():
     """Each imported library is the Python module of a requirement."""
     modules = {"PIL": "pillow", "sklearn": "scikit-learn", "iterstrat": "iterative-stratification"}
-    modules |= {"cykooz_resizer": "cykooz-resizer"}
+    modules |= {"cykooz_resizer": "cykooz-resizer", "ai_edge_litert": "ai-edge-litert"}
     required = {
         pin.split("==")[0]
         for name in ("requirements.txt", "requirements/cluster.txt", "requirements/hosts.txt")

@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import predict
 import preprocessing
 from postergenres.dataset.store import open_store
 from postergenres.files import lock_file
-from postergenres.models.saved import PRETRAINED_FOLDERS, open_model
+from postergenres.models.description import PRETRAINED_FOLDERS
+from postergenres.models.saved import open_model
 
 
 def test_named_posters_are_predicted_in_order(pipeline, tmp_path, capsys):
@@ -92,6 +94,23 @@ def test_nothing_but_progress_is_written_to_standard_error(tmp_path):
     assert finished.returncode == 0 and "No such file" in finished.stdout
     assert finished.stderr == "" or "predicting" in finished.stderr
     assert len(finished.stderr.splitlines()) <= 1
+
+
+def test_posters_are_predicted_without_tensorflow(pipeline, tmp_path):
+    code = (
+        "import sys, predict\n"
+        "predict.main(sys.argv[1], 'data')\n"
+        "assert not {'tensorflow', 'keras', 'sklearn', 'scipy'} & set(sys.modules)"
+    )
+    command = [sys.executable, "-c", code, pipeline.images / "m000.jpg"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    finished = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "INFO" not in finished.stderr
+    page = (tmp_path / "data" / "predictions.html").read_text(encoding="utf-8")
+    assert page.count("<img") == 2  # the poster and its heat map
 
 
 def test_a_folder_that_cannot_be_written_ends_in_one_line(pipeline, tmp_path):

@@ -110,8 +110,8 @@ def test_every_function_of_the_settings_has_a_docstring():
 
 def test_the_choices_are_those_of_the_code():
     from postergenres.dataset.oversampling import STRATEGIES
+    from postergenres.models.description import PRETRAINED_FOLDERS
     from postergenres.models.efficientnet import VARIANTS
-    from postergenres.models.saved import PRETRAINED_FOLDERS
     from postergenres.models.transfer import BACKBONES
     from postergenres.training.precision import POLICIES
     from postergenres.training.schedule import RECIPES

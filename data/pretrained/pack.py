@@ -1,15 +1,16 @@
 """Add a trained model to the pretrained models, at half of its size.
 
     python data/pretrained/pack.py DATA_DIR
-    python data/pretrained/pack.py --checksums
+    python data/pretrained/pack.py --export
 
-The second command writes the checksums of the pretrained models into their model.json again.
+The second command writes model.tflite of the pretrained models again, from model.keras.
 
 Rounds the weights to float16, which compress to half of the size of float32 weights; the network
 still computes in float32. Refuses a model whose probabilities change by more than TOLERANCE.
 
 Reads   DATA_DIR/model/ and DATA_DIR/store/
-Writes  model.keras and model.json, in the folder of the architecture in PRETRAINED_FOLDERS
+Writes  model.keras, model.tflite and model.json, in the architecture's folder in
+        PRETRAINED_FOLDERS
 """
 
 import io
@@ -23,15 +24,10 @@ import numpy as np
 
 from postergenres.dataset.store import open_store
 from postergenres.evaluation.inference import predict_probabilities
-from postergenres.files import read_json, replacing, without_checksum
-from postergenres.models.saved import (
-    CHECKSUM,
-    PRETRAINED_FOLDERS,
-    check_sample,
-    copy_archive,
-    open_model,
-    write_about,
-)
+from postergenres.files import replacing
+from postergenres.models.description import PRETRAINED_FOLDERS, check_sample, write_about
+from postergenres.models.export import export_model
+from postergenres.models.saved import copy_archive, open_model
 
 TOLERANCE = 0.01  # the largest accepted change of a probability
 WEIGHTS = "model.weights.h5"  # in the zip file
@@ -68,6 +64,7 @@ def main(data_dir, tolerance=TOLERANCE):
     folder.mkdir(exist_ok=True)
     (folder / "model.json").unlink(missing_ok=True)  # its presence marks a complete model
     save_compressed(model, folder / "model.keras")
+    export_model(model, folder / "model.tflite")
     write_about(about, folder)
     print(f"wrote {folder / 'model.keras'}, {(folder / 'model.keras').stat().st_size:,} bytes")
     return change
@@ -104,16 +101,18 @@ def copy_compressed(source, target):
             target.create_dataset(name, data=item, chunks=item.shape, shuffle=True, compression=9)
 
 
-def add_checksums():
-    """Write the checksums of each pretrained model into its model.json."""
+def export_pretrained():
+    """Write model.tflite and the checksums of each pretrained model again."""
     for folder in PRETRAINED_FOLDERS.values():
-        write_about(without_checksum(read_json(folder / "model.json"), CHECKSUM), folder)
-        print(f"wrote {folder / 'model.json'}")
+        model, about = open_model(folder)
+        export_model(model, folder / "model.tflite")
+        write_about(about, folder)
+        print(f"wrote {folder / 'model.tflite'} and model.json")
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--checksums"]:
-        sys.exit(add_checksums())
+    if sys.argv[1:] == ["--export"]:
+        sys.exit(export_pretrained())
     if len(sys.argv) != 2:
-        sys.exit("usage: python data/pretrained/pack.py DATA_DIR | --checksums")
+        sys.exit("usage: python data/pretrained/pack.py DATA_DIR | --export")
     main(sys.argv[1])

@@ -5,11 +5,11 @@ never looks at a poster, so only the distance from the floor was learned from po
 computed by the same functions as the scores of a model, thresholds included.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 from sklearn import metrics
+
+from postergenres.evaluation.predicted_genres import Thresholds
 
 # The reported scores, in order, with their labels in tables.
 SCORES = {
@@ -54,22 +54,6 @@ def prior_of_counts(counts, movies):
         movies: the number of movies.
     """
     return (np.asarray(counts) + 0.5) / (movies + 1)
-
-
-class Thresholds(NamedTuple):
-    """Decision thresholds, chosen to maximize each F1.
-
-    One threshold per genre is best for macro F1 only. With them the prior would predict every genre
-    for every movie, and the floors of micro and samples F1 would be far too low.
-
-    Attributes:
-        genres: (G,), for macro F1, and for the predicted genres of a movie.
-        micro, samples: one threshold for all genres, for micro and samples F1.
-    """
-
-    genres: np.ndarray
-    micro: float
-    samples: float
 
 
 def choose_thresholds(labels, probabilities, min_support=MIN_SUPPORT):

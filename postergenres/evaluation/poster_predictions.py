@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from postergenres.evaluation.inference import predict_batch
+from postergenres.evaluation.gradcam import NO_GRAD_CAM, overlay
 from postergenres.evaluation.named_posters import decode_batches
 from postergenres.evaluation.predicted_genres import join_genres, rank_genres, read_thresholds
-from postergenres.evaluation.report import write_sheet
+from postergenres.evaluation.sheet import write_sheet
 from postergenres.files import discard_leftovers, write_csv
-from postergenres.models.saved import open_model
+from postergenres.models.exported import open_exported
 from postergenres.terminal import escape_controls
 
 BATCH = 64  # posters
@@ -24,11 +24,13 @@ class Predictions(NamedTuple):
         probabilities: (P, G), nan for a poster that could not be read.
         errors: P strings, empty for a poster that could be read.
         thumbnails: the pixels of the first posters, uint8 (H, W, 3) or None.
+        heat_maps: of the first posters, float32 (rows, columns, G) or None.
     """
 
     probabilities: np.ndarray
     errors: list
     thumbnails: list
+    heat_maps: list
 
 
 def predict_paths(names, folder, data_dir, top, sheet, grad_cam):
@@ -46,14 +48,14 @@ def predict_paths(names, folder, data_dir, top, sheet, grad_cam):
         The content of predictions.csv, a DataFrame: path, error, predicted_genres, and a column
         of probabilities for each genre, empty for a poster that could not be read.
     """
-    model, about = open_model(folder)
+    model, about = open_exported(folder)
     model_name = name_model(folder, about, data_dir)
     discard_leftovers([data_dir / "predictions.csv", data_dir / "predictions.html"])
-    predictions = predict_posters(model, about, names, sheet)
+    predictions = predict_posters(model, about, names, sheet, grad_cam)
     table = make_table(names, predictions, about)
     rankings = [rank_genres(row, about["genres"], top) for row in predictions.probabilities]
     print_predictions(table, rankings, top)
-    heat_maps = draw_heat_maps(model, predictions, grad_cam)
+    heat_maps = draw_heat_maps(predictions)
     write_sheet(table, rankings, predictions.thumbnails, heat_maps, model_name, data_dir)
     write_csv(table, data_dir / "predictions.csv")
     print(
@@ -77,29 +79,33 @@ def name_model(folder, about, data_dir):
     return name
 
 
-def predict_posters(model, about, names, sheet):
+def predict_posters(model, about, names, sheet, grad_cam):
     """Read and predict posters, batch by batch.
 
     Args:
-        model, about: what `open_model` returned.
+        model, about: what `open_exported` returned.
         names: paths and URLs.
         sheet: the number of posters whose pixels are kept.
+        grad_cam: the number of posters whose heat maps are kept.
 
     Returns:
         Predictions.
     """
     probabilities = np.full((len(names), len(about["genres"])), np.nan)
-    errors, thumbnails = [], []
+    errors, thumbnails, heat_maps = [], [], [None] * min(sheet, grad_cam, len(names))
     with tqdm(total=len(names), desc="predicting", unit="poster", disable=None) as bar:
         for batch in decode_batches(names, about["H"], about["W"], BATCH):
             read = [i for i, (pixels, _) in enumerate(batch) if pixels is not None]
             if read:
-                pixels = np.stack([batch[i][0] for i in read])
-                probabilities[len(errors) + np.array(read)] = predict_batch(model, pixels)
+                rows = len(errors) + np.array(read)
+                probabilities[rows], found = model.predict(np.stack([batch[i][0] for i in read]))
+                for row, heat_map in zip(rows, [] if found is None else found, strict=False):
+                    if row < len(heat_maps):
+                        heat_maps[row] = heat_map
             thumbnails += [pixels for pixels, _ in batch[: max(0, sheet - len(errors))]]
             errors += [error for _, error in batch]
             bar.update(len(batch))
-    return Predictions(probabilities, errors, thumbnails)
+    return Predictions(probabilities, errors, thumbnails, heat_maps)
 
 
 def make_table(names, predictions, about):
@@ -127,30 +133,19 @@ def print_predictions(table, rankings, top):
         print(f"{path:<{width}}  {line}")
 
 
-def draw_heat_maps(model, predictions, count):
+def draw_heat_maps(predictions):
     """Draw the first posters under a heat map of their most probable genre (Grad-CAM).
-
-    Args:
-        model: the model that predicted them.
-        predictions: Predictions.
-        count: the number of posters.
 
     Returns:
         A list of uint8 (H, W, 3), with None for a poster that could not be read; an empty list if
         the model does not support Grad-CAM.
     """
-    # Here, because gradcam loads TensorFlow, which Keras does without on JAX.
-    from postergenres.evaluation.gradcam import NO_GRAD_CAM, explain, has_grad_cam, overlay
-
-    thumbnails = predictions.thumbnails[:count]
-    pictures = [None] * len(thumbnails)
-    read = [i for i, pixels in enumerate(thumbnails) if pixels is not None]
-    if read and not has_grad_cam(model):
+    columns = predictions.probabilities, predictions.thumbnails, predictions.heat_maps
+    first = list(zip(*columns, strict=False))
+    if any(poster is not None and heat_maps is None for _, poster, heat_maps in first):
         print(NO_GRAD_CAM)
         return []
-    if read:
-        pixels = np.stack([thumbnails[i] for i in read])
-        heat_maps = explain(model, pixels, predictions.probabilities[read].argmax(axis=1))
-        for i, heat_map in zip(read, heat_maps, strict=True):
-            pictures[i] = overlay(thumbnails[i], heat_map)
-    return pictures
+    return [
+        None if poster is None else overlay(poster, heat_maps[..., row.argmax()])
+        for row, poster, heat_maps in first
+    ]

@@ -1,8 +1,24 @@
 """Which genres are predicted for a movie, and how a table names them."""
 
+from typing import NamedTuple
+
 import numpy as np
 
-from postergenres.evaluation.metrics import Thresholds
+
+class Thresholds(NamedTuple):
+    """Decision thresholds, chosen to maximize each F1.
+
+    One threshold per genre is best for macro F1 only. With them the prior would predict every genre
+    for every movie, and the floors of micro and samples F1 would be far too low.
+
+    Attributes:
+        genres: (G,), for macro F1, and for the predicted genres of a movie.
+        micro, samples: one threshold for all genres, for micro and samples F1.
+    """
+
+    genres: np.ndarray
+    micro: float
+    samples: float
 
 
 def read_thresholds(about):

@@ -1,20 +1,10 @@
-"""Write the two pages of step 5: report.html about the test movies, predictions.html about posters.
+"""Write report.html, the page about the test movies."""
 
-Each page is one file that contains its pictures and needs no network. Jinja2 makes the pages from
-the files in templates/.
-"""
-
-import base64
-import io
 import subprocess
 from pathlib import Path
 
-import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image
-
 from postergenres.evaluation.metrics import SCORES, STUDY
-from postergenres.files import replacing
+from postergenres.evaluation.pages import data_url, render
 from postergenres.models.saved import list_versions
 
 HERE = Path(__file__).resolve().parent
@@ -168,55 +158,6 @@ def list_alternative_texts(metrics, about):
     }
 
 
-def write_sheet(table, rankings, thumbnails, heat_maps, model_name, data_dir):
-    """Write predictions.html: the first posters with their most probable genres as bars.
-
-    Args:
-        table: DataFrame of path, error and predicted_genres of all posters.
-        rankings: for each of the first posters, a list of (genre, probability), sorted.
-        thumbnails: the pixels of the first posters, None for a poster that could not be read.
-        heat_maps: the Grad-CAM pictures of the first thumbnails, None likewise.
-        model_name: the model that predicted them, in words.
-        data_dir: the folder to write to.
-    """
-    cards = []
-    for i, pixels in enumerate(thumbnails):
-        row = table.iloc[i]
-        cards.append(
-            {
-                "path": row["path"],
-                "error": row["error"],
-                "predicted": row["predicted_genres"].replace("|", ", "),
-                "ranking": rankings[i],
-                "poster": encode(pixels),
-                "heat_map": encode(heat_maps[i]) if i < len(heat_maps) else None,
-            }
-        )
-    render(
-        "predictions.html",
-        data_dir / "predictions.html",
-        cards=cards,
-        count=len(table),
-        unread=int((table["error"] != "").sum()),
-        heat_maps=len(heat_maps),
-        model_name=model_name,
-    )
-
-
-def encode(pixels):
-    """Return pixels as the data URL of a JPEG; None for None."""
-    if pixels is None:
-        return None
-    buffer = io.BytesIO()
-    Image.fromarray(np.asarray(pixels)).save(buffer, "JPEG", quality=85)
-    return data_url(buffer.getvalue(), "jpeg")
-
-
-def data_url(content, kind):
-    """Return the bytes of an image as a data URL."""
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
 def find_commit():
     """Return the git commit of this code, with a + if files have changed; None without git."""
 
@@ -229,19 +170,3 @@ def find_commit():
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def render(template, path, **content):
-    """Write a page from a template in templates/ and its variables."""
-    loader = FileSystemLoader(HERE / "templates")
-    environment = Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["format_score"] = lambda value: "–" if value is None else f"{value:.3f}"
-    with replacing(path) as part:
-        text = environment.get_template(template).render(**content)
-        part.write_text(text, encoding="utf-8")

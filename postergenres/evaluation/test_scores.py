@@ -19,7 +19,8 @@ from postergenres.evaluation.metrics import (
 from postergenres.evaluation.predicted_genres import join_genres, read_thresholds
 from postergenres.evaluation.report import PICTURES, write_report
 from postergenres.files import discard_leftovers, file_sha256, write_csv, write_json
-from postergenres.models.saved import check_sample, knows_store, open_model
+from postergenres.models.description import check_sample, knows_store
+from postergenres.models.saved import open_model
 from postergenres.terminal import escape_controls
 
 OUTPUTS = ["metrics.json", "test_predictions.csv", "report.html"]

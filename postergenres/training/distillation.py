@@ -46,8 +46,9 @@ from postergenres.files import (
     replacing,
     write_json,
 )
+from postergenres.models.description import check_sample
 from postergenres.models.efficientnet import FEATURES, build_efficientnet
-from postergenres.models.saved import check_sample, open_model
+from postergenres.models.saved import open_model
 from postergenres.models.transfer import BACKBONES, feature_extractor, fit_regressions
 from postergenres.progress import show_progress
 

@@ -2,13 +2,19 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import image_bytes
 
 import predict
-from postergenres.evaluation.poster_predictions import print_predictions
-from postergenres.models.saved import PRETRAINED_FOLDERS
+from postergenres.evaluation.gradcam import overlay
+from postergenres.evaluation.poster_predictions import (
+    Predictions,
+    draw_heat_maps,
+    print_predictions,
+)
+from postergenres.models.description import PRETRAINED_FOLDERS
 
 
 def test_files_and_the_store_give_the_same_probabilities(pipeline):
@@ -88,3 +94,26 @@ def test_control_characters_of_a_file_name_do_not_reach_the_terminal(pipeline, c
     out = capsys.readouterr().out
     assert r"a\x1b[2J\nb\u202e.jpg  not read: " in out and not {"\x1b", "\u202e"} & set(out)
     assert table["path"][0] == name
+
+
+def test_heat_maps_are_drawn_for_the_most_probable_genre(capsys):
+    posters = np.random.default_rng(0).integers(0, 256, (2, 30, 20, 3), dtype=np.uint8)
+    heat = np.random.default_rng(1).random((2, 4, 3, 2), dtype=np.float32)
+    probabilities = np.array([[0.1, 0.2], [np.nan, np.nan], [0.9, 0.8], [0.5, 0.4]])
+    thumbnails, heat_maps = [posters[0], None, posters[1], posters[1]], [heat[0], None, heat[1]]
+    predictions = Predictions(probabilities, ["", "none", "", ""], thumbnails, heat_maps)
+    shown = draw_heat_maps(predictions)
+    assert len(shown) == 3 and shown[1] is None
+    np.testing.assert_array_equal(shown[0], overlay(posters[0], heat[0, ..., 1]))
+    np.testing.assert_array_equal(shown[2], overlay(posters[1], heat[1, ..., 0]))
+    assert capsys.readouterr().out == ""
+
+
+def test_predictions_of_an_older_model_come_without_heat_maps(capsys):
+    poster = np.zeros((30, 20, 3), np.uint8)
+    predictions = Predictions(np.array([[0.5]]), [""], [poster], [None])
+    assert draw_heat_maps(predictions) == []
+    assert capsys.readouterr().out.count("No heat maps: ") == 1
+    assert draw_heat_maps(predictions._replace(thumbnails=[None])) == [None]
+    assert draw_heat_maps(predictions._replace(heat_maps=[])) == []
+    assert capsys.readouterr().out == ""

@@ -18,8 +18,7 @@ from postergenres.evaluation.test_scores import (
     print_test_scores,
 )
 from postergenres.files import read_json, without_checksum, write_json
-from postergenres.models import saved
-from postergenres.models.saved import write_about
+from postergenres.models import description
 
 
 def test_the_test_movies_are_scored_beside_the_floor(pipeline, capsys):
@@ -74,12 +73,12 @@ def test_changed_posters_are_noted_only_if_the_record_can_tell(
     open_model_of_store(store, folder)
     assert NOTE not in capsys.readouterr().out
     about = read_json(folder / "model.json") | {"store_sha256": "0" * 64}
-    about = write_about(about, folder)
+    about = description.write_about(about, folder)
     if kind == "pretrained":
         shipped = shutil.copytree(folder, tmp_path / "shipped")
-        monkeypatch.setitem(saved.PRETRAINED_FOLDERS, "improved", shipped)
+        monkeypatch.setitem(description.PRETRAINED_FOLDERS, "improved", shipped)
     if kind == "older":
-        write_json(without_checksum(about, saved.CHECKSUM), folder / "model.json")
+        write_json(without_checksum(about, description.CHECKSUM), folder / "model.json")
     open_model_of_store(store, folder)
     assert (NOTE in capsys.readouterr().out) == (kind == "trained")
 

@@ -107,7 +107,7 @@ def take_from_other(path, other):
 def strip_checksums(path, other):
     """Leave the content that an older version wrote."""
     content = json.loads(Path(path).read_text(encoding="utf-8"))
-    for name in (CONTENT_SHA256, "files", "model_sha256", "sha256"):
+    for name in (CONTENT_SHA256, "files", "model_sha256", "export_sha256", "sha256"):
         content.pop(name, None)
     path.write_text(json.dumps(content, indent=2), encoding="utf-8")
 

@@ -12,7 +12,8 @@ from postergenres.dataset.store import open_store
 from postergenres.evaluation.inference import predict_batch
 from postergenres.files import read_json, write_json
 from postergenres.models import efficientnet, transfer
-from postergenres.models.saved import open_model, save_model, write_about
+from postergenres.models.description import write_about
+from postergenres.models.saved import open_model, save_model
 from postergenres.training import distillation
 
 SETTINGS = {"teacher_height": 30, "teacher_width": 20, "components": 20, "regularisation": 1.0}

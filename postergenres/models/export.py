@@ -1,0 +1,130 @@
+"""Export a trained network as model.tflite, which LiteRT runs without TensorFlow.
+
+The file takes one poster and returns the probabilities of its genres, averaged over the poster and
+its mirror image, and a heat map for each genre: which parts of the poster raise its probability.
+
+The heat maps are those of Grad-CAM: the last feature maps, each weighted with the mean gradient of
+the genre's logit, added and cut off below 0. Between the maps and the logits, the networks have at
+most one Dense layer and one ReLU, so that the gradient is a product of their weights. Source:
+Selvaraju et al. 2017, Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
+Localization.
+"""
+
+import tempfile
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from postergenres.files import replacing
+from postergenres.models.layer_names import (
+    GRAD_CAM_MAPS,
+    GRAD_CAM_NORMALIZATION,
+)
+from postergenres.quiet_import import hiding_notes
+
+
+def export_model(model, path):
+    """Write a network as a file for LiteRT, completely or not at all.
+
+    Args:
+        model: a network of `model.build_network`, with TensorFlow as the backend of Keras.
+        path: of model.tflite. Input `posters`: uint8 (1, H, W, 3). Outputs `probabilities`:
+            float32 (1, G); and `heat_maps`, which a model of an older version may lack: float32
+            (1, rows, columns, G), at least 0 and not scaled.
+    """
+    with hiding_notes(), tempfile.TemporaryDirectory() as folder:
+        import tensorflow as tf  # here, because Keras on JAX does without it
+
+        build_exported(model).export(folder, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if is_exact_in_float16(model):  # half of the size
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16]
+        content = converter.convert()
+    with replacing(path) as part:
+        part.write_bytes(content)
+
+
+def is_exact_in_float16(model):
+    """Return whether float16 holds the weights as they are, as those that pack.py has rounded.
+
+    The converter multiplies weights with those of a batch normalization, which changes them.
+    """
+    if any(isinstance(layer, layers.BatchNormalization) for layer in model.layers):
+        return False
+    with np.errstate(over="ignore"):
+        return all((weights == weights.astype(np.float16)).all() for weights in model.get_weights())
+
+
+def build_exported(model):
+    """Return the network from one poster to the outputs of `export_model`, in float32."""
+    model = copy_in_float32(model)
+    heat_maps = connect_heat_maps(model)
+    outputs = model.outputs if heat_maps is None else [*model.outputs, heat_maps]
+    posters = keras.Input(batch_shape=(1, *model.input_shape[1:]), dtype="uint8", name="posters")
+    views = ops.concatenate([posters, ops.flip(posters, axis=2)], axis=0)
+    probabilities, *heat_maps = keras.Model(model.inputs, outputs)(views)
+    exported = {"probabilities": ops.mean(probabilities, axis=0, keepdims=True)}
+    if heat_maps:
+        exported["heat_maps"] = ops.take(heat_maps[0], [0], axis=0)
+    return keras.Model(posters, exported)
+
+
+def copy_in_float32(model):
+    """Copy a network that may compute in bfloat16, with layer names that the converter accepts."""
+
+    def copy_layer(layer):
+        config = layer.get_config() | {"name": layer.name.lstrip("_")}
+        if not isinstance(layer, layers.InputLayer):
+            config["dtype"] = "float32"
+        return type(layer).from_config(config)
+
+    copy = keras.models.clone_model(model, clone_function=copy_layer)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def connect_heat_maps(model):
+    """Return the tensor of a network's heat maps, (batch, rows, columns, G).
+
+    None if the network was saved by an older version and lacks the layers of `layer_names`.
+    """
+    found = {layer.name: layer for layer in model.layers}
+    if GRAD_CAM_MAPS not in found:
+        return None
+    maps = found[GRAD_CAM_MAPS].output
+    # The maps have a finer resolution than the activations if the network pools in between.
+    if GRAD_CAM_NORMALIZATION in found:
+        maps = found[GRAD_CAM_NORMALIZATION](maps)
+    rows, columns, channels = maps.shape[1:]
+    maps = ops.reshape(ops.relu(maps), (-1, rows * columns, channels))
+    heat = ops.relu(ops.matmul(maps, connect_channel_weights(model, found, channels)))
+    return ops.reshape(heat, (-1, rows, columns, heat.shape[-1]))
+
+
+def connect_channel_weights(model, found, channels):
+    """Return the gradient of each logit, summed over the positions of each feature map.
+
+    Args:
+        model: the network.
+        found: {name: layer}.
+        channels: number of feature maps.
+
+    Returns:
+        A tensor that broadcasts to (batch, channels, G). Max pooling passes a gradient on to one
+        position, so that it does not change the sum.
+    """
+    head = found["genres"].kernel
+    if "hidden" not in found:  # the logits are linear in the mean of each feature map
+        return head[None]
+    hidden = found["hidden"].output
+    first = next(i for i, layer in enumerate(model.layers) if isinstance(layer, layers.Dense))
+    dense = model.layers[first]
+    slope = np.ones(dense.units, np.float32)
+    for layer in model.layers[first + 1 : model.layers.index(found["hidden"])]:
+        if isinstance(layer, layers.BatchNormalization):
+            slope *= np.asarray(layer.gamma / ops.sqrt(layer.moving_variance + layer.epsilon))
+    kernel = np.asarray(dense.kernel).reshape(-1, channels, len(slope)).sum(axis=0) * slope
+    is_active = ops.cast(hidden > 0, "float32")  # the derivative of the ReLU
+    return ops.matmul(is_active[:, None] * kernel, head)

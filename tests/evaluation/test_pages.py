@@ -1,0 +1,29 @@
+import base64
+import io
+
+import jinja2
+import numpy as np
+import pytest
+from PIL import Image
+
+from postergenres.evaluation.pages import data_url, encode, render
+
+
+def test_pixels_become_the_data_url_of_a_jpeg():
+    url = encode(np.full((30, 20, 3), 99, np.uint8))
+    kind, _, content = url.partition(",")
+    assert kind == "data:image/jpeg;base64"
+    with Image.open(io.BytesIO(base64.b64decode(content))) as image:
+        assert image.size == (20, 30) and image.format == "JPEG"
+    assert encode(None) is None
+
+
+def test_a_data_url_holds_the_bytes():
+    assert data_url(b"abc", "png") == "data:image/png;base64,YWJj"
+
+
+def test_a_page_is_complete_or_not_written(tmp_path):
+    """A variable that a template needs is missing."""
+    with pytest.raises(jinja2.UndefinedError):
+        render("predictions.html", tmp_path / "page.html", count=1)
+    assert list(tmp_path.iterdir()) == []
