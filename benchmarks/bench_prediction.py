@@ -1,13 +1,19 @@
-"""Compare step 5 on poster files with the forward pass alone.
+"""Compare the prediction of named posters with Keras, and measure the time to the first one.
 
     python -m pip install -e . -r requirements/bench.txt
     python benchmarks/bench_prediction.py               # drawn posters
     python benchmarks/bench_prediction.py data/posters  # the posters of a folder
 
-`predict.main` on files, from opening the model to writing the page, and `predict_batch` on the same
-posters in memory take turns; each ratio is of one turn. Then the peak memory of `predict.main` is
-measured for growing numbers of posters, each in a new process, without the pages of mapped files
-(Linux only). Takes about five minutes.
+For each pretrained model, in turns, and each ratio is of one turn:
+
+- the first poster: `python predict.py POSTER`, and a Python that opens model.keras with Keras and
+  predicts the same pixels, both from the start of the process to its end.
+- a folder: `predict.main` on files, from opening the model to writing the page; the exported
+  network alone on the same posters in memory; and Keras on them.
+
+Then how far the exported network is from Keras on these posters, and the peak memory of
+`predict.main` for growing numbers of posters, each in a new process, without the pages of mapped
+files (Linux only). Takes about ten minutes.
 """
 
 import io
@@ -19,34 +25,41 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
-from measuring import format_range, watching_memory
+from measuring import format_range, run_process, watching_memory
 from PIL import Image
 
 import predict
 from postergenres.evaluation.inference import predict_batch
 from postergenres.evaluation.named_posters import decode_batches
-from postergenres.models.saved import find_model, open_model
+from postergenres.models.description import PRETRAINED_FOLDERS
+from postergenres.models.exported import open_exported
+from postergenres.models.saved import open_model
 
 # --- settings -------------------------------------------------------------------------------------
-MODEL = "improved"  # folder of data/pretrained/
-POSTERS = 1000  # per turn
+MODELS = ("efficientnet_lite2", "improved")  # folders of data/pretrained/
+POSTERS = 500  # per turn
 TURNS = 3  # and one to warm up
 GROWTH = (1000, 4000, 16_000)  # posters whose peak memory is measured; files are repeated
 # --------------------------------------------------------------------------------------------------
 
 
 def main(folder=None):
-    """Print posters per second, their ratio, and the peak memory.
+    """Print posters per second, the ratios, and the peak memory.
 
     Args:
         folder: folder of .jpg; None draws some.
     """
     with tempfile.TemporaryDirectory() as work:
-        paths = list_posters(Path(folder) if folder else write_noisy_posters(Path(work) / "drawn"))
-        compare(paths[:POSTERS], Path(work) / "data")
+        work = Path(work)
+        paths = list_posters(Path(folder) if folder else write_noisy_posters(work / "drawn"))
+        for name in MODELS:
+            print(f"{name}, first poster")
+            compare(time_first, (name, paths[0], work / "data"), "seconds", 2)
+            print(f"{name}, {len(paths[:POSTERS]):,} posters")
+            compare(time_folder, open_networks(name, paths[:POSTERS]), "posters per second", 0)
         for count in GROWTH:
             repeated = np.resize(paths, count)
-            (Path(work) / "paths.txt").write_text("\n".join(repeated), encoding="utf-8")
+            (work / "paths.txt").write_text("\n".join(repeated), encoding="utf-8")
             command = [sys.executable, __file__, "--memory", work]
             output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             print(f"{count:,} posters: {output.splitlines()[-1]}", flush=True)
@@ -68,32 +81,71 @@ def write_noisy_posters(folder):
     return folder
 
 
-def compare(paths, data_dir):
-    """Print posters per second of both, and their ratio.
+def compare(take_turn, arguments, unit, digits):
+    """Take turns; print the median and range of each contestant, and of the first by each other.
 
     Args:
-        paths: poster files.
-        data_dir: the folder that predict.py writes to.
+        take_turn: a function that returns {contestant: number}.
+        arguments: of the function.
+        unit, digits: of the numbers.
     """
+    turns = [take_turn(*arguments) for _ in range(TURNS + 1)][1:]  # the first is to warm up
+    first, *others = turns[0]
+    for name in turns[0]:
+        print(f"  {name}: {format_range([turn[name] for turn in turns], digits)} {unit}")
+    for name in others:
+        ratios = [turn[first] / turn[name] for turn in turns]
+        print(f"  {first} / {name}: {format_range(ratios, 2)}", flush=True)
 
-    model, about = open_model(find_model(data_dir, MODEL))
+
+def time_first(name, path, data_dir):
+    """Return the seconds in which a new process predicts one poster."""
+    ours = f"import predict; predict.main([{path!r}], {str(data_dir)!r}, pretrained={name!r})"
+    keras = (
+        "import numpy as np\n"
+        "from postergenres.dataset.decoding import decode_poster\n"
+        "from postergenres.evaluation.inference import predict_batch\n"
+        "from postergenres.models.description import find_model\n"
+        "from postergenres.models.saved import open_model\n"
+        f"model, about = open_model(find_model({str(data_dir)!r}, {name!r}))\n"
+        f"predict_batch(model, decode_poster({path!r}, about['H'], about['W'])[None])"
+    )
+    commands = {"predict.py": ours, "Keras": keras}
+    return {
+        name: run_process([sys.executable, "-c", code]).seconds for name, code in commands.items()
+    }
+
+
+def open_networks(name, paths):
+    """Return the arguments of `time_folder`; print how far both networks are apart."""
+    folder = PRETRAINED_FOLDERS[name]
+    exported, about = open_exported(folder)
+    network, _ = open_model(folder)
     batches = decode_batches(paths, about["H"], about["W"], 64)
     pixels = [np.stack([one for one, _ in batch]) for batch in batches]
-    rates = {"forward pass": [], "predict.py": []}
-    for _ in range(TURNS + 1):
+    apart = [abs(exported.predict(x)[0] - predict_batch(network, x)).max() for x in pixels]
+    print(f"  largest difference of a probability from Keras: {max(apart):.7f}")
+    return name, paths, pixels, exported, network
+
+
+def time_folder(name, paths, pixels, exported, network):
+    """Return the posters per second of predict.py, of the exported network and of Keras."""
+
+    def predict_folder():
+        with tempfile.TemporaryDirectory() as data, redirect_stdout(io.StringIO()):
+            predict.main(paths, data, pretrained=name)
+
+    contestants = {
+        "predict.py": predict_folder,
+        "exported network": lambda: [exported.predict(batch) for batch in pixels],
+        "Keras": lambda: [predict_batch(network, batch) for batch in pixels],
+    }
+    rates = {}
+    for contestant, run in contestants.items():
         begin = time.perf_counter()
-        for batch in pixels:
-            predict_batch(model, batch)
-        rates["forward pass"].append(len(paths) / (time.perf_counter() - begin))
-        begin = time.perf_counter()
-        with redirect_stdout(io.StringIO()):
-            predict.main(paths, data_dir, pretrained=MODEL)
-        rates["predict.py"].append(len(paths) / (time.perf_counter() - begin))
-    rates = {name: values[1:] for name, values in rates.items()}  # the first turn is to warm up
-    for name, values in rates.items():
-        print(f"{name}: {format_range(values, 0)} posters per second")
-    ratio = np.divide(rates["predict.py"], rates["forward pass"])
-    print(f"predict.py / forward pass: {format_range(ratio, 2)}", flush=True)
+        run()
+        rates[contestant] = len(paths) / (time.perf_counter() - begin)
+    return rates
 
 
 def measure_memory(work):
@@ -101,7 +153,7 @@ def measure_memory(work):
 
     paths = (work / "paths.txt").read_text(encoding="utf-8").splitlines()
     with watching_memory() as memory, redirect_stdout(io.StringIO()):
-        predict.main(paths, work / "data", pretrained=MODEL)
+        predict.main(paths, work / "data", pretrained=MODELS[0])
     print(f"{memory.peak:.0f} MB")
 
 
