@@ -3,6 +3,7 @@
 A script imports this module first: then Ctrl-C is one line also while the script imports the rest.
 """
 
+import _thread
 import atexit
 import errno
 import os
@@ -105,6 +106,25 @@ def stopping_cleanly(step, after="To resume"):
         sys.exit(f"Stopped: {error}. {advice}, then run: {command}")
 
 
+@contextmanager
+def repeating_lost_interrupts():
+    """Send Ctrl-C again if Python ignores it, because it arrived in a destructor or callback."""
+    hook = sys.unraisablehook
+
+    def send_again(unraisable):
+        if unraisable.exc_type is KeyboardInterrupt:
+            # A moment later: an exception in this hook would be ignored, too.
+            threading.Timer(0.01, _thread.interrupt_main).start()
+        else:
+            hook(unraisable)
+
+    sys.unraisablehook = send_again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+
+
 def run_from_shell(main, *arguments):
     """Call `main()` as the shell does: a bad setting is one line and exit status 2.
 
@@ -113,7 +133,8 @@ def run_from_shell(main, *arguments):
     if signal.getsignal(signal.SIGINT) is end_now:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        main(*arguments)
+        with repeating_lost_interrupts():
+            main(*arguments)
         exit_at_ctrl_c(0)
     except KeyboardInterrupt:  # before or after the block of stopping_cleanly
         if name_script() not in RULES:

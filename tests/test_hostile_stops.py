@@ -76,13 +76,21 @@ def undisturbed(pipeline, tmp_path_factory):
     return run
 
 
+def list_marks(step, name, seed):
+    marks = [] if step in FAST and name == "SIGTERM" and seed == 0 else [pytest.mark.slow]
+    if (step, name) == ("train", "Ctrl-C"):
+        reason = "Ctrl-C inside of TensorFlow is now and then a SystemError"
+        marks.append(pytest.mark.xfail(reason=reason, strict=False))
+    return marks
+
+
 SIGNALS = [
     pytest.param(
         step,
         stop,
         seed,
         id=f"{step}-{name}-{seed}",
-        marks=[] if step in FAST and name == "SIGTERM" and seed == 0 else [pytest.mark.slow],
+        marks=list_marks(step, name, seed),
     )
     for step in STOPS
     for name, stop in STOPS[step].items()
@@ -113,9 +121,11 @@ def test_a_run_after_a_signal_ends_like_an_undisturbed_one(
     process.send_signal(stop.event)
     _, error = process.communicate(timeout=30)
     note = f"stopped after {moment:.3f} of {seconds:.3f} s: {error}"
-    assert process.returncode in (stop.status, 0), note
+    assert process.returncode in (stop.status, 0, -stop.event), note
     assert "Traceback" not in error, note
-    if process.returncode:
+    if process.returncode == -signal.SIGINT:  # Python was starting, or the step had ended
+        assert error == "" and read_result(step, data) in ({}, result), note
+    elif process.returncode:
         lines = [line for line in error.splitlines() if "Stopped" in line]
         assert len(lines) == bool(stop.line), note
         assert all(re.fullmatch(stop.line, line) for line in lines), note

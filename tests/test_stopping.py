@@ -87,6 +87,24 @@ def test_from_the_shell_another_error_keeps_its_traceback():
         run_from_shell(main)
 
 
+def test_ctrl_c_that_python_would_ignore_is_not_lost(capsys):
+    """Python prints an exception of a destructor and goes on."""
+
+    class Deleted:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def main():
+        Deleted()
+        time.sleep(0.1)
+        pytest.fail("went on")
+
+    hook = sys.unraisablehook
+    with pytest.raises(KeyboardInterrupt):
+        run_from_shell(main)
+    assert sys.unraisablehook is hook and "Traceback" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("step", "advice"),
     [("preprocessing", "Lower WORKERS in preprocessing.py"), ("sampling", "Free some memory")],

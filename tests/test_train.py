@@ -58,6 +58,7 @@ def test_the_model_the_history_and_a_picture_are_written(pipeline):
     folder = pipeline.data / "model"
     assert {path.name for path in folder.iterdir()} == {
         "model.keras",
+        "model.tflite",
         "model.json",
         "history.csv",
         "training.png",
