@@ -153,7 +153,7 @@ def measure_memory(work):
 
     paths = (work / "paths.txt").read_text(encoding="utf-8").splitlines()
     with watching_memory() as memory, redirect_stdout(io.StringIO()):
-        predict.main(paths, work / "data", pretrained=MODELS[0])
+        predict.main(paths, work / "data", pretrained=MODELS[-1])
     print(f"{memory.peak:.0f} MB")
 
 
