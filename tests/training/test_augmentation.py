@@ -56,3 +56,33 @@ def test_colors_change_within_the_limit():
     assert (
         changed[:3].max() < 128 < changed[3:].min() + 64
     )  # values are clipped and do not wrap around
+
+
+def test_each_poster_is_changed_by_draws_of_its_own_in_turn():
+    """The draws of a batch are the draws for one poster after the other."""
+    for change in (augmentation.change_colours, augmentation.crop_at_random):
+        rng = generator()
+        one_by_one = [change(IMAGES[i : i + 1], 0.3, rng) for i in range(len(IMAGES))]
+        np.testing.assert_array_equal(
+            np.concatenate(one_by_one), change(IMAGES, 0.3, rng=generator())
+        )
+
+
+@pytest.mark.parametrize("shift", [0, 0.05, 0.3, 1])
+def test_mirroring_and_shifting_equal_a_cut_out_of_the_padded_poster(shift):
+    augmented = augmentation.mirror_and_shift(IMAGES, shift, generator())
+    rng, (down, right) = generator(), (round(20 * shift), round(12 * shift))
+    corners = rng.integers(0, (2 * down, 2 * right), size=(len(IMAGES), 2), endpoint=True)
+    mirrored = rng.random(len(IMAGES)) < 0.5
+    for i, (top, left) in enumerate(corners):
+        padded = np.pad(IMAGES[i], ((down, down), (right, right), (0, 0)), mode="edge")
+        cut = padded[top : top + 20, left : left + 12]
+        np.testing.assert_array_equal(augmented[i], cut[:, ::-1] if mirrored[i] else cut)
+
+
+def test_augmentation_leaves_the_posters_that_it_reads_unchanged():
+    images = IMAGES.copy()
+    images.flags.writeable = False  # as in a memory map
+    augmentation.mirror_and_shift(images, 0.2, generator())
+    augmentation.change_colours(images, 0.2, generator())
+    np.testing.assert_array_equal(images, IMAGES)
