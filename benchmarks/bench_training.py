@@ -5,14 +5,22 @@
     python benchmarks/bench_training.py --study     # ways to train the study's network
     python benchmarks/bench_training.py --profile   # the share of each kind of operation
 
-Each contestant is a process that waits for its turn, and each ratio is of one turn. All train on
-random posters of one size. Ours reads batches from a memory map and augments them; the others have
-their posters in memory. The precision is the one that train.py would choose; the study's method
-uses float32. A large matrix multiplication takes turns with them: the share of its rate that a
-network reaches shows how much could still be gained.
+Each contestant is a process that waits for its turn, and each ratio is of one turn; the order of
+the contestants is drawn for each turn. All train on random posters of one size. Ours reads batches
+from a memory map and augments them, once with and once without that work; the others have their
+posters in memory. The precision is the one that train.py would choose; the study's method uses
+float32. A large matrix multiplication takes turns with them: the share of its rate that a network
+reaches shows how much could still be gained.
+
+Two ratios are printed: of the elapsed time, and of the processor time. Only the second one says
+something if other programs use the same cores; with --core it is that of one core, without the
+waiting of threads for each other.
+
+    python benchmarks/bench_training.py --core 1    # on one core
 
 PyTorch is left out if it is missing. Install it, or set the variable TORCH_PYTHON to the Python of
-an environment with PyTorch, NumPy and psutil. Takes about ten minutes, twenty with --study.
+an environment with PyTorch, NumPy and psutil; torch.compile also needs a C++ compiler. Takes about
+ten minutes, twenty with --study.
 """
 
 import argparse
@@ -56,8 +64,15 @@ def keras_as_the_study(precision):
     return lambda: network.fit(posters, labels, batch_size=16, epochs=1, verbose=0), len(posters)
 
 
-def ours(architecture, count, precision):
-    """Train as train.py does in an epoch, without the validation."""
+def ours(architecture, count, precision, prepare=True):
+    """Train as train.py does in an epoch, without the validation.
+
+    Args:
+        architecture: see `model.build_network`.
+        count: posters of a turn.
+        precision: "float32" or "bfloat16".
+        prepare: whether to read and augment each batch; if not, the same batch is used again.
+    """
     from model import build_network, keras
     from postergenres.training.input import Batches
     from postergenres.training.precision import computing_in
@@ -68,6 +83,11 @@ def ours(architecture, count, precision):
         network = build_network(architecture, IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
     images, labels = np.load(file, mmap_mode="r"), {"genres": random_labels(count)}
     batches = Batches(images, labels, np.arange(count), 32, seed=0, shift=0.08)
+    if not prepare:
+        batch = batches[0]
+        batches = type("OneBatch", (Batches,), {"__getitem__": lambda self, number: batch})(
+            images, labels, np.arange(count), 32, seed=0
+        )
     training_network = keras.Model(network.input, {"genres": network.output})
     training_network.compile(keras.optimizers.AdamW(1e-3), {"genres": "binary_crossentropy"})
     return lambda: training_network.fit(batches, epochs=1, shuffle=False, verbose=0), count
@@ -79,6 +99,16 @@ def ours_study(precision):
 
 def ours_improved(precision):
     return ours("improved", POSTERS, precision)
+
+
+def ours_study_prepared(precision):
+    """Train as train.py does, but without reading and augmentation."""
+    return ours("study", POSTERS // 4, precision, prepare=False)
+
+
+def ours_improved_prepared(precision):
+    """Train as train.py does, but without reading and augmentation."""
+    return ours("improved", POSTERS, precision, prepare=False)
 
 
 def keras_improved(precision):
@@ -100,7 +130,7 @@ def keras_improved(precision):
     return turn, POSTERS
 
 
-def pytorch_study(precision):
+def pytorch_study(precision, compiled=False):
     """Train the study's network in PyTorch, in the channels-last layout."""
     from torch import nn
 
@@ -111,10 +141,10 @@ def pytorch_study(precision):
         *(nn.MaxPool2d(2), nn.Dropout(0.25)),
         *(nn.Flatten(), nn.LazyLinear(128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, GENRES)),
     )
-    return train_pytorch(layers, POSTERS // 4, precision, scale=255, offset=0)
+    return train_pytorch(layers, POSTERS // 4, precision, compiled, scale=255, offset=0)
 
 
-def pytorch_improved(precision):
+def pytorch_improved(precision, compiled=False):
     """Train the improved network in PyTorch, in the channels-last layout."""
     from torch import nn
 
@@ -130,16 +160,25 @@ def pytorch_improved(precision):
         *(nn.Flatten(), nn.Dropout(0.25), nn.LazyLinear(256, bias=False)),
         *(nn.BatchNorm1d(256, 1e-3), nn.ReLU(), nn.Dropout(0.25), nn.Linear(256, GENRES)),
     )
-    return train_pytorch(layers, POSTERS, precision, scale=127.5, offset=-1)
+    return train_pytorch(layers, POSTERS, precision, compiled, scale=127.5, offset=-1)
 
 
-def train_pytorch(layers, count, precision, scale, offset):
+def pytorch_study_compiled(precision):
+    return pytorch_study(precision, compiled=True)
+
+
+def pytorch_improved_compiled(precision):
+    return pytorch_improved(precision, compiled=True)
+
+
+def train_pytorch(layers, count, precision, compiled, scale, offset):
     """Train layers in PyTorch with AdamW in batches of 32.
 
     Args:
         layers: modules from pixels to logits.
         count: posters of a turn.
         precision: "float32" or "bfloat16".
+        compiled: whether to use torch.compile.
         scale, offset: pixels are divided by `scale`, then `offset` is added.
     """
     import torch
@@ -147,13 +186,14 @@ def train_pytorch(layers, count, precision, scale, offset):
     network = torch.nn.Sequential(*layers)
     posters, labels = torch.from_numpy(random_posters(32)), torch.from_numpy(random_labels(32))
 
-    def predict():
+    def forward():
         pixels = posters.permute(0, 3, 1, 2).float().div(scale).add(offset)  # channels last
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
             return network(pixels).float()
 
-    predict()  # the first dense layer learns its size
+    forward()  # the first dense layer learns its size
     network.to(memory_format=torch.channels_last)
+    predict = torch.compile(forward) if compiled else forward
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
     loss = torch.nn.BCEWithLogitsLoss()
 
@@ -218,7 +258,10 @@ def random_labels(count):
 
 
 def serve(name):
-    """Run a contestant: train for a turn per line of stdin, and print posters per second."""
+    """Run a contestant: train for a turn per line of stdin.
+
+    Prints after each turn posters per second and posters per second of processor time.
+    """
     if name in WAYS:
         turn, count = study_in_another_way(name)
     else:
@@ -228,19 +271,25 @@ def serve(name):
     turn()
     print("ready", flush=True)
     for _ in sys.stdin:
-        begin = time.perf_counter()
+        begin, used = time.perf_counter(), time.process_time()
         turn()
-        print("rate", count / (time.perf_counter() - begin), flush=True)
+        elapsed, used = time.perf_counter() - begin, time.process_time() - used
+        print("rate", count / elapsed, count / used, flush=True)
 
 
 # --- the comparison -------------------------------------------------------------------------------
 
 
+CONTESTANTS = ("ours_{}", "ours_{}_prepared", "pytorch_{}", "pytorch_{}_compiled")
+
+
 def main():
     """Print posters per second of each contestant, its share of a multiplication, and ratios."""
     precisions = {name: choose(name) for name in ("study", "improved")}
-    names = {f"ours_{name}": f"ours_{name}, {chosen}" for name, chosen in precisions.items()}
-    names |= {f"pytorch_{name}": f"pytorch_{name}, {chosen}" for name, chosen in precisions.items()}
+    names = {}
+    for name, chosen in precisions.items():
+        for contestant in CONTESTANTS:
+            names[contestant.format(name)] = f"{contestant.format(name)}, {chosen}"
     names["keras_improved"] = f"keras_improved, {precisions['improved']}"
     names["keras_as_the_study"] = "keras_as_the_study, float32"
     for precision in {*precisions.values(), "float32"}:
@@ -249,12 +298,12 @@ def main():
     for name in names.values():
         if name not in rates:
             continue
-        values, precision = np.array(rates[name]), name.split(", ")[1]
+        values, precision = rates[name][:, 0], name.split(", ")[1]
         if name == names[precision]:
             print(f"{name}: {format_range(values, 0)} GFLOP/s")
             continue
         gflop = step_gflop("study" if "study" in name else "improved")
-        share = format_range(gflop * values / rates[names[precision]], 2)
+        share = format_range(gflop * values / rates[names[precision]][:, 0], 2)
         print(
             f"{name}: {format_range(values, 0)} posters per second, {share} of the rate of a "
             "matrix multiplication"
@@ -262,13 +311,20 @@ def main():
     for one, other in (
         ("ours_study", "keras_as_the_study"),
         ("ours_study", "pytorch_study"),
+        ("ours_study", "pytorch_study_compiled"),
+        ("ours_study", "ours_study_prepared"),
         ("keras_improved", "pytorch_improved"),
         ("ours_improved", "pytorch_improved"),
+        ("ours_improved", "pytorch_improved_compiled"),
+        ("ours_improved", "ours_improved_prepared"),
         ("ours_improved", "keras_improved"),
     ):
         if names[other] in rates:
-            ratio = np.divide(rates[names[one]], rates[names[other]])
-            print(f"{one} / {other}: {format_range(ratio, 2)}")
+            elapsed, used = (rates[names[one]] / rates[names[other]]).T
+            print(
+                f"{one} / {other}: {format_range(elapsed, 2)}, of processor time "
+                f"{format_range(used, 2)}"
+            )
 
 
 def choose(architecture):
@@ -284,13 +340,15 @@ def compare_ways():
     """Print the speed of each of the WAYS to train the study's network, relative to the study's."""
     first = "keras_as_the_study, float32"
     rates = take_turns([first, *WAYS, "pytorch_study, float32"])
-    print(f"{first}: {format_range(rates[first], 0)} posters per second")
+    print(f"{first}: {format_range(rates[first][:, 0], 0)} posters per second")
     for way in list(rates)[1:]:
-        print(f"{way} / {first}: {format_range(np.divide(rates[way], rates[first]), 2)}")
+        print(f"{way} / {first}: {format_range((rates[way] / rates[first])[:, 0], 2)}")
 
 
 def take_turns(names, turns=TURNS):
-    """Run the contestants in turns; returns {name: [posters per second of each turn]}.
+    """Run the contestants in turns, each turn in another order.
+
+    Returns {name: (turns, 2), posters per second and per second of processor time}.
 
     Contestants of PyTorch are left out if it is missing.
     """
@@ -299,15 +357,17 @@ def take_turns(names, turns=TURNS):
         names = [name for name in names if "torch" not in name]
     processes = {name: start(name) for name in names}
     rates = {name: [] for name in names}
+    rng = np.random.default_rng(0)
     for _ in range(turns):
-        for name, process in processes.items():
+        for name in rng.permutation(list(processes)):
+            process = processes[name]
             process.stdin.write("\n")
             process.stdin.flush()
             rates[name].append(read_until(process, "rate "))
     for process in processes.values():
         process.stdin.close()
         process.wait()
-    return rates
+    return {name: np.array(values) for name, values in rates.items()}
 
 
 def start(name):
@@ -323,7 +383,7 @@ def start(name):
 def read_until(process, word):
     for line in process.stdout:
         if line.startswith(word):
-            return float(line.split()[1]) if " " in word else None
+            return [float(value) for value in line.split()[1:]]
     command = shlex.join(map(str, process.args))
     sys.exit(f"{process.args[-1]} stopped with an error. To see it, run: {command}")
 
@@ -383,9 +443,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Compare the speed of a training step.")
     parser.add_argument("--study", action="store_true", help="ways to train the study's network")
     parser.add_argument("--profile", action="store_true", help="the share of each operation")
+    parser.add_argument("--core", type=int, help="run everything on this core")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--run-profiled", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.core is not None:
+        os.sched_setaffinity(0, {options.core})
     if options.serve:
         serve(options.serve)
     elif options.run_profiled:
