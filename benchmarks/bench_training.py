@@ -74,7 +74,7 @@ def ours(architecture, count, precision, prepare=True):
         prepare: whether to read and augment each batch; if not, the same batch is used again.
     """
     from model import build_network, keras
-    from postergenres.training.input import Batches
+    from postergenres.training.input import Batches, feed
     from postergenres.training.precision import computing_in
 
     file = Path(tempfile.mkdtemp()) / "images.npy"
@@ -90,7 +90,8 @@ def ours(architecture, count, precision, prepare=True):
         )
     training_network = keras.Model(network.input, {"genres": network.output})
     training_network.compile(keras.optimizers.AdamW(1e-3), {"genres": "binary_crossentropy"})
-    return lambda: training_network.fit(batches, epochs=1, shuffle=False, verbose=0), count
+    dataset = feed(batches)
+    return lambda: training_network.fit(dataset, epochs=1, shuffle=False, verbose=0), count
 
 
 def ours_study(precision):

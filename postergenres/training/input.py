@@ -10,8 +10,7 @@ class Batches(keras.utils.PyDataset):
     """Batches of posters and targets; with a seed they are shuffled each epoch and augmented.
 
     A batch depends only on the seed, the epoch and its number, so that a resumed training sees the
-    same batches as one that was never stopped. On TensorFlow, Keras prepares the next batches
-    during a step.
+    same batches as one that was never stopped.
 
     Args:
         images: uint8 (N, H, W, 3), memory-mapped.
@@ -86,3 +85,30 @@ class Batches(keras.utils.PyDataset):
         if self.colour:
             images = change_colours(images, self.colour, rng)
         return images
+
+
+def feed(batches):
+    """Return what `fit` gets: on TensorFlow a dataset that prepares two batches during a step.
+
+    Keras would make a dataset with TensorFlow's autotuning, which waits for up to 0.8 s at the end
+    of each epoch.
+
+    Args:
+        batches: `Batches`.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return batches
+    import tensorflow as tf  # here, because JAX trains without it
+
+    def describe(array):
+        return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
+
+    def generate():
+        return (batches[number] for number in range(len(batches)))
+
+    signature = tf.nest.map_structure(describe, batches[0])
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(2)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
+    return dataset.with_options(options)

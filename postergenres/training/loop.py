@@ -34,7 +34,7 @@ from postergenres.training.distributed import (
     synchronize_batch_norm,
 )
 from postergenres.training.history import save_history
-from postergenres.training.input import Batches
+from postergenres.training.input import Batches, feed
 from postergenres.training.multihost import following
 from postergenres.training.precision import choose_precision, computing_in
 from postergenres.training.schedule import (
@@ -282,8 +282,8 @@ def fit_stage(run, network, stage, checkpoints):
     if checkpoints.epochs:
         print(f"resuming after epoch {done}")
     training_network.fit(
-        batches,
-        validation_data=val_batches,
+        feed(batches),
+        validation_data=feed(val_batches),
         initial_epoch=done,
         epochs=done if checkpoints.finished else stage.end,
         shuffle=False,  # the batches draw their own order

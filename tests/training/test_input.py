@@ -99,3 +99,30 @@ def test_crop_and_colour_do_not_change_the_random_shift():
     assert (np.abs(first_batch(0, 0.3) - plain).max(axis=(1, 2, 3)) > 10).all()
     for settings in ((0.3, 0), (0, 0.3)):
         np.testing.assert_array_equal(first_batch(*settings), first_batch(*settings))
+
+
+@pytest.mark.parametrize("seed, devices", [(0, 1), (None, 8)])
+def test_the_dataset_for_keras_has_the_batches_of_each_epoch(seed, devices):
+    """With eight devices and no seed, sample weights are part of each batch."""
+    source = input.Batches(
+        IMAGES, {"genres": LABELS}, np.arange(50), 16, seed, 0.2, devices=devices
+    )
+    dataset = input.feed(source)
+    assert dataset.cardinality() == len(source) == 4
+    assert not dataset.options().autotune.enabled
+    for epoch in (0, 3):
+        source.start(epoch)
+        fed = list(dataset.as_numpy_iterator())
+        for number, batch in enumerate(fed):
+            expected = source[number]
+            assert len(batch) == len(expected) == (2 if devices == 1 else 3)
+            np.testing.assert_array_equal(batch[0], expected[0])
+            np.testing.assert_array_equal(batch[1]["genres"], expected[1]["genres"])
+            if devices > 1:
+                np.testing.assert_array_equal(batch[2], expected[2])
+
+
+def test_only_tensorflow_needs_a_dataset(monkeypatch):
+    source = input.Batches(IMAGES, {"genres": LABELS}, np.arange(50), 16)
+    monkeypatch.setattr(input.keras.backend, "backend", lambda: "jax")
+    assert input.feed(source) is source
