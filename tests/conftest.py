@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import re
+import signal
 import socket
 import struct
 import threading
@@ -23,6 +24,10 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# A runner in the background ignores Ctrl-C, and the scripts that tests start would inherit that.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def load_draw():

@@ -85,7 +85,10 @@ def test_the_heat_map_is_high_on_the_color_of_the_genre(pipeline):
     assert top[action] - bottom[action] > top[drama] - bottom[drama]
 
 
-@pytest.mark.parametrize("architecture", ["study", "improved", "efficientnet_lite0"])
+@pytest.mark.parametrize(
+    "architecture",
+    ["study", "improved", pytest.param("efficientnet_lite0", marks=pytest.mark.slow)],
+)
 def test_the_exported_network_predicts_what_keras_does(architecture, tmp_path):
     """Also if Keras computes in bfloat16, which is less exact."""
     network = shake(build_network(architecture, 64, 48, 3))

@@ -47,7 +47,10 @@ def flip(path):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("damage", [delete, cut, flip])
+@pytest.mark.parametrize(
+    "damage",
+    [pytest.param(delete, marks=pytest.mark.slow), pytest.param(cut, marks=pytest.mark.slow), flip],
+)
 def test_a_damaged_export_is_made_again(folder, damage, capfd):
     written = (folder / "model.tflite").read_bytes()
     damage(folder / "model.tflite")
