@@ -52,10 +52,15 @@ class ExportedModel:
 
     def predict_one(self, poster):
         """Return the outputs of the network for a poster, as arrays by their names."""
+        return self.find_runner()(posters=poster[None])
+
+    def find_runner(self):
+        """Return the function of this thread that runs the network."""
         if not hasattr(self.thread, "run"):
             interpreter = Interpreter(model_content=self.content, num_threads=1)
+            interpreter.allocate_tensors()
             self.thread.run = interpreter.get_signature_runner()
-        return self.thread.run(posters=poster[None])
+        return self.thread.run
 
 
 def open_exported(folder):
@@ -79,9 +84,9 @@ def open_exported(folder):
         refuse(path, "is missing or damaged")
     if not is_whole:
         export_again(folder, about)
-    with hiding_notes():
-        model = ExportedModel(path)
-        model.predict(np.zeros((1, about["H"], about["W"], 3), np.uint8))
+    model = ExportedModel(path)
+    with hiding_notes():  # LiteRT writes one when the first thread starts
+        model.pool.submit(model.find_runner).result()
     return model, without_checksum(about, CHECKSUM, EXPORT_CHECKSUM)
 
 
