@@ -44,8 +44,13 @@ def end_now(*_):
     """Write the line and end this process, without the exit handlers of half-imported modules."""
     with suppress(RuntimeError, OSError):  # Ctrl-C during a flush, or a closed pipe
         sys.stdout.flush()
-    os.write(2, f"Stopped. {line['after']}, run: python {name_script()}.py\n".encode())
+    os.write(2, f"{describe_stop(name_script())}\n".encode())
     os._exit(STATUS)
+
+
+def describe_stop(step):
+    """Return the line for Ctrl-C."""
+    return f"Stopped. {line['after']}, run: python {step}.py"
 
 
 @contextmanager
@@ -92,7 +97,7 @@ def stopping_cleanly(step, after="To resume"):
     try:
         yield
     except KeyboardInterrupt:
-        print(f"Stopped. {after}, run: {command}", file=sys.stderr)
+        print(describe_stop(step), file=sys.stderr)
         sys.exit(STATUS)
     except BrokenProcessPool:
         advice = f"Lower WORKERS in {step}.py" if "workers" in RULES[step] else "Free some memory"
