@@ -37,7 +37,7 @@ from measuring import format_range
 from PIL import Image
 from posters import draw_posters
 
-from postergenres.dataset.decoding import choose_scale, decode_poster
+from postergenres.dataset.decoding import choose_scale, decode_poster, decode_scaled
 from postergenres.download.manifest import poster_path
 from postergenres.files import write_csv
 
@@ -160,10 +160,7 @@ def decode_pillow(path):
 def decode_only(path):
     body = Path(path).read_bytes()
     height, width, *_ = simplejpeg.decode_jpeg_header(body)
-    scale = choose_scale(height, width, HEIGHT, WIDTH)
-    return simplejpeg.decode_jpeg(
-        body, "RGB", min_height=-(-height // scale), min_width=-(-width // scale)
-    )
+    return decode_scaled(body, height, width, choose_scale(height, width, HEIGHT, WIDTH))
 
 
 def time_tf_data(paths, method, threads):

@@ -113,14 +113,28 @@ def decode_plain_jpeg(body, image_height, image_width):
         if colors not in PLAIN_COLORS or height * width > MOST_PIXELS:
             return None
         scale = choose_scale(height, width, image_height, image_width)
-        rows, columns = -(-height // scale), -(-width // scale)
         with PIXELS.reserve(height * width):
-            pixels = simplejpeg.decode_jpeg(
-                body, "RGB", min_height=rows, min_width=columns, buffer=TOOLS.buffer(rows * columns)
-            )
+            pixels = decode_scaled(body, height, width, scale)
             return TOOLS.resize(pixels, image_height, image_width)
     except ValueError:
         return None
+
+
+def decode_scaled(body, height, width, scale):
+    """Return the pixels of a plain JPEG, scaled down as it is decoded: RGB, uint8.
+
+    Args:
+        body: the bytes of a file.
+        height, width: pixels of the JPEG.
+        scale: see `choose_scale`.
+
+    Returns:
+        uint8 (height / scale, width / scale, 3), rounded up; valid until the thread calls again.
+    """
+    rows, columns = -(-height // scale), -(-width // scale)
+    return simplejpeg.decode_jpeg(
+        body, "RGB", min_height=rows, min_width=columns, buffer=TOOLS.buffer(rows * columns)
+    )
 
 
 def choose_scale(height, width, image_height, image_width):
