@@ -27,6 +27,7 @@ from yarl import URL
 
 from postergenres.download.faults import Fault, exception_line
 from postergenres.download.images import check_image
+from postergenres.download.metadata import find_host
 
 MAX_REDIRECTS = 10
 MAX_PAUSE = 8  # seconds between two attempts, unless the host asks for more
@@ -140,7 +141,7 @@ class Downloader:
         try:
             address = URL(url)
             host = self.hosts[address.host, address.port]
-            host.good_url = host.good_url or self.good_urls.get(url.split("/", 3)[2])
+            host.good_url = host.good_url or self.good_urls.get(find_host(url))
         except ValueError as error:
             return "gone", exception_line(error)
         spent = 0.0

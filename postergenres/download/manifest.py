@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from postergenres.download.faults import Fault
-from postergenres.download.metadata import is_url
+from postergenres.download.metadata import find_host, is_url
 from postergenres.files import replacing
 
 COLUMNS = ["id", "title", "genres", "url", "status", "error"]
@@ -155,11 +155,6 @@ class PreviousRuns:
 def is_page(error):
     """Return whether an error of posters.csv states a page in place of an image."""
     return error == Fault.NOT_AN_IMAGE.format() or Fault.TOO_MANY_REDIRECTS.is_stated_in(error)
-
-
-def find_host(url):
-    """Return the host and port of a URL, as it has them."""
-    return url.split("/", 3)[2]
 
 
 def poster_hash(row):

@@ -223,6 +223,11 @@ def is_url(text):
     return text.lower().startswith(("http://", "https://"))
 
 
+def find_host(url):
+    """Return the host and port of a URL, as it has them."""
+    return url.split("/", 3)[2]
+
+
 def decode_cell(cell):
     """Return the text of a cell; bytes that are not UTF-8 are decoded as cp1252 or latin-1."""
     try:

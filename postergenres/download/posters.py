@@ -75,9 +75,11 @@ async def fetch_all(rows, data_dir, workers, downloader, manifest, progress):
 
     def list_rows():
         for number, row in enumerate(rows):
-            while pages and is_due(pages[0][1]):
-                yield *pages.popleft(), False
+            yield from list_due()
             yield number, row, True
+        yield from list_due()
+
+    def list_due():
         while pages and is_due(pages[0][1]):
             yield *pages.popleft(), False
 
