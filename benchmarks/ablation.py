@@ -42,7 +42,7 @@ from postergenres.evaluation.metrics import (
 from postergenres.files import read_json, write_csv
 from postergenres.models.saved import open_model
 from postergenres.training.distillation import prepare_teacher
-from postergenres.training.input import Batches
+from postergenres.training.input import Batches, feed
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder in which the steps were run; --data overrides it
@@ -208,7 +208,8 @@ def train_as_the_study(store, scaled, epochs, seed):
         {"genres": "binary_crossentropy"},
     )
     start = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.start(epoch))
-    training_network.fit(batches, epochs=epochs, shuffle=False, callbacks=[start], verbose=0)
+    dataset = feed(batches)
+    training_network.fit(dataset, epochs=epochs, shuffle=False, callbacks=[start], verbose=0)
     return network
 
 
