@@ -262,7 +262,7 @@ class Journal:
         if not (are_texts and first % CHUNK == 0 < rows == len(columns[0]) == len(columns[1])):
             return False
         # An older version wrote no CRC-32.
-        return "crc32" not in chunk or chunk["crc32"] == self.compute_crc32(first, rows)
+        return "crc32" not in chunk or chunk["crc32"] == self.checksum_rows(first, rows)
 
     def check_room(self):
         """Check that the disk has room for the array.
@@ -296,13 +296,13 @@ class Journal:
     def append(self, first, checksums, errors):
         """Record a chunk whose rows are in the array; `flush` at most once a second."""
         self.chunks[first] = checksums, errors
-        crc32 = self.compute_crc32(first, len(checksums))
+        crc32 = self.checksum_rows(first, len(checksums))
         line = {"first": first, "checksums": checksums, "errors": errors, "crc32": crc32}
         self.waiting.append(line)
         if time.monotonic() - self.flushed_at > FLUSH_INTERVAL:
             self.flush()
 
-    def compute_crc32(self, first, count):
+    def checksum_rows(self, first, count):
         """Return the CRC-32 of rows of the array."""
         return zlib.crc32(np.load(self.array, mmap_mode="r")[first : first + count])
 

@@ -7,5 +7,6 @@ GRAD_CAM_MAPS = "grad_cam_maps"
 # normalization.
 GRAD_CAM_NORMALIZATION = "grad_cam_normalization"
 
-# The activations that the gradient refers to, if they are not the output of the maps' layer.
+# The activations that the gradient refers to, if they are not the output of the maps' layer. Saved
+# models have the name; only the tests look it up, to compare with TensorFlow's gradients.
 GRAD_CAM_ACTIVATIONS = "grad_cam_activations"
