@@ -10,8 +10,8 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT, contents
-from hostile.running import RESULTS, edit_settings, run_script
+from conftest import contents
+from hostile.running import ENVIRONMENT, RESULTS, edit_settings, run_script
 from hostile.stops import STEPS, STOPS
 
 MOMENTS = 3  # for each signal and step
@@ -110,7 +110,7 @@ def test_a_run_after_a_signal_ends_like_an_undisturbed_one(
     process = subprocess.Popen(
         [sys.executable, script],
         cwd=script.parent,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"},
+        env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

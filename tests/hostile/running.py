@@ -8,6 +8,7 @@ import sys
 
 from conftest import ROOT
 
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"}  # of a copied script
 RESULTS = {  # what a step makes of its input; no step reads errors.csv
     "database": r"posters\.csv|posters/.*",
     "sampling": r"samples\.csv|sampling\.json|sampling\.png",
@@ -35,9 +36,8 @@ def edit_settings(step, script, settings):
 
 
 def run_script(script):
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"}
     return subprocess.run(
-        [sys.executable, script], cwd=script.parent, env=environment, capture_output=True, text=True
+        [sys.executable, script], cwd=script.parent, env=ENVIRONMENT, capture_output=True, text=True
     )
 
 
