@@ -95,7 +95,8 @@ def stopping_cleanly(step, after="To resume"):
     command = f"python {step}.py"
     line["after"] = after
     try:
-        yield
+        with unwrapping_ctrl_c():
+            yield
     except KeyboardInterrupt:
         print(describe_stop(step), file=sys.stderr)
         sys.exit(STATUS)
@@ -109,6 +110,20 @@ def stopping_cleanly(step, after="To resume"):
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = "Free some space" if is_full else "Fix this"
         sys.exit(f"Stopped: {error}. {advice}, then run: {command}")
+
+
+@contextmanager
+def unwrapping_ctrl_c():
+    """Raise KeyboardInterrupt in place of the SystemError that C code may make of Ctrl-C."""
+    try:
+        yield
+    except SystemError as error:
+        reason = error
+        while reason is not None:
+            if isinstance(reason, KeyboardInterrupt):
+                raise KeyboardInterrupt from error
+            reason = reason.__cause__ or reason.__context__
+        raise
 
 
 @contextmanager

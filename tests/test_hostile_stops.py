@@ -77,11 +77,7 @@ def undisturbed(pipeline, tmp_path_factory):
 
 
 def list_marks(step, name, seed):
-    marks = [] if step in FAST and name == "SIGTERM" and seed == 0 else [pytest.mark.slow]
-    if (step, name) == ("train", "Ctrl-C"):
-        reason = "Ctrl-C inside of TensorFlow is now and then a SystemError"
-        marks.append(pytest.mark.xfail(reason=reason, strict=False))
-    return marks
+    return [] if step in FAST and name == "SIGTERM" and seed == 0 else [pytest.mark.slow]
 
 
 SIGNALS = [

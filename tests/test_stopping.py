@@ -53,7 +53,22 @@ def test_an_error_of_the_file_system_is_one_line_with_the_command(number, advice
     assert "what happened" in line and "some/path" in line
 
 
-@pytest.mark.parametrize("error", [ValueError("a defect"), SystemExit("a line"), SystemExit(3)])
+def test_ctrl_c_that_c_code_turns_into_a_system_error_is_the_same_line(capsys):
+    with pytest.raises(SystemExit) as end, stopping_cleanly("train"):
+        try:
+            try:
+                raise KeyboardInterrupt
+            except KeyboardInterrupt as reason:
+                raise SystemError("returned a result with an exception set") from reason
+        except SystemError as error:
+            raise error.with_traceback(None) from None  # as Keras does
+    assert end.value.code == 130
+    assert capsys.readouterr().err == "Stopped. To resume, run: python train.py\n"
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("a defect"), SystemError("a defect"), SystemExit("a line"), SystemExit(3)]
+)
 def test_other_errors_pass(error):
     with pytest.raises(type(error)) as caught, stopping_cleanly("train"):
         raise error
