@@ -111,7 +111,9 @@ def test_train_only_movies_are_downloaded_in_the_same_run(tmp_path, host, capsys
 
     data = tmp_path / "data"
     whole = contents(data)
-    completed = [row for row in posters.to_dict("records") if row["id"] in ("tt0000001", "tt0000009")]
+    completed = [
+        row for row in posters.to_dict("records") if row["id"] in ("tt0000001", "tt0000009")
+    ]
     lines = "".join(map(manifest.journal_line, completed))
     manifest.journal_path(data).write_text(lines, encoding="utf-8")
     (data / "posters.csv").unlink()
@@ -134,7 +136,9 @@ def test_posters_of_train_only_movies_that_fail_count(tmp_path, host):
     more.write_text(f"Id,Genre,Poster\na,War,{host.url}/403/a.jpg\n", encoding="utf-8")
     urls = [f"{host.url}/ok/{i}.jpg" for i in range(3)]
     _, code = run(tmp_path, urls, train_only_csv=more)
-    assert code.startswith("1 of 4 posters failed. Check the network and POSTER_BASE and TRAIN_ONLY")
+    assert code.startswith(
+        "1 of 4 posters failed. Check the network and POSTER_BASE and TRAIN_ONLY"
+    )
 
 
 def test_a_killed_run_resumes(tmp_path, host):
