@@ -5,6 +5,7 @@
 Most movies are dramas or comedies. This step splits the movies, draws a part of the training
 movies, and then oversamples the rare genres. The split comes first and keeps duplicate posters
 together, so that the network is never tested on a movie or a poster that it was trained on.
+Movies of TRAIN_ONLY_CSV in database.py are added to the training movies after the split.
 
 Reads   DATA_DIR/posters.csv and DATA_DIR/posters/
 Writes  DATA_DIR/samples.csv: id, title, genres, split (train, val, test), copies (1 outside train);

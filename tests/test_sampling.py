@@ -441,7 +441,7 @@ def test_train_only_movies_change_neither_the_split_nor_the_genres_nor_the_floor
     assert set(samples["split"][is_added]) == {"train"} and samples["id"].is_monotonic_increasing
     assert set("|".join(samples["genres"]).split("|")) == set(about["genres"])
     left_out = (is_train_only & is_usable & is_leak).sum()
-    assert f"left out {left_out} train-only movies, " in out and left_out > 0
+    assert f"left out {left_out} train-only movies with " in out and left_out > 0
     assert after["measures"]["train_only"]["movies"] == is_added.sum() > 0
     ends = split[: 3 * len(CHAINS)].to_numpy().reshape(-1, 3)[:8, [0, 2]]
     assert (ends[:, 0] != ends[:, 1]).any()  # although a train-only poster resembles both

@@ -53,9 +53,8 @@ def add_train_only(movies, train_only, groups):
     own, others = np.split(groups, [len(movies)])
     is_left_out = np.isin(others, own[movies["split"] != "train"])
     print(
-        f"left out {is_left_out.sum():,} train-only movies, whose posters are the same as one of a "
-        f"validation or test movie or nearly so; {(~is_left_out).sum():,} are added to the "
-        "training movies"
+        f"left out {is_left_out.sum():,} train-only movies with the poster of a validation or test "
+        f"movie, or nearly; {(~is_left_out).sum():,} are left"
     )
     added = train_only[~is_left_out].assign(split="train")
     joined = pd.concat([movies, added], ignore_index=True)
