@@ -5,13 +5,13 @@ import json
 import os
 import sys
 import time
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import xxhash
 from numpy.lib.format import open_memmap
 
 from postergenres.dataset.decoding import DECODER, decode_rows, fill_rows, write_rows
@@ -176,7 +176,7 @@ class Journal:
     """Record which rows of unfinished.npy are complete, so that a killed run can be resumed.
 
     unfinished.jsonl has a JSON object per line: first the key, on which the pixels depend, then
-    for each complete chunk its first row, the SHA-256 of its posters, their errors, and the CRC-32
+    for each complete chunk its first row, the SHA-256 of its posters, their errors, and the XXH3
     of its rows of the array.
 
     Args:
@@ -261,8 +261,8 @@ class Journal:
         )
         if not (are_texts and first % CHUNK == 0 < rows == len(columns[0]) == len(columns[1])):
             return False
-        # An older version wrote no CRC-32.
-        return "crc32" not in chunk or chunk["crc32"] == self.checksum_rows(first, rows)
+        # Older versions wrote no XXH3.
+        return "xxh3" not in chunk or chunk["xxh3"] == self.hash_rows(first, rows)
 
     def check_room(self):
         """Check that the disk has room for the array.
@@ -296,15 +296,16 @@ class Journal:
     def append(self, first, checksums, errors):
         """Record a chunk whose rows are in the array; `flush` at most once a second."""
         self.chunks[first] = checksums, errors
-        crc32 = self.checksum_rows(first, len(checksums))
-        line = {"first": first, "checksums": checksums, "errors": errors, "crc32": crc32}
+        xxh3 = self.hash_rows(first, len(checksums))
+        line = {"first": first, "checksums": checksums, "errors": errors, "xxh3": xxh3}
         self.waiting.append(line)
         if time.monotonic() - self.flushed_at > FLUSH_INTERVAL:
             self.flush()
 
-    def checksum_rows(self, first, count):
-        """Return the CRC-32 of rows of the array."""
-        return zlib.crc32(np.load(self.array, mmap_mode="r")[first : first + count])
+    def hash_rows(self, first, count):
+        """Return the XXH3 of rows of the array, as 16 hexadecimal digits."""
+        rows = np.load(self.array, mmap_mode="r")[first : first + count]
+        return xxhash.xxh3_64_hexdigest(rows)
 
     def flush(self):
         """Write the waiting chunks, after the disk has their rows: the power may fail, too."""
