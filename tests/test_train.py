@@ -129,6 +129,7 @@ def test_a_resumed_training_ends_with_the_same_weights(pipeline, tmp_path, monke
         store = open_store(data)
         write_teacher(data, store.labels, 2.0 * store.labels - 1)
     settings = {"epochs": 4, "batch_size": 16, "seed": 3, "soft_targets": 0.5, "hints": 0.3}
+    settings["ema_momentum"] = 0.9
     train.main(whole, **settings)
     moments = [
         (None, None, 0),
