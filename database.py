@@ -2,7 +2,8 @@
 
     python database.py
 
-Reads   METADATA_CSV, which is never modified; docs/data-steps.md describes the supported formats
+Reads   METADATA_CSV and TRAIN_ONLY_CSV, which are never modified; docs/data-steps.md describes
+        the supported formats
 Writes  DATA_DIR/posters/<id>.jpg, the bytes as served, and DATA_DIR/posters.csv: one row per
         movie, failures included. A stopped run resumes; a later run requests only the posters
         that failed or are new.
@@ -11,13 +12,13 @@ Takes   seconds for the demonstration set; RATE_LIMIT allows 15,000 posters in s
 
 import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
 from postergenres.download.client import Limits
-from postergenres.download.metadata import Movies, exiting_on_metadata_errors
+from postergenres.download.metadata import exiting_on_metadata_errors
 from postergenres.download.posters import (
     download_posters,
     exit_if_too_few_posters,
     print_download_summary,
 )
-from postergenres.download.sources import find_source
+from postergenres.download.sources import open_listings
 from postergenres.settings import check_settings
 from postergenres.stopping import run_from_shell, stopping_cleanly
 
@@ -25,7 +26,9 @@ from postergenres.stopping import run_from_shell, stopping_cleanly
 DATA_DIR = "data"  # every step reads and writes here; change it in all to keep two runs apart
 METADATA_CSV = "data/sample/movies_metadata.csv"  # the list of movies; set it to your own CSV
 POSTER_BASE = "data/sample/posters"  # folder or URL prefix; None if the CSV has complete URLs
-LIMIT = None  # movies, from the top of the CSV; 500 gives a first look at a large one
+TRAIN_ONLY_CSV = None  # or a second CSV: its movies are only trained on, never validated or tested
+TRAIN_ONLY_POSTERS = None  # where its posters are, like POSTER_BASE
+LIMIT = None  # movies, from the top of each CSV; 500 gives a first look at a large one
 WORKERS = 16  # downloads at a time; lower it if the host asks for fewer
 RATE_LIMIT = 40  # requests per second to one host; None if the host is yours
 TIMEOUT = 10  # seconds without new data before an attempt fails; raise it for a slow host
@@ -40,6 +43,8 @@ def main(
     data_dir=DATA_DIR,
     metadata_csv=METADATA_CSV,
     poster_base=POSTER_BASE,
+    train_only_csv=TRAIN_ONLY_CSV,
+    train_only_posters=TRAIN_ONLY_POSTERS,
     limit=LIMIT,
     workers=WORKERS,
     rate_limit=RATE_LIMIT,
@@ -53,16 +58,17 @@ def main(
 
     Raises:
         SettingError: a setting breaks its rule.
-        SystemExit: the run was stopped, the CSV is unusable, or over 2 % of the posters failed.
+        SystemExit: the run was stopped, a CSV is unusable, or over 2 % of the posters failed.
     """
     check_settings("database", locals())
     limits = Limits(timeout, retries, time_limit, rate_limit, max_bytes, max_pixels)
     with stopping_cleanly("database"), exiting_on_metadata_errors():
-        movies = Movies(metadata_csv, limit)
-        source = find_source(movies, poster_base)
-        counts, reasons = download_posters(movies, source, data_dir, workers, limits)
+        listings = open_listings(
+            metadata_csv, poster_base, train_only_csv, train_only_posters, limit
+        )
+        counts, reasons = download_posters(listings, data_dir, workers, limits)
         print_download_summary(counts, reasons, data_dir)
-        exit_if_too_few_posters(counts)
+        exit_if_too_few_posters(counts, listings)
         print("next: python sampling.py")
 
 

@@ -5,6 +5,7 @@
 Most movies are dramas or comedies. This step splits the movies, draws a part of the training
 movies, and then oversamples the rare genres. The split comes first and keeps duplicate posters
 together, so that the network is never tested on a movie or a poster that it was trained on.
+Movies of TRAIN_ONLY_CSV in database.py are added to the training movies after the split.
 
 Reads   DATA_DIR/posters.csv and DATA_DIR/posters/
 Writes  DATA_DIR/samples.csv: id, title, genres, split (train, val, test), copies (1 outside train);
@@ -33,6 +34,7 @@ from postergenres.dataset.samples import (
     write_samples,
 )
 from postergenres.dataset.stratification import split_movies
+from postergenres.dataset.train_only import add_train_only, clean_train_only
 from postergenres.settings import check_settings
 from postergenres.stopping import run_from_shell, stopping_cleanly
 
@@ -77,24 +79,29 @@ def main(
     with suppress(AttributeError):  # a notebook has another stdout
         sys.stdout.reconfigure(errors="replace")  # a title that the terminal cannot show
     with stopping_cleanly("sampling", after="To start again"), claim_samples(data_dir):
-        downloaded = read_downloaded_movies(data_dir)
+        downloaded, train_only = read_downloaded_movies(data_dir)
         movies, genres = clean_genres(downloaded, excluded_genres, min_genre_movies)
-        labels = encode_genres(movies["genres"], genres)
-        groups = find_duplicates(movies, data_dir, near_duplicate, cluster)
-        movies["split"] = split_movies(labels, groups, val_share, test_share, seed)
+        train_only = clean_train_only(train_only, excluded_genres, genres)
+        groups, all_groups = find_duplicates(movies, train_only, data_dir, near_duplicate, cluster)
+        split_labels = encode_genres(movies["genres"], genres)
+        movies["split"] = split_movies(split_labels, groups, val_share, test_share, seed)
+        duplicates = list_groups(movies["id"], groups)
 
+        movies = add_train_only(movies, train_only, all_groups)
+        labels = encode_genres(movies["genres"], genres)
         train_labels = labels[movies["split"] == "train"]
         rng = np.random.default_rng(seed)
         drawn = draw_movies(len(train_labels), sample_fraction, rng)
         copies = oversample(
             train_labels, drawn, oversampling, common_genres, fill, growth, max_copies, rng
         )
-        counts, measures = summarize_samples(labels, movies["split"], drawn, copies, genres)
+        counts, measures = summarize_samples(
+            labels, movies["split"], movies["train_only"], drawn, copies, genres
+        )
         print_sampling_summary(counts, measures, drawn, copies)
 
         samples = select_samples(movies, copies)
-        duplicates = list_groups(movies["id"], groups)
-        write_samples(samples, labels, counts, measures, duplicates, settings, data_dir)
+        write_samples(samples, split_labels, counts, measures, duplicates, settings, data_dir)
 
 
 if __name__ == "__main__":

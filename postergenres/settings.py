@@ -115,6 +115,7 @@ def is_hosts(value):
 
 COUNT, PIXELS, SEED = whole(1, 1_000_000_000), whole(1, 10_000), whole(0, 2**32 - 1)
 SHARE, PATH = number(0, 1), Rule("a path", is_path)
+POSTERS = Rule("a folder, the start of a URL, or None", is_path_or_empty)
 PART = Rule("a number between 0 and 1", lambda value: is_a(value, Real) and 0 < value < 1)
 CLUSTER = Rule(
     "None or the address of a Dask scheduler",
@@ -126,7 +127,9 @@ RULES = {
     "database": {
         "data_dir": PATH,
         "metadata_csv": PATH,
-        "poster_base": Rule("a folder, the start of a URL, or None", is_path_or_empty),
+        "poster_base": POSTERS,
+        "train_only_csv": or_none(PATH),
+        "train_only_posters": POSTERS,
         "limit": or_none(COUNT),
         "workers": whole(1, 1000),
         "rate_limit": or_none(above_zero(1_000_000)),  # requests per second

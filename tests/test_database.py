@@ -83,16 +83,62 @@ def test_there_is_one_row_per_movie_and_a_second_run_requests_only_failed_poster
     urls += [f"{host.url}/404/x.jpg", "", f"{host.url}/503/x.jpg"]
     posters, code = run(tmp_path, urls, retries=0)
     assert code == 0  # 1 of 63 failed, less than 2 %
-    assert list(posters.columns) == ["id", "title", "genres", "url", "status", "error"]
     assert list(posters["id"]) == [f"tt{i:07d}" for i in range(1, 64)]
     assert list(posters["status"][60:]) == ["gone", "gone", "failed"]
     assert posters["error"][61] == "no poster listed"
     first = (tmp_path / "data" / "posters.csv").read_bytes()
+    assert first.startswith(b"id,title,genres,url,status,error\n")
 
     host.asked.clear()
     run(tmp_path, urls, retries=0)
     assert dict(host.asked) == {"/503/x.jpg": 1}
     assert (tmp_path / "data" / "posters.csv").read_bytes() == first
+
+
+def test_train_only_movies_are_downloaded_in_the_same_run(tmp_path, host, capsys):
+    """The second CSV lists a movie of the first, and a run is stopped and resumed."""
+    more = tmp_path / "more.csv"
+    rows = [f"{i},More {i},War,{host.url}/ok/more{i}.jpg" for i in (2, 3, 7, 8)]
+    rows.append(f"9,More 9,War,{host.url}/404/more.jpg")
+    more.write_text("imdbId,Title,Genre,Poster\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    urls = [f"{host.url}/ok/{i}.jpg" for i in range(3)]
+    posters, code = run(tmp_path, urls, train_only_csv=more)
+    assert code == 0 and "dropped: 2 that METADATA_CSV lists, too" in capsys.readouterr().out
+    assert list(posters["id"]) == [f"tt000000{i}" for i in (1, 2, 3, 7, 8, 9)]
+    assert list(posters["url"][:3]) == urls
+    assert list(posters["status"]) == ["ok"] * 5 + ["gone"]
+    assert list(posters["train_only"]) == [""] * 3 + ["yes"] * 3
+
+    data = tmp_path / "data"
+    whole = contents(data)
+    completed = [
+        row for row in posters.to_dict("records") if row["id"] in ("tt0000001", "tt0000009")
+    ]
+    lines = "".join(map(manifest.journal_line, completed))
+    manifest.journal_path(data).write_text(lines, encoding="utf-8")
+    (data / "posters.csv").unlink()
+    host.asked.clear()
+    resumed, _ = run(tmp_path, urls, train_only_csv=more)
+    assert contents(data) == whole
+    assert sorted(host.asked) == ["/ok/1.jpg", "/ok/2.jpg", "/ok/more7.jpg", "/ok/more8.jpg"]
+
+    host.asked.clear()
+    few, _ = run(tmp_path, urls, train_only_csv=more, limit=1)
+    assert list(few["id"]) == ["tt0000001", "tt0000002"]  # the first one of each CSV
+    assert list(few["train_only"]) == ["", "yes"]
+    without, _ = run(tmp_path, urls)
+    assert list(without["id"]) == [f"tt000000{i}" for i in (1, 2, 3)]
+    assert (data / "posters.csv").read_text(encoding="utf-8").splitlines()[0].endswith("error")
+
+
+def test_posters_of_train_only_movies_that_fail_count(tmp_path, host):
+    more = tmp_path / "more.csv"
+    more.write_text(f"Id,Genre,Poster\na,War,{host.url}/403/a.jpg\n", encoding="utf-8")
+    urls = [f"{host.url}/ok/{i}.jpg" for i in range(3)]
+    _, code = run(tmp_path, urls, train_only_csv=more)
+    assert code.startswith(
+        "1 of 4 posters failed. Check the network and POSTER_BASE and TRAIN_ONLY"
+    )
 
 
 def test_a_killed_run_resumes(tmp_path, host):

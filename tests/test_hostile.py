@@ -369,6 +369,10 @@ def test_hostile_input_is_a_row_with_its_error_or_one_line(tmp_path, host, capsy
         text, base = text.replace(name, value), base and base.replace(name, value)
     encoding = case.pop("encoding", "utf-8")
     (tmp_path / "movies.csv").write_text(text, encoding=encoding, newline="")
+    if "train_only" in case:
+        case["train_only_csv"] = tmp_path / "train_only.csv"
+        more = case.pop("train_only").replace("HOST", host.url)
+        case["train_only_csv"].write_text(more, encoding=encoding, newline="")
     before = set(tmp_path.rglob("*"))
     data = tmp_path / "data"
     settings = {"timeout": 1, "retries": 0, "workers": 2} | case

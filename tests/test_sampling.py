@@ -17,7 +17,7 @@ from PIL import Image
 
 import sampling
 from postergenres.dataset import oversampling
-from postergenres.dataset.samples import read_samples
+from postergenres.dataset.samples import read_samples, read_train_counts
 from postergenres.download.manifest import poster_path
 from postergenres.files import file_sha256, lock_file, write_csv
 from postergenres.settings import SettingError
@@ -359,6 +359,128 @@ def test_any_title_and_genre_can_be_printed_and_drawn(tmp_path):
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "TQDM_DISABLE": "1"}
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
     assert read_samples(tmp_path)["title"].eq("千と千尋の神隠し").all()
+
+
+# --- train-only movies ----------------------------------------------------------------------------
+
+SHARES = (0.2, 0.5, 0.8)  # of two posters; those that follow each other are near duplicates
+CHAINS = ["ntn"] * 8 + ["ntt"] * 8 + ["ttn", "nnt", "ntn", "ttt", "nnn"]  # t: train-only
+
+
+def draw_train_only_movies(data_dir, seed):
+    """Write posters.csv and posters of movies of which some are train-only.
+
+    Returns:
+        (movies, groups): a DataFrame of posters.csv, and the group of like posters of each movie.
+    """
+    rng = np.random.default_rng(seed)
+    chains, alone = len(CHAINS), 150
+    bodies, groups, kinds = [], [], []
+    for number, chain in enumerate(CHAINS):
+        first, last = draw_poster(2 * number), draw_poster(2 * number + 1)
+        bodies += [encode_poster(Image.blend(first, last, share)) for share in SHARES]
+        groups += [number] * 3
+        kinds += list(chain)
+    kinds += list(rng.choice(["n", "t"], alone, p=(0.7, 0.3)))
+    for number in rng.integers(0, 120, alone):  # some twice; their posters are no images
+        bodies.append(b"poster %d" % number)
+        groups.append(chains + number)
+    genres = ["Drama|Horror", "Comedy", "Drama"] * chains + draw_genres(alone, seed)
+    is_train_only, is_alone = np.array(kinds) == "t", np.arange(len(kinds)) >= 3 * chains
+    for row in np.flatnonzero(is_train_only & is_alone)[::2]:
+        genres[row] = ["News", "Drama|News", "Foreign|Drama", ""][row % 4]
+    for row in np.flatnonzero(~is_train_only & is_alone)[:9]:
+        genres[row] = "News|Comedy"  # one movie too few for the vocabulary
+    ids = [f"tt{number:07d}" for number in rng.permutation(len(kinds))]
+    movies = pd.DataFrame({"id": ids, "title": "x", "genres": genres, "url": "x", "status": "ok"})
+    movies = movies.assign(error="", train_only=np.where(is_train_only, "yes", ""))
+    (data_dir / "posters").mkdir()
+    for movie, body in zip(ids, bodies, strict=True):
+        poster_path(data_dir, movie).write_bytes(body)
+    return movies, np.array(groups)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_train_only_movies_change_neither_the_split_nor_the_genres_nor_the_floors(
+    tmp_path, capsys, seed
+):
+    movies, groups = draw_train_only_movies(tmp_path, seed)
+    is_train_only = movies["train_only"] == "yes"
+    settings = {"sample_fraction": 1, "oversampling": "none", "seed": seed}
+    write_csv(movies[~is_train_only].drop(columns="train_only"), tmp_path / "posters.csv")
+    sampling.main(tmp_path, **settings)
+    before, counts = read_samples(tmp_path), read_train_counts(tmp_path)
+    about = json.loads((tmp_path / "sampling.json").read_text())
+    capsys.readouterr()
+
+    write_csv(movies, tmp_path / "posters.csv")
+    sampling.main(tmp_path, **settings)
+    samples, out = read_samples(tmp_path), capsys.readouterr().out
+    is_added = samples["id"].isin(movies["id"][is_train_only])
+    assert samples[~is_added].reset_index(drop=True).equals(before)
+    assert read_train_counts(tmp_path) == counts
+    after = json.loads((tmp_path / "sampling.json").read_text())
+    assert after["duplicates"] == about["duplicates"]
+    assert after["measures"]["train"] == about["measures"]["train"]
+    for genre, row in about["genres"].items():
+        for name in ("movies", "train", "val", "test"):
+            assert after["genres"][genre][name] == row[name]
+    assert list(after["genres"]) == list(about["genres"]) and "News" not in about["genres"]
+
+    split = movies["id"].map(before.set_index("id")["split"])
+    held_out = set(groups[split.isin(["val", "test"])])
+    is_usable = np.array(
+        [
+            bool(set(cell.split("|")) & set(about["genres"])) and "Foreign" not in cell
+            for cell in movies["genres"]
+        ]
+    )
+    is_leak = np.isin(groups, list(held_out))
+    expected = movies[is_train_only & is_usable & ~is_leak]
+    assert samples["id"][is_added].tolist() == sorted(expected["id"])
+    assert set(samples["split"][is_added]) == {"train"} and samples["id"].is_monotonic_increasing
+    assert set("|".join(samples["genres"]).split("|")) == set(about["genres"])
+    left_out = (is_train_only & is_usable & is_leak).sum()
+    assert f"left out {left_out} train-only movies with " in out and left_out > 0
+    assert after["measures"]["train_only"]["movies"] == is_added.sum() > 0
+    ends = split[: 3 * len(CHAINS)].to_numpy().reshape(-1, 3)[:8, [0, 2]]
+    assert (ends[:, 0] != ends[:, 1]).any()  # although a train-only poster resembles both
+
+
+@pytest.mark.parametrize("strategy", oversampling.STRATEGIES)
+def test_train_only_movies_are_drawn_and_oversampled_like_others(tmp_path, strategy):
+    movies, _ = draw_train_only_movies(tmp_path, 0)
+    write_csv(movies, tmp_path / "posters.csv")
+    sampling.main(tmp_path, sample_fraction=0.5, oversampling=strategy)
+    first = contents(tmp_path)
+    measures = json.loads(first["sampling.json"])["measures"]
+    training = measures["train"]["movies"] + measures["train_only"]["movies"]
+    assert measures["drawn"]["movies"] == round(0.5 * training)
+    samples = read_samples(tmp_path)
+    copies = samples["copies"][samples["id"].isin(movies["id"][movies["train_only"] == "yes"])]
+    assert 0 < len(copies) < measures["train_only"]["movies"]
+    assert (copies.max() > 1) == (strategy != "none")
+    write_csv(movies.sample(frac=1, random_state=1), tmp_path / "posters.csv")
+    sampling.main(tmp_path, sample_fraction=0.5, oversampling=strategy)
+    assert contents(tmp_path) | {"posters.csv": b""} == first | {"posters.csv": b""}
+
+
+@pytest.mark.parametrize(
+    "change", [{"genres": "News"}, {"status": "failed"}], ids=["no genre", "no poster"]
+)
+def test_without_a_usable_train_only_movie_the_files_are_as_without_any(tmp_path, change):
+    movies, _ = draw_train_only_movies(tmp_path, 0)
+    is_train_only = movies["train_only"] == "yes"
+    written = []
+    for rows in (movies[~is_train_only].drop(columns="train_only"), movies):
+        rows = rows.copy()
+        if "train_only" in rows:
+            for name, value in change.items():
+                rows.loc[is_train_only, name] = value
+        write_csv(rows, tmp_path / "posters.csv")
+        sampling.main(tmp_path)
+        written.append(contents(tmp_path) | {"posters.csv": b""})
+    assert written[0] == written[1]
 
 
 DEGENERATE = {

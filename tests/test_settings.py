@@ -135,7 +135,7 @@ def test_a_path_is_checked(step, name):
     for value in ("data", Path("data")):
         assert check_one(step, name, value)[name] == value
     for value in ("", b"data", 3, 0, True, float("nan"), ["data"], HUGE, None):
-        if value == "" and name == "poster_base":  # as None: the CSV has the URLs
+        if value == "" and name in ("poster_base", "train_only_posters"):  # as None: the URLs
             check_one(step, name, value)
         elif value is not None or not may_be_none(step, name):
             refuse(step, name, value)

@@ -56,23 +56,27 @@ class PosterHash(NamedTuple):
     is_flat: bool = False
 
 
-def find_duplicates(movies, data_dir, near_duplicate, cluster):
+def find_duplicates(movies, train_only, data_dir, near_duplicate, cluster):
     """Group the movies whose posters are the same or nearly, and print a summary.
 
+    The groups of the movies without the train-only ones do not depend on the train-only posters.
+
     Args:
-        movies: DataFrame of id and title.
+        movies: DataFrame of id and title, without the train-only movies.
+        train_only: DataFrame of id and title of the train-only movies; often empty.
         data_dir: the folder with posters/.
         near_duplicate: the most bits in which the perceptual hashes of near duplicates differ.
         cluster: None, or the address of a Dask scheduler.
 
     Returns:
-        int array (movies,), see `group_duplicates`.
+        (groups, all_groups): int arrays (movies,) and (movies + train-only movies,), see
+        `group_duplicates`.
 
     Raises:
         SystemExit: more than MOST_MISSING of the posters cannot be read.
     """
     folder = Path(data_dir).absolute()
-    paths = [poster_path(folder, movie) for movie in movies["id"]]
+    paths = [poster_path(folder, movie) for movie in (*movies["id"], *train_only["id"])]
     hashes = hash_posters(paths, cluster=cluster)
     missing = sum(poster.digest is None for poster in hashes)
     if missing > MOST_MISSING * len(hashes):
@@ -80,7 +84,9 @@ def find_duplicates(movies, data_dir, near_duplicate, cluster):
             f"{missing:,} of {len(hashes):,} posters are missing in {Path(data_dir) / 'posters'}. "
             "To download them again, run: python database.py"
         )
-    groups = group_duplicates(hashes, near_duplicate)
+    groups = all_groups = group_duplicates(hashes[: len(movies)], near_duplicate)
+    if len(train_only):
+        all_groups = group_duplicates(hashes, near_duplicate)
     alike = list_groups(movies["title"], groups)
     print(
         f"{sum(map(len, alike)):,} posters are the same as another or nearly so"
@@ -91,7 +97,7 @@ def find_duplicates(movies, data_dir, near_duplicate, cluster):
         print(f"  {shown}{' = ...' if len(titles) > 4 else ''}")
     if missing:
         print(f"{missing:,} posters are missing. To download them again, run: python database.py")
-    return groups
+    return groups, all_groups
 
 
 def list_groups(names, groups):

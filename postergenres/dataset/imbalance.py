@@ -78,23 +78,29 @@ def measure_concurrence(labels, ratios):
     return 1 - geometric / arithmetic
 
 
-def summarize_samples(labels, split, drawn, copies, genres):
+def summarize_samples(labels, split, train_only, drawn, copies, genres):
     """Count and measure all training movies, the drawn movies, and the oversampled movies.
 
     Args:
         labels: (movies, genres) of 0 and 1.
         split: (movies,) of "train", "val" and "test".
+        train_only: bool (movies,), whether a training movie is only trained on.
         drawn, copies: (training movies,), copies before oversampling and after.
         genres: names of the genres.
 
     Returns:
         Two DataFrames. The first has a row per genre: its movies in total, in each split and
         sample, and its IRLbl before oversampling and after. The second has a row of measures per
-        sample, see `measure_imbalance`.
+        sample, see `measure_imbalance`. Train-only movies have a column and a row of their own;
+        only the drawn movies and the sample include them, too.
     """
-    train = labels[split == "train"]
-    samples = {"train": np.ones_like(drawn), "drawn": drawn, "sample": copies}
-    counts = pd.DataFrame({"movies": labels.sum(axis=0)}, index=genres)
+    is_train = split == "train"
+    train, is_train_only = labels[is_train], train_only[is_train].to_numpy().astype(int)
+    samples = {"train": 1 - is_train_only, "train_only": is_train_only}
+    samples |= {"drawn": drawn, "sample": copies}
+    if not is_train_only.any():
+        del samples["train_only"]
+    counts = pd.DataFrame({"movies": labels[~train_only].sum(axis=0)}, index=genres)
     for name, sample in samples.items():
         counts[name] = count_genres(train, sample)
     for name in ("drawn", "sample"):

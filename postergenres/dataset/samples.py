@@ -11,7 +11,7 @@ import pandas as pd
 
 from postergenres.dataset.genres import MIN_MOVIES
 from postergenres.dataset.sampling_plot import save_sampling_plot
-from postergenres.download.manifest import read_manifest, require_manifest
+from postergenres.download.manifest import TRAIN_ONLY, read_manifest, require_manifest
 from postergenres.files import (
     add_checksum,
     csv_bytes,
@@ -82,6 +82,8 @@ def find_fault_in_samples(samples):
 def read_train_counts(data_dir):
     """Return the number of training movies before a sample was drawn, and the number per genre.
 
+    Train-only movies do not count: the mix of genres of the others is that of val and test.
+
     Returns:
         {"movies": count, "genres": {genre: count}}; None if sampling.py did not write samples.csv,
         or sampling.json is missing or damaged.
@@ -135,17 +137,31 @@ def read_downloaded_movies(data_dir):
 
     The rows are sorted by id, so that their order in the file does not change the sample.
 
+    Returns:
+        Two DataFrames: the movies that are split, and the train-only movies, often none.
+
     Raises:
-        SystemExit: no movie has a poster, or too few because posters are missing.
+        SystemExit: no movie to split has a poster, or too few because posters are missing.
     """
     posters = read_manifest(data_dir)
-    counts = Counter(posters["status"])
-    print(f"{len(posters):,} movies, {counts['ok']:,} with a poster")
-    if not counts["ok"] or counts["ok"] < MIN_MOVIES <= len(posters):
+    is_train_only = posters.pop(TRAIN_ONLY) == "yes"
+    counts = Counter(posters["status"][~is_train_only])
+    print(f"{counts.total():,} movies, {counts['ok']:,} with a poster")
+    if is_train_only.any():
+        train_only_counts = Counter(posters["status"][is_train_only])
+        print(
+            f"{train_only_counts.total():,} train-only movies, {train_only_counts['ok']:,} with a "
+            "poster"
+        )
+    if not counts["ok"] or counts["ok"] < MIN_MOVIES <= counts.total():
         sys.exit(explain_missing_posters(counts))
-    if counts["failed"]:
-        print(f"{counts['failed']:,} posters failed. To retry, run: python database.py")
-    return posters[posters["status"] == "ok"].sort_values("id", ignore_index=True)
+    if failed := (posters["status"] == "failed").sum():
+        print(f"{failed:,} posters failed. To retry, run: python database.py")
+    is_ok = posters["status"] == "ok"
+    return (
+        posters[is_ok & ~is_train_only].sort_values("id", ignore_index=True),
+        posters[is_ok & is_train_only].sort_values("id", ignore_index=True),
+    )
 
 
 def explain_missing_posters(counts):
@@ -185,9 +201,12 @@ def print_sampling_summary(counts, measures, drawn, copies):
         drawn, copies: int (training movies,), copies before oversampling and after.
     """
     counts = counts.sort_values("movies", ascending=False, kind="stable")
+    if "train_only" in counts:
+        print("train-only movies count in train_only, drawn and sample, not in movies and train")
     print("movies of each genre; IRLbl is the count of the most common genre over the genre's own:")
     print(counts.rename(index=escape_controls).to_string(float_format="{:.1f}".format))
-    print("all training movies, the drawn movies, and the sample after oversampling:")
+    others = ", the train-only movies" if "train_only" in counts else ""
+    print(f"all training movies{others}, the drawn movies, and the sample after oversampling:")
     print(measures.to_string(float_format="{:.3f}".format))
     added = copies[drawn == 0].astype(bool).sum()
     repeats = (copies - 1).clip(min=0).sum()
@@ -203,7 +222,7 @@ def write_samples(samples, labels, counts, measures, duplicates, settings, data_
 
     Args:
         samples: see `select_samples`.
-        labels: (movies, genres) of 0 and 1, of all movies.
+        labels: (movies, genres) of 0 and 1, of all movies but the train-only ones.
         counts, measures: see `imbalance.summarize_samples`.
         duplicates: lists of the ids of movies with the same poster.
         settings: {name: value} of this step.

@@ -193,7 +193,8 @@ class Store:
         labels: uint8 (N, G), 1 if a movie has a genre.
         index: DataFrame of id, split, copies, with a row for each row of the arrays.
         genres: the G genre names, in the order of the columns of `labels`.
-        train_movies: number of training movies before a sample of them was drawn.
+        train_movies: number of training movies before a sample of them was drawn, without the
+            train-only movies.
         train_counts: (G,), how many of the train_movies have each genre; the floors are computed
             from them.
         samples_sha256: SHA-256 of the samples.csv that the store was made from.

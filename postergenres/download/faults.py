@@ -15,7 +15,7 @@ class Fault(Enum):
     NOT_LISTED = "no poster listed"
     LONG_URL = "the poster URL is too long"
     OTHER_SCHEME = "the poster is listed under another scheme than http"
-    PATH_WITHOUT_PREFIX = "the poster is listed as a path, and POSTER_BASE is no URL"
+    PATH_WITHOUT_PREFIX = "the poster is listed as a path, and {} is no URL"
     UNUSABLE_PATH = "the poster path does not name a file"
     # Found while fetching.
     HOST_UNREACHABLE = "not requested: no connection to its host, {} times in a row"

@@ -13,6 +13,7 @@ from postergenres.download.metadata import find_host, is_url
 from postergenres.files import replacing
 
 COLUMNS = ["id", "title", "genres", "url", "status", "error"]
+TRAIN_ONLY = "train_only"  # a further column if there is a TRAIN_ONLY_CSV
 JOURNAL_KEYS = ("id", "url", "status", "error")
 
 
@@ -23,7 +24,8 @@ def read_manifest(data_dir):
         data_dir: the data folder.
 
     Returns:
-        A DataFrame of strings: id, title, genres, url, status (ok, gone, failed), error.
+        A DataFrame of strings: id, title, genres, url, status (ok, gone, failed), error,
+        train_only ("yes" for a movie that is only trained on, else "").
 
     Raises:
         SystemExit: posters.csv is missing or unusable; the line names the command that writes it.
@@ -43,7 +45,7 @@ def read_manifest(data_dir):
         sys.exit(f"{path} cannot be used: it is not a CSV ({reason}). {again}")
     if fault := find_table_fault(table):
         sys.exit(f"{path} cannot be used: {fault}. {again}")
-    return table
+    return table if TRAIN_ONLY in table else table.assign(**{TRAIN_ONLY: ""})
 
 
 def require_manifest(data_dir):
@@ -55,15 +57,18 @@ def require_manifest(data_dir):
 
 
 def find_table_fault(table):
-    """Return what is wrong with the columns or statuses of posters.csv, or ""."""
+    """Return what is wrong with the columns of posters.csv or with their values, or ""."""
     for sign, name in ((";", ";"), ("\t", "tabs")):  # as spreadsheets save it
         if len(table.columns) == 1 and sign in table.columns[0]:
             return f"its columns are separated by {name}"
     for column in COLUMNS:
         if column not in table.columns:
             return f"it has no column {column}"
-    unknown = set(table["status"]) - {"ok", "gone", "failed"}
-    return f"it has an unknown status ({min(unknown)!r})" if unknown else ""
+    if unknown := set(table["status"]) - {"ok", "gone", "failed"}:
+        return f"it has an unknown status ({min(unknown)!r})"
+    if TRAIN_ONLY in table and (unknown := set(table[TRAIN_ONLY]) - {"yes", ""}):
+        return f"it has a train_only that is neither yes nor empty ({min(unknown)!r})"
+    return ""
 
 
 def poster_path(data_dir, movie):
@@ -219,14 +224,15 @@ class ManifestWriter:
         table: the open posters.csv.
         journal: the open journal.
         previous: the `PreviousRuns`.
+        columns: the columns of posters.csv.
 
     Attributes:
         counts: a Counter {status: movies}.
         reasons: a Counter {first part of the error: movies}.
     """
 
-    def __init__(self, table, journal, previous):
-        self.writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
+    def __init__(self, table, journal, previous, columns):
+        self.writer = csv.DictWriter(table, columns, lineterminator="\n")
         self.writer.writeheader()
         self.journal, self.previous = journal, previous
         self.journal.write("\n")  # a killed run may have left half a line
@@ -237,7 +243,7 @@ class ManifestWriter:
         """Add the row of a movie.
 
         Args:
-            number: the position of the movie in the CSV, from 0.
+            number: the position of the movie among those of all CSVs, from 0.
             row: the row, as a dict.
             is_new: whether this run fetched the poster.
         """
@@ -259,19 +265,20 @@ def journal_line(row):
 
 
 @contextmanager
-def open_manifest(data_dir, previous):
+def open_manifest(data_dir, previous, columns=COLUMNS):
     """Yield a `ManifestWriter`; replace posters.csv and the journal if the block ends well.
 
     Args:
         data_dir: the data folder.
         previous: the `PreviousRuns`; the rows that remain in it stay in the journal.
+        columns: the columns of posters.csv.
     """
     with (
         replacing(data_dir / "posters.csv") as part,
         open(part, "w", encoding="utf-8", newline="") as table,
         open(journal_path(data_dir), "a", encoding="utf-8") as journal,
     ):
-        yield ManifestWriter(table, journal, previous)
+        yield ManifestWriter(table, journal, previous, columns)
         journal.flush()
         remaining = "".join(map(journal_line, previous.remaining_rows()))
     if remaining:

@@ -23,7 +23,15 @@ from postergenres.download.stray_quotes import Records
 
 
 class MetadataError(Exception):
-    """The metadata CSV is missing or unusable; the text says why."""
+    """A metadata CSV is missing or unusable; the text says why.
+
+    Attributes:
+        setting: the constant of database.py that names the CSV.
+    """
+
+    def __init__(self, text, setting="METADATA_CSV"):
+        super().__init__(text)
+        self.setting = setting
 
 
 @contextmanager
@@ -36,7 +44,10 @@ def exiting_on_metadata_errors():
     try:
         yield
     except MetadataError as error:
-        sys.exit(f"{error}. Check METADATA_CSV in database.py, then run: python database.py")
+        sys.exit(f"{error}. Check {error.setting} in database.py, then run: python database.py")
+
+
+LISTED = "that METADATA_CSV lists, too"  # why a movie of TRAIN_ONLY_CSV is dropped
 
 
 class Movies:
@@ -49,6 +60,8 @@ class Movies:
     Args:
         path: the CSV: UTF-8, UTF-16 or a Western encoding; commas, semicolons or tabs.
         limit: the number of movies to stop after; None for all.
+        setting: the constant of database.py that names the CSV, for messages.
+        listed: ids in small letters that METADATA_CSV lists; these movies are dropped.
 
     Attributes:
         has_posters: whether a column lists posters.
@@ -60,17 +73,17 @@ class Movies:
         MetadataError: the file is missing, or it lacks a column of ids or of genres.
     """
 
-    def __init__(self, path, limit=None):
-        self.path, self.limit = path, limit
+    def __init__(self, path, limit=None, setting="METADATA_CSV", listed=frozenset()):
+        self.path, self.limit, self.setting, self.listed = path, limit, setting, listed
         self.rows, self.dropped, self.repaired = 0, Counter(), 0
-        header = next(read_rows(path), [])
+        header = next(read_rows(path, setting=setting), [])
         self.columns = {}
         for place, name in enumerate(header):
             self.columns.setdefault(name.strip().lower(), place)
         if not {"genres", "genre"} & set(self.columns):
-            raise MetadataError(f"{path} needs a column of genres (genres or Genre)")
+            raise MetadataError(f"{path} needs a column of genres (genres or Genre)", setting)
         if not {"imdb_id", "imdbid", "id"} & set(self.columns):
-            raise MetadataError(f"{path} needs a column of ids (imdb_id, imdbId or id)")
+            raise MetadataError(f"{path} needs a column of ids (imdb_id, imdbId or id)", setting)
         self.has_posters = bool({"poster_path", "poster"} & set(self.columns))
         self.is_tmdb = bool({"poster_path", "production_companies", "adult"} & set(self.columns))
 
@@ -81,7 +94,7 @@ class Movies:
     def read_movies(self):
         """Yield the movies; count the rows and the dropped rows."""
         seen = set()
-        rows = read_rows(self.path, self.count_repair)
+        rows = read_rows(self.path, self.count_repair, self.setting)
         width = len(next(rows, []))
         for row in rows:
             self.rows += 1
@@ -94,6 +107,8 @@ class Movies:
                 self.dropped["without a usable id"] += 1
             elif movie["id"].lower() in seen:  # some file systems ignore case: a.jpg is A.jpg
                 self.dropped["with the id of an earlier row"] += 1
+            elif movie["id"].lower() in self.listed:
+                self.dropped[LISTED] += 1
             else:
                 seen.add(movie["id"].lower())
                 yield movie
@@ -132,6 +147,10 @@ class Movies:
         is_text = " " in adult or len(adult) > 10
         return is_text or (not movie["id"] and movie["names"][1] != "")
 
+    def read_ids(self):
+        """Return the ids of the movies, in small letters, as a set."""
+        return {movie["id"].lower() for movie in self}
+
     def summary(self):
         """Return one line: what the last iteration read, what it dropped, and why."""
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
@@ -142,7 +161,7 @@ class Movies:
         return f"{self.path}: {counts}; dropped: {reasons or 'none'}{repaired}"
 
 
-def read_rows(path, on_repair=lambda: None):
+def read_rows(path, on_repair=lambda: None, setting="METADATA_CSV"):
     """Yield the rows of a CSV as lists of strings, the header first.
 
     Bytes that are not UTF-8 become lone surrogates, which `decode_cell` decodes: a CSV does not
@@ -151,6 +170,7 @@ def read_rows(path, on_repair=lambda: None):
     Args:
         path: the file.
         on_repair: a function that is called for each row that was read without a stray quote.
+        setting: the constant of database.py that names the file, for messages.
 
     Raises:
         MetadataError: the file is missing, or it is not a CSV.
@@ -160,7 +180,7 @@ def read_rows(path, on_repair=lambda: None):
         with open(path, "rb") as file:
             start = file.read(512)
         if kind := name_kind(path, start):
-            raise MetadataError(f"{path} is {kind}")
+            raise MetadataError(f"{path} is {kind}", setting)
         is_utf16 = start[:2] in (b"\xff\xfe", b"\xfe\xff")
         encoding = "utf-16" if is_utf16 else "utf-8-sig"
         with open(path, encoding=encoding, errors="surrogateescape", newline="") as file:
@@ -171,11 +191,11 @@ def read_rows(path, on_repair=lambda: None):
                 delimiter, header = header[4:5], ""
             yield from filter(None, Records(chain([header], lines), delimiter, on_repair))
     except FileNotFoundError:
-        raise MetadataError(
-            f"{path} is missing (to draw the demonstration set, run: python data/sample/draw.py)"
-        ) from None
+        hint = " (to draw the demonstration set, run: python data/sample/draw.py)"
+        is_first = setting == "METADATA_CSV"
+        raise MetadataError(f"{path} is missing{hint if is_first else ''}", setting) from None
     except (OSError, csv.Error, ValueError, TypeError) as error:
-        raise MetadataError(f"{path} cannot be read as a CSV ({error})") from None
+        raise MetadataError(f"{path} cannot be read as a CSV ({error})", setting) from None
 
 
 # The first bytes of files that people have in place of a CSV, and what to do with such a file.

@@ -10,9 +10,16 @@ from pathlib import Path
 
 from postergenres.download.client import Downloader
 from postergenres.download.faults import Fault
-from postergenres.download.manifest import PreviousRuns, journal_path, open_manifest, poster_path
+from postergenres.download.manifest import (
+    COLUMNS,
+    TRAIN_ONLY,
+    PreviousRuns,
+    journal_path,
+    open_manifest,
+    poster_path,
+)
 from postergenres.download.metadata import is_url
-from postergenres.download.sources import make_row
+from postergenres.download.sources import list_rows
 from postergenres.files import discard_leftovers, lock_file, replacing
 from postergenres.progress import show_progress
 
@@ -22,12 +29,12 @@ MAX_WAITING = 100_000  # rows in memory that may wait for a row before them whos
 MAX_FAILED = 0.02  # share of the posters that may fail
 
 
-def download_posters(movies, source, data_dir, workers, limits):
+def download_posters(listings, data_dir, workers, limits):
     """Fetch the posters that previous runs did not and write posters.csv.
 
     Args:
-        movies: the `Movies`.
-        source: the `Source` of their posters.
+        listings: a list of (`Movies`, `Source` of their posters). The movies of a second one are
+            only trained on.
         data_dir: the data folder; it is created.
         workers: the number of downloads at a time.
         limits: the `Limits` of one poster.
@@ -49,18 +56,19 @@ def download_posters(movies, source, data_dir, workers, limits):
             leftover.unlink()
         discard_leftovers([data_dir / "posters.csv", journal_path(data_dir)])
         previous = PreviousRuns(data_dir)
-        rows = (previous.fill_in_status(make_row(movie, source)) for movie in movies)
+        rows = map(previous.fill_in_status, list_rows(listings))
+        columns = COLUMNS + [TRAIN_ONLY] * (len(listings) > 1)
         with (
-            open_manifest(data_dir, previous) as manifest,
-            show_progress(source.movies, "poster") as progress,
+            open_manifest(data_dir, previous, columns) as manifest,
+            show_progress(sum(source.movies for _, source in listings), "poster") as progress,
         ):
             downloader = Downloader(workers, limits, previous.good_urls)
             asyncio.run(fetch_all(rows, data_dir, workers, downloader, manifest, progress))
         if downloader.is_in_portal:
             sys.exit(
                 "A host now sends pages in place of images, perhaps because the network asks you "
-                "to sign in. Sign in with a browser, or check POSTER_BASE, then run: "
-                "python database.py"
+                f"to sign in. Sign in with a browser, or check {name_settings(listings)}, then "
+                "run: python database.py"
             )
         return manifest.counts, manifest.reasons
 
@@ -186,8 +194,17 @@ def print_download_summary(counts, reasons, data_dir):
     print(f"wrote {folder / 'posters.csv'} ({counts.total():,} rows) and {folder / 'posters'}")
 
 
-def exit_if_too_few_posters(counts):
+def name_settings(listings):
+    """Return the constants that say where the posters are, for a message."""
+    return " and ".join(source.setting for _, source in listings)
+
+
+def exit_if_too_few_posters(counts, listings):
     """Exit with status 1 if over 2 % of the posters failed, or if none was found.
+
+    Args:
+        counts: a Counter {status: movies}.
+        listings: see `download_posters`.
 
     Raises:
         SystemExit: the line says which command to run.
@@ -195,7 +212,8 @@ def exit_if_too_few_posters(counts):
     if counts["failed"] > MAX_FAILED * counts.total():
         sys.exit(
             f"{counts['failed']:,} of {counts.total():,} posters failed. Check the network and "
-            "POSTER_BASE; to retry them, run: python database.py"
+            f"{name_settings(listings)}; to retry them, run: python database.py"
         )
     if not counts["ok"]:
-        sys.exit("No poster was found. Check POSTER_BASE, then run: python database.py")
+        settings = name_settings(listings)
+        sys.exit(f"No poster was found. Check {settings}, then run: python database.py")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from postergenres.download.faults import Fault
-from postergenres.download.metadata import is_url
+from postergenres.download.metadata import LISTED, Movies, is_url
 from postergenres.download.proxies import exit_if_a_proxy_is_unusable
 
 SUFFIXES = [".jpg", ".jpeg", ".png", ".webp", ".gif"]  # of images in a folder; also in capitals
@@ -27,20 +27,48 @@ class Source:
     folder: the folder of the images, or None if all posters are at URLs. A movie without an image
         in the folder is at its URL, if it has one.
     prefix: the URL that precedes the listed paths, or "".
+    setting: the constant of database.py that names the folder or the prefix.
     """
 
     movies: int
     folder: str | None = None
     prefix: str = ""
+    setting: str = "POSTER_BASE"
 
 
-def find_source(movies, poster_base):
+def open_listings(metadata_csv, poster_base, train_only_csv, train_only_posters, limit):
+    """Open the CSVs of movies, find out where their posters are, and print what was read.
+
+    Args:
+        metadata_csv, train_only_csv: the CSVs; None for no second one. Movies of the second CSV
+            that the first one lists, too, are dropped.
+        poster_base, train_only_posters: where their posters are, see `find_source`.
+        limit: the number of movies of each CSV to stop after; None for all.
+
+    Returns:
+        A list of (`Movies`, `Source`), one for each CSV.
+
+    Raises:
+        MetadataError: a CSV is missing or unusable.
+        SystemExit: see `find_source`.
+    """
+    movies = Movies(metadata_csv, limit)
+    listings = [(movies, find_source(movies, poster_base))]
+    if train_only_csv is not None:
+        train_only = Movies(train_only_csv, limit, "TRAIN_ONLY_CSV", movies.read_ids())
+        source = find_source(train_only, train_only_posters, "TRAIN_ONLY_POSTERS")
+        listings.append((train_only, source))
+    return listings
+
+
+def find_source(movies, poster_base, setting="POSTER_BASE"):
     """Read all movies once to find out where their posters are, and print what was read.
 
     Args:
         movies: the `Movies`.
         poster_base: a folder, a URL prefix or None. If the folder does not hold the poster of a
             movie and the CSV lists its URL, the URL is used.
+        setting: the constant of database.py that `poster_base` is from, for messages.
 
     Returns:
         A `Source`.
@@ -60,9 +88,13 @@ def find_source(movies, poster_base):
             at_urls += is_url(movie["poster"])
     print(movies.summary())
     if not count:
-        sys.exit(f"{movies.path} lists no movies. Check METADATA_CSV, then run: python database.py")
+        others = " that METADATA_CSV does not list" if movies.dropped[LISTED] else ""
+        sys.exit(
+            f"{movies.path} lists no movies{others}. Check {movies.setting}, then run: "
+            "python database.py"
+        )
     if folder is None and not at_urls:
-        require_prefix(movies, base)
+        require_prefix(movies, base, setting)
     if base and at_urls and not is_url(base):
         if in_folder:
             others = "1 other is" if at_urls == 1 else f"{at_urls:,} others are"
@@ -72,12 +104,12 @@ def find_source(movies, poster_base):
             folder = None
     if at_urls or is_url(base):
         exit_if_a_proxy_is_unusable()
-    return Source(count, folder, base if is_url(base) else "")
+    return Source(count, folder, base if is_url(base) else "", setting)
 
 
-def require_prefix(movies, base):
-    """Exit unless the CSV lists posters and `base` is a URL prefix for them."""
-    again = "Set POSTER_BASE in database.py, then run: python database.py"
+def require_prefix(movies, base, setting):
+    """Exit unless the CSV lists posters and `base`, from a setting, is a URL prefix for them."""
+    again = f"Set {setting} in database.py, then run: python database.py"
     if not movies.has_posters:
         sys.exit(
             f"{movies.path} lists no posters: it has no column poster_path or Poster. Put "
@@ -85,9 +117,22 @@ def require_prefix(movies, base):
         )
     if not is_url(base):
         sys.exit(
-            f"POSTER_BASE ({base or None}) is neither a URL nor a folder, and the CSV lists no "
+            f"{setting} ({base or None}) is neither a URL nor a folder, and the CSV lists no "
             f"poster URLs. {again}"
         )
+
+
+def list_rows(listings):
+    """Yield a row of posters.csv for each movie, as it is before the download, see `make_row`.
+
+    Args:
+        listings: see `open_listings`. If there are two, the rows have a further item `train_only`:
+            "yes" for the movies of the second one, else "".
+    """
+    for number, (movies, source) in enumerate(listings):
+        train_only = {"train_only": "yes" if number else ""} if len(listings) > 1 else {}
+        for movie in movies:
+            yield make_row(movie, source) | train_only
 
 
 def make_row(movie, source):
@@ -123,7 +168,7 @@ def locate_poster(movie, source):
     if SCHEME.match(listed):
         return "", Fault.OTHER_SCHEME.format()
     if not source.prefix:
-        return "", Fault.PATH_WITHOUT_PREFIX.format()
+        return "", Fault.PATH_WITHOUT_PREFIX.format(source.setting)
     if not all(map(is_file_name, path.split("/"))):
         return "", Fault.UNUSABLE_PATH.format()
     return f"{source.prefix.rstrip('/')}/{path}", ""

@@ -142,6 +142,22 @@ def test_posters_that_resemble_a_third_are_in_one_group():
     assert group_duplicates(hashes, 59).tolist() == [0, 1, 2]
 
 
+def test_a_train_only_poster_joins_no_groups_of_the_other_movies(tmp_path, capsys):
+    """It resembles two of them, which do not resemble each other."""
+    movies = pd.DataFrame({"id": ["a", "b", "c"]}).assign(title="x")
+    train_only = pd.DataFrame({"id": ["t", "u"]}).assign(title="x")
+    first, last = draw_poster(0), draw_poster(1)
+    shares = {"a": 0.2, "t": 0.5, "b": 0.8}
+    posters = {id: Image.blend(first, last, share) for id, share in shares.items()}
+    (tmp_path / "posters").mkdir()
+    for id, poster in (posters | {"c": draw_poster(2), "u": draw_poster(2)}).items():
+        poster_path(tmp_path, id).write_bytes(encode_poster(poster))
+    groups, all_groups = find_duplicates(movies, train_only, tmp_path, DISTANCE, None)
+    assert groups.tolist() == [0, 1, 2]
+    assert all_groups.tolist() == [0, 0, 1, 0, 1]  # a, b, c, t, u
+    assert "0 posters are the same as another or nearly so\n" in capsys.readouterr().out
+
+
 def test_differences_are_counted_in_bits():
     words = np.array([[0, 1], [0, 0]], dtype=np.uint64)
     others = np.array([[0, 3, 2**64 - 1], [0, 0, 1]], dtype=np.uint64)
@@ -163,9 +179,10 @@ def test_more_than_two_percent_of_missing_posters_are_refused(
     if is_refused:
         message = f"^{missing} of 100 posters are missing in .*posters. .*run: python database.py$"
         with pytest.raises(SystemExit, match=message):
-            find_duplicates(movies, tmp_path, DISTANCE, None)
+            find_duplicates(movies, movies[:0], tmp_path, DISTANCE, None)
         return
-    assert find_duplicates(movies, tmp_path, DISTANCE, None).tolist() == list(range(100))
+    groups = find_duplicates(movies, movies[:0], tmp_path, DISTANCE, None)
+    assert [each.tolist() for each in groups] == [list(range(100))] * 2
     out = capsys.readouterr().out
     assert "0 posters are the same as another or nearly so\n" in out
     assert "2 posters are missing. To download them again, run: python database.py" in out

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from postergenres.dataset.imbalance import (
@@ -59,7 +60,8 @@ def test_the_summary_counts_each_split_and_sample():
     labels = np.vstack([LABELS, LABELS[:2], LABELS[3:]])
     split = np.array(["train"] * 5 + ["val"] * 2 + ["test"] * 2)
     drawn, copies = np.array([1, 0, 1, 1, 0]), np.array([1, 0, 1, 3, 1])
-    counts, measures = summarize_samples(labels, split, drawn, copies, ["A", "B", "C"])
+    none = pd.Series(np.zeros(9, dtype=bool))
+    counts, measures = summarize_samples(labels, split, none, drawn, copies, ["A", "B", "C"])
     assert counts.loc["A"].to_dict() == {
         "movies": 7,
         "train": 4,
@@ -74,3 +76,28 @@ def test_the_summary_counts_each_split_and_sample():
     assert counts["IRLbl drawn"].tolist() == [1, 3, 3]
     assert measures.index.tolist() == ["train", "drawn", "sample"]
     assert measures.loc["sample"].to_dict() == pytest.approx(measure_imbalance(labels[:5], copies))
+
+
+def test_train_only_movies_are_counted_apart_from_the_natural_mix():
+    labels = np.vstack([LABELS, LABELS[:2], LABELS[3:]])
+    split = pd.Series(["train"] * 5 + ["val"] * 2 + ["test"] * 2)
+    train_only = pd.Series([False, True, False, True, False] + [False] * 4)
+    drawn, copies = np.array([1, 0, 1, 1, 0]), np.array([1, 0, 1, 3, 1])
+    genres = ["A", "B", "C"]
+    counts, measures = summarize_samples(labels, split, train_only, drawn, copies, genres)
+    assert counts.columns.tolist() == (
+        "movies train train_only drawn sample".split()
+        + ["IRLbl drawn", "IRLbl sample", "val", "test"]
+    )
+    assert counts[["train", "train_only"]].to_numpy().tolist() == [[2, 2], [2, 0], [0, 1]]
+    assert (counts["movies"] == counts["train"] + counts["val"] + counts["test"]).all()
+    assert counts["sample"].tolist() == [5, 2, 3]
+    assert measures["movies"].to_dict() == {"train": 3, "train_only": 2, "drawn": 3, "sample": 6}
+    rest = [counts.drop(columns="train_only"), measures.drop(index="train_only")]
+    kept = ~train_only.to_numpy()
+    others = summarize_samples(
+        labels[kept], split[kept], train_only[kept], drawn[kept[:5]], copies[kept[:5]], genres
+    )
+    natural = ["movies", "train", "val", "test"]
+    assert rest[0][natural].equals(others[0][natural])
+    assert rest[1].loc["train"].equals(others[1].loc["train"])

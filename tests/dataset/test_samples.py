@@ -28,13 +28,16 @@ MOVIES = pd.DataFrame(
         "split": ["train", "val", "train", "train", "test"],
     }
 )
+TRAIN_ONLY = pd.Series(np.zeros(5, dtype=bool))  # no movie
 DRAWN, COPIES = np.array([1, 0, 1]), np.array([1, 0, 3])
 SETTINGS = {"data_dir": "data", "seed": 0, "fill": ((10, 0.5),), "cluster": None}
 
 
 def write(data_dir):
     """Write the sample of the movies above."""
-    counts, measures = summarize_samples(LABELS, MOVIES["split"], DRAWN, COPIES, ["A", "B"])
+    counts, measures = summarize_samples(
+        LABELS, MOVIES["split"], TRAIN_ONLY, DRAWN, COPIES, ["A", "B"]
+    )
     samples = select_samples(MOVIES, COPIES)
     write_samples(samples, LABELS, counts, measures, [["tt1", "tt2"]], SETTINGS, data_dir)
 
@@ -179,11 +182,35 @@ def test_only_movies_with_a_poster_are_read_sorted_by_id(tmp_path, capsys):
     posters = pd.DataFrame({"id": ["tt3", "tt1", "tt2"], "status": ["ok", "ok", "failed"]})
     posters = posters.assign(title="x", genres="Drama", url="x", error="")
     write_csv(posters, tmp_path / "posters.csv")
-    assert read_downloaded_movies(tmp_path)["id"].tolist() == ["tt1", "tt3"]
+    movies, train_only = read_downloaded_movies(tmp_path)
+    assert movies["id"].tolist() == ["tt1", "tt3"] and train_only.empty
     assert capsys.readouterr().out.splitlines() == [
         "3 movies, 2 with a poster",
         "1 posters failed. To retry, run: python database.py",
     ]
+
+
+def test_train_only_movies_are_read_apart(tmp_path, capsys):
+    statuses = ["ok"] * 12 + ["failed", "gone"]
+    posters = pd.DataFrame({"id": [f"tt{i}" for i in range(14)], "status": statuses})
+    posters = posters.assign(title="x", genres="Drama", url="x", error="")
+    write_csv(posters.assign(train_only=["", "yes"] * 7), tmp_path / "posters.csv")
+    movies, train_only = read_downloaded_movies(tmp_path)
+    assert movies["id"].tolist() == ["tt0", "tt10", "tt2", "tt4", "tt6", "tt8"]
+    assert train_only["id"].tolist() == ["tt1", "tt11", "tt3", "tt5", "tt7", "tt9"]
+    assert capsys.readouterr().out.splitlines() == [
+        "7 movies, 6 with a poster",
+        "7 train-only movies, 6 with a poster",
+        "1 posters failed. To retry, run: python database.py",
+    ]
+
+
+def test_posters_of_train_only_movies_do_not_replace_those_to_split(tmp_path):
+    rows = pd.DataFrame({"id": range(40), "status": ["gone"] * 20 + ["ok"] * 20, "title": "x"})
+    rows = rows.assign(genres="Drama", url="x", error="", train_only=[""] * 20 + ["yes"] * 20)
+    write_csv(rows, tmp_path / "posters.csv")
+    with pytest.raises(SystemExit, match="^There is no poster to sample; .*METADATA_CSV"):
+        read_downloaded_movies(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -214,9 +241,36 @@ def test_too_few_posters_are_one_line_with_the_reason(tmp_path, ok, gone, failed
 
 def test_the_summary_counts_added_movies_and_repeats(capsys):
     drawn, copies = np.array([1, 0, 1]), np.array([3, 1, 1])
-    print_sampling_summary(
-        *summarize_samples(LABELS, MOVIES["split"], drawn, copies, ["A", "B"]), drawn, copies
-    )
+    arguments = drawn, copies, ["A", "B"]
+    tables = summarize_samples(LABELS, MOVIES["split"], TRAIN_ONLY, *arguments)
+    print_sampling_summary(*tables, drawn, copies)
     out = capsys.readouterr().out
     assert "IRLbl sample" in out and "MeanIR" in out and "SCUMBLE" in out
+    assert "train-only" not in out and "train_only" not in out
     assert out.endswith("oversampling added 1 movies that were not drawn, and 2 repeats\n")
+
+
+def test_the_summary_explains_the_column_of_train_only_movies(capsys):
+    train_only = MOVIES["id"] == "tt3"
+    arguments = DRAWN, COPIES, ["A", "B"]
+    tables = summarize_samples(LABELS, MOVIES["split"], train_only, *arguments)
+    print_sampling_summary(*tables, DRAWN, COPIES)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == (
+        "train-only movies count in train_only, drawn and sample, not in movies and train"
+    )
+    assert lines[2].split()[:4] == ["movies", "train", "train_only", "drawn"]
+    assert [line.split()[:2] for line in lines[-5:-1]] == [
+        ["train", "2"],
+        ["train_only", "1"],
+        ["drawn", "2"],
+        ["sample", "4"],
+    ]
+
+
+def test_the_floors_are_those_of_the_movies_that_are_not_train_only(tmp_path):
+    train_only = MOVIES["id"] == "tt3"
+    arguments = DRAWN, COPIES, ["A", "B"]
+    tables = summarize_samples(LABELS, MOVIES["split"], train_only, *arguments)
+    write_samples(select_samples(MOVIES, COPIES), LABELS, *tables, [], SETTINGS, tmp_path)
+    assert read_train_counts(tmp_path) == {"movies": 2, "genres": {"A": 2, "B": 1}}

@@ -10,7 +10,10 @@ TEXTS = {
     "NOT_LISTED": ((), "no poster listed"),
     "LONG_URL": ((), "the poster URL is too long"),
     "OTHER_SCHEME": ((), "the poster is listed under another scheme than http"),
-    "PATH_WITHOUT_PREFIX": ((), "the poster is listed as a path, and POSTER_BASE is no URL"),
+    "PATH_WITHOUT_PREFIX": (
+        ("POSTER_BASE",),
+        "the poster is listed as a path, and POSTER_BASE is no URL",
+    ),
     "UNUSABLE_PATH": ((), "the poster path does not name a file"),
     "HOST_UNREACHABLE": ((20,), "not requested: no connection to its host, 20 times in a row"),
     "FIRST_PAGE": ((), "a page, and its host has sent no image"),

@@ -43,8 +43,23 @@ def test_rows_are_written_in_the_order_of_the_movies(tmp_path):
         b'm1,"x, y",Drama,http://h/m1.jpg,failed,HTTP 503\n'
         b'm2,"x, y",Drama,http://h/m2.jpg,ok,\n'
     )
-    assert manifest.read_manifest(tmp_path).to_dict("records") == rows
+    read = manifest.read_manifest(tmp_path).to_dict("records")
+    assert read == [row | {"train_only": ""} for row in rows]
     assert not manifest.journal_path(tmp_path).exists()
+
+
+def test_train_only_movies_are_written_and_read_back(tmp_path):
+    rows = [make_row("m0", "ok") | {"train_only": ""}, make_row("m1", "ok") | {"train_only": "yes"}]
+    columns = [*manifest.COLUMNS, manifest.TRAIN_ONLY]
+    with open_manifest(tmp_path, PreviousRuns(tmp_path), columns) as writer:
+        for number, row in enumerate(rows):
+            writer.add(number, row, is_new=True)
+    assert (tmp_path / "posters.csv").read_bytes() == (
+        b"id,title,genres,url,status,error,train_only\n"
+        b'm0,"x, y",Drama,http://h/m0.jpg,ok,,\n'
+        b'm1,"x, y",Drama,http://h/m1.jpg,ok,,yes\n'
+    )
+    assert manifest.read_manifest(tmp_path).to_dict("records") == rows
 
 
 def test_counts_and_reasons_are_counted(tmp_path):
@@ -159,6 +174,13 @@ def test_posters_that_an_older_version_lost_to_a_bad_proxy_are_requested_again(t
         (b"id,title,genres,url,status,error\nm0,x,Drama,u,ok,,,,\n", "it has an unknown status"),
         (b'id,title,genres,url,status,error\nm0,"x,Drama,u,ok,\n', "it is not a CSV"),
         (b"id,title,genres,url,status,error\nm0,x,Drama,u,okay,\n", "it has an unknown status"),
+        *(
+            (
+                f"id,title,genres,url,status,error,train_only\nm0,x,,u,ok,,{value}\n".encode(),
+                f"it has a train_only that is neither yes nor empty ('{value}')",
+            )
+            for value in ("no", "Yes", "ye", " ", "nan")
+        ),
     ],
 )
 def test_an_unusable_manifest_is_one_line_with_the_next_command(tmp_path, content, reason):
@@ -174,7 +196,13 @@ def test_a_manifest_with_a_byte_order_mark_and_further_columns_is_read(tmp_path)
     content = "id,title,genres,url,status,error,note\nm0,x,Drama,u,ok,,hello\n"
     (tmp_path / "posters.csv").write_bytes(content.encode("utf-8-sig"))
     row = manifest.read_manifest(tmp_path).to_dict("records")[0]
-    assert (row["id"], row["status"]) == ("m0", "ok")
+    assert (row["id"], row["status"], row["train_only"]) == ("m0", "ok", "")
+
+
+def test_a_row_of_a_manifest_that_ends_before_its_last_column_is_not_train_only(tmp_path):
+    content = "id,title,genres,url,status,error,train_only\nm0,x,,u,ok,,yes\nm1,x,,u,ok,\n"
+    (tmp_path / "posters.csv").write_text(content, encoding="utf-8")
+    assert list(manifest.read_manifest(tmp_path)["train_only"]) == ["yes", ""]
 
 
 @pytest.mark.parametrize("value", [None, 7, [], {}])

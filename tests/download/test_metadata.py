@@ -199,6 +199,38 @@ def test_an_unusable_csv_is_one_line_and_exit_status_1(tmp_path):
         Movies(write(tmp_path, "Genre\nDrama\n"))
 
 
+def test_the_constant_of_a_second_csv_is_named(tmp_path):
+    with (
+        pytest.raises(SystemExit, match=r"none.csv is missing\. Check TRAIN_ONLY_CSV in database"),
+        metadata.exiting_on_metadata_errors(),
+    ):
+        Movies(tmp_path / "none.csv", setting="TRAIN_ONLY_CSV")
+    for content in (b"Genre\nDrama\n", b"Id\na\n", b"PK\3\4"):
+        (tmp_path / "movies.csv").write_bytes(content)
+        with (
+            pytest.raises(SystemExit, match="Check TRAIN_ONLY_CSV in database.py, then run: "),
+            metadata.exiting_on_metadata_errors(),
+        ):
+            Movies(tmp_path / "movies.csv", setting="TRAIN_ONLY_CSV")
+    (tmp_path / "movies.csv").write_text(f"Id,Genre\na,{'x' * 1_000_001}\n", encoding="utf-8")
+    with (
+        pytest.raises(SystemExit, match="cannot be read as a CSV .*Check TRAIN_ONLY_CSV"),
+        metadata.exiting_on_metadata_errors(),
+    ):
+        list(Movies(tmp_path / "movies.csv", setting="TRAIN_ONLY_CSV"))
+
+
+def test_movies_that_another_csv_lists_are_dropped_before_the_limit(tmp_path):
+    text = "Id,Genre\na,Drama\nB,Drama\nc,Drama\nC,Drama\nd,Drama\n"
+    movies = Movies(write(tmp_path, text), 2, "TRAIN_ONLY_CSV", {"a", "b"})
+    assert [movie["id"] for movie in movies] == ["c", "d"]
+    assert movies.read_ids() == {"c", "d"}
+    assert movies.summary().endswith(
+        "the first 5 rows, 2 movies; dropped: 2 that METADATA_CSV lists, too, 1 with the id of an "
+        "earlier row"
+    )
+
+
 @pytest.mark.parametrize(
     ("imdb", "other", "is_tmdb", "id"),
     [

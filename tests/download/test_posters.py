@@ -24,7 +24,7 @@ def test_posters_are_downloaded_and_leftovers_deleted(tmp_path, host):
     (data / "posters").mkdir(parents=True)
     (data / "posters" / "m1.part.jpg").write_bytes(b"half")
     movies = Movies(tmp_path / "movies.csv")
-    counts, reasons = posters.download_posters(movies, Source(3), data, 2, LIMITS)
+    counts, reasons = posters.download_posters([(movies, Source(3))], data, 2, LIMITS)
     assert counts == {"ok": 1, "gone": 1, "failed": 1}
     assert reasons == {"": 1, "HTTP 404": 1, "HTTP 503": 1}
     assert list(read_manifest(data)["status"]) == ["ok", "gone", "failed"]
@@ -42,12 +42,24 @@ def test_the_summary_has_the_counts_the_reasons_and_the_files(tmp_path, capsys):
     ]
 
 
-def test_two_percent_may_fail():
-    posters.exit_if_too_few_posters(Counter(ok=98, gone=0, failed=2))
-    with pytest.raises(SystemExit, match="3 of 100 posters failed.*run: python database.py$"):
-        posters.exit_if_too_few_posters(Counter(ok=97, gone=0, failed=3))
+ONE = [(None, Source(100))]
+TWO = [*ONE, (None, Source(9, setting="TRAIN_ONLY_POSTERS"))]
 
 
-def test_a_run_without_posters_is_an_error():
-    with pytest.raises(SystemExit, match="No poster was found.*run: python database.py$"):
-        posters.exit_if_too_few_posters(Counter(ok=0, gone=9, failed=0))
+@pytest.mark.parametrize(
+    ("listings", "named"), [(ONE, "POSTER_BASE"), (TWO, "POSTER_BASE and TRAIN_ONLY_POSTERS")]
+)
+def test_two_percent_may_fail(listings, named):
+    posters.exit_if_too_few_posters(Counter(ok=98, gone=0, failed=2), listings)
+    message = f"^3 of 100 posters failed. .* and {named}; to retry .*run: python database.py$"
+    with pytest.raises(SystemExit, match=message):
+        posters.exit_if_too_few_posters(Counter(ok=97, gone=0, failed=3), listings)
+
+
+@pytest.mark.parametrize(
+    ("listings", "named"), [(ONE, "POSTER_BASE"), (TWO, "POSTER_BASE and TRAIN_ONLY_POSTERS")]
+)
+def test_a_run_without_posters_is_an_error(listings, named):
+    message = f"^No poster was found. Check {named}, then run: python database.py$"
+    with pytest.raises(SystemExit, match=message):
+        posters.exit_if_too_few_posters(Counter(ok=0, gone=9, failed=0), listings)

@@ -18,6 +18,12 @@ def write_movies(tmp_path, *posters):
     return Movies(tmp_path / "movies.csv")
 
 
+def write_csv(path, ids, poster):
+    rows = [f"{id},Drama,{poster}" for id in ids]
+    path.write_text("Id,Genre,Poster\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
 def test_the_source_is_the_folder_if_it_holds_a_poster(tmp_path):
     (tmp_path / "m2.jpg").write_bytes(image_bytes())
     movies = write_movies(tmp_path, "http://h/a.jpg", "")
@@ -60,6 +66,54 @@ def test_a_source_that_cannot_exist_is_one_line(tmp_path):
         sources.find_source(write_movies(tmp_path), "https://h")
     with pytest.raises(SystemExit, match="neither a URL nor a folder.*python database.py"):
         sources.find_source(write_movies(tmp_path, "/a.jpg"), "no/such/folder")
+
+
+def test_a_second_csv_has_a_source_of_its_own_without_the_movies_of_the_first(tmp_path, capsys):
+    (tmp_path / "m9.jpg").write_bytes(image_bytes())
+    first = write_csv(tmp_path / "first.csv", ["m1", "m2"], "http://h/a.jpg")
+    second = write_csv(tmp_path / "second.csv", ["M2", "m9", "m8"], "b.jpg")
+    listings = sources.open_listings(first, None, second, tmp_path, None)
+    assert [source for _, source in listings] == [
+        Source(2),
+        Source(2, tmp_path.as_posix(), "", "TRAIN_ONLY_POSTERS"),
+    ]
+    assert capsys.readouterr().out.splitlines() == [
+        f"{first}: 2 rows, 2 movies; dropped: none",
+        f"{second}: 3 rows, 2 movies; dropped: 1 that METADATA_CSV lists, too",
+    ]
+    rows = list(sources.list_rows(listings))
+    assert [(row["id"], row["status"], row["train_only"]) for row in rows] == [
+        ("m1", "", ""),
+        ("m2", "", ""),
+        ("m9", "", "yes"),
+        ("m8", "gone", "yes"),
+    ]
+    rows = sources.list_rows(sources.open_listings(first, None, None, tmp_path, 1))
+    assert [(row["id"], "train_only" in row) for row in rows] == [("m1", False)]
+
+
+@pytest.mark.parametrize(
+    ("ids", "poster", "base", "line"),
+    [
+        ([], "x", None, "second.csv lists no movies. Check TRAIN_ONLY_CSV, then"),
+        (
+            *(["m1", "M2"], "x", None),
+            "second.csv lists no movies that METADATA_CSV does not list. Check TRAIN_ONLY_CSV,",
+        ),
+        (["m9"], "x.jpg", "no", r"^TRAIN_ONLY_POSTERS \(no\) is neither .* Set TRAIN_ONLY_POSTERS"),
+    ],
+)
+def test_a_line_on_the_second_csv_names_its_constants(tmp_path, ids, poster, base, line):
+    first = write_csv(tmp_path / "first.csv", ["m1", "m2"], "http://h/a.jpg")
+    second = write_csv(tmp_path / "second.csv", ids, poster)
+    with pytest.raises(SystemExit, match=f"{line}.*run: python database.py$"):
+        sources.open_listings(first, None, second, base, None)
+
+
+def test_the_reason_for_a_path_without_a_prefix_names_the_constant():
+    source = Source(1, setting="TRAIN_ONLY_POSTERS")
+    expected = "", "the poster is listed as a path, and TRAIN_ONLY_POSTERS is no URL"
+    assert sources.locate_poster(make_movie("/a.jpg"), source) == expected
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ SETTINGS = {
     "data_dir": {"text"},
     "metadata_csv": {"text"},
     "poster_base": {"text", "None"},
+    "train_only_csv": {"text", "None"},
+    "train_only_posters": {"text", "None"},
     "limit": {"None"},
     "workers": set(),
     "rate_limit": {"None", "2.5"},
@@ -60,6 +62,10 @@ def under_prefix(poster):
 
 def csv(text, **settings):
     return {"csv": text, "poster_base": "HOST/ok"} | settings
+
+
+def train_only(text, **settings):
+    return cells() | {"train_only": text} | settings
 
 
 def redirect(url):
@@ -254,4 +260,33 @@ INPUTS = {  # what step 1 reads from elsewhere: (changes, status and error of th
         "is compressed by gzip, not a CSV. Extract the CSV from it. Check METADATA_CSV",
     ),
     "CSV: no posters": (csv("Id,Genre\na,Drama\n"), "lists no posters: it has no column"),
+    # A second CSV, of movies to train on only.
+    "train-only CSV: empty": (
+        train_only(""),
+        "needs a column of genres .* Check TRAIN_ONLY_CSV",
+    ),
+    "train-only CSV: header only": (
+        train_only("Id,Genre,Poster\n"),
+        "lists no movies. Check TRAIN_ONLY_CSV",
+    ),
+    "train-only CSV: a picture": (
+        train_only(image_bytes().decode("latin-1")),
+        "needs a column of genres .* Check TRAIN_ONLY_CSV",
+    ),
+    "train-only CSV: gzip": (
+        train_only("\x1f\x8b\x08", encoding="latin-1"),
+        "is compressed by gzip, not a CSV. Extract the CSV from it. Check TRAIN_ONLY_CSV",
+    ),
+    "train-only CSV: the movie of the other": (
+        train_only("Id,Genre,Poster\nM1,Drama,HOST/ok/a.jpg\n"),
+        "lists no movies that METADATA_CSV does not list. Check TRAIN_ONLY_CSV",
+    ),
+    "train-only CSV: no posters": (
+        train_only("Id,Genre\na,Drama\n"),
+        "lists no posters: it has no column .* Set TRAIN_ONLY_POSTERS",
+    ),
+    "train-only CSV: paths without a prefix": (
+        train_only("Id,Genre,Poster\na,Drama,a.jpg\n", train_only_posters="no"),
+        r"TRAIN_ONLY_POSTERS \(no\) is neither a URL nor a folder.* Set TRAIN_ONLY_POSTERS",
+    ),
 }
