@@ -75,7 +75,8 @@ def main(
         store = open_store(data_dir)
         teacher = None
         if needs_teacher(settings):
-            teacher = prepare_teacher(data_dir, store, fine_tuned, may_make=hosts is None)
+            precision = settings["precision"]
+            teacher = prepare_teacher(data_dir, store, fine_tuned, hosts is None, precision)
         process.agree({"HOSTS": hosts} | settings | list_inputs(store, teacher))
         devices = form_devices(settings, process)  # the last check: now the folder is changed
         stages = describe_stages(settings, store, teacher)

@@ -214,7 +214,8 @@ def train_model(build_network, store, teacher, settings, data_dir, process, devi
     model = build(*size)  # float32, on one device, as it will be saved
     print_run(run, model, precision)
     if not first.epochs:
-        initialize_network(model, store.images, store.labels, run.sample)
+        with computing_in(precision):
+            initialize_network(model, store.images, store.labels, run.sample)
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
     model.set_weights(process.share(model.get_weights()))  # other hardware rounds differently
     with computing_in(precision), devices.scope():
