@@ -16,11 +16,14 @@ from postergenres.models.transfer import (
 )
 
 # Defaults for the settings of train.py that are None, by architecture.
+NONE = {"crop": 0.0, "colour": 0.0, "ema_momentum": 0.0}
 RECIPES = {
-    "study": {"epochs": 15, "learning_rate": 1e-4},
-    "improved": {"epochs": 15, "learning_rate": 1e-3},
-} | dict.fromkeys(BACKBONES, {"epochs": 8, "learning_rate": 2e-4, "crop": 0.3, "colour": 0.2})
-NEUTRAL = {"crop": 0.0, "colour": 0.0, "ema_momentum": 0.0}  # where a recipe has no default
+    "study": {"epochs": 15, "learning_rate": 1e-4} | NONE,
+    "improved": {"epochs": 15, "learning_rate": 1e-3} | NONE,
+} | dict.fromkeys(
+    BACKBONES,
+    {"epochs": 8, "learning_rate": 2e-4, "crop": 0.3, "colour": 0.2, "ema_momentum": 0.0},
+)
 LAST_BLOCKS = 6  # blocks of a backbone that the first stage trains
 
 
@@ -53,7 +56,7 @@ def fill_defaults(settings):
     Args:
         settings: {name: value}, the checked arguments of `train.main`.
     """
-    recipe = NEUTRAL | RECIPES[settings["architecture"]]
+    recipe = RECIPES[settings["architecture"]]
     filled = {name: recipe.get(name) if x is None else x for name, x in settings.items()}
     hosts, fine_tuned = filled.pop("hosts"), filled.pop("fine_tuned")
     del filled["data_dir"]
