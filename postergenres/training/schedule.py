@@ -16,10 +16,10 @@ from postergenres.models.transfer import (
 )
 
 # Defaults for the settings of train.py that are None, by architecture.
-NONE = {"crop": 0.0, "colour": 0.0, "ema_momentum": 0.0}
+PLAIN = {"epochs": 15, "crop": 0.0, "colour": 0.0, "ema_momentum": 0.0}
 RECIPES = {
-    "study": {"epochs": 15, "learning_rate": 1e-4} | NONE,
-    "improved": {"epochs": 15, "learning_rate": 1e-3} | NONE,
+    "study": PLAIN | {"learning_rate": 1e-4},
+    "improved": PLAIN | {"learning_rate": 1e-3},
 } | dict.fromkeys(
     BACKBONES,
     {"epochs": 8, "learning_rate": 2e-4, "crop": 0.3, "colour": 0.2, "ema_momentum": 0.0},
