@@ -25,6 +25,7 @@ from postergenres.evaluation.metrics import (
 )
 from postergenres.files import lock_file
 from postergenres.models.saved import discard_model, list_versions, save_model
+from postergenres.models.transfer import build_to_train
 from postergenres.training.callbacks import (
     AveragedWeights,
     EpochStart,
@@ -206,7 +207,7 @@ def train_model(build_network, store, teacher, settings, data_dir, process, devi
     stages = open_stages(stages, folder)
     first = stages[0][1]
     precision = first.precision or choose_precision(
-        settings["precision"], partial(build, *size), settings["batch_size"]
+        settings["precision"], partial(build_to_train, build, *size), settings["batch_size"]
     )
     keras.utils.clear_session(free_memory=False)  # equal runs give layers equal names
     keras.utils.set_random_seed(settings["seed"])
@@ -219,7 +220,8 @@ def train_model(build_network, store, teacher, settings, data_dir, process, devi
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
     model.set_weights(process.share(model.get_weights()))  # other hardware rounds differently
     with computing_in(precision), devices.scope():
-        network = build(*(None, None) if settings["crop"] else size)  # None: crops have other sizes
+        # Crops have other sizes.
+        network = build_to_train(build, *(None, None) if settings["crop"] else size)
         history = fit_stages(run, network, model, stages, precision)
     shift_priors(model, run.prior_shift)
     about = describe_model(run, model, history)
