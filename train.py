@@ -40,6 +40,7 @@ LEARNING_RATE = None  # peak of the cosine schedule of AdamW; lower it if the lo
 SHIFT = 0.08  # largest random shift, as a share of height and width; 0 for none
 CROP = None  # most that is randomly cropped off height and width, as a share; backbones only
 COLOUR = None  # largest random change of contrast and brightness, as a share; 0 for none
+EMA_MOMENTUM = None  # of the moving average of the weights, which is kept; 0 to average nothing
 SOFT_TARGETS = 0.0  # share of the teacher's probabilities in the targets; 0.7 helps "improved"
 HINTS = 0.0  # weight of the loss on the teacher's features; 0.1 helps "improved"; not for backbones
 FINE_TUNED = None  # or "elsewhere/model", the folder of a fine-tuned backbone to use as the teacher
@@ -60,6 +61,7 @@ def main(
     shift=SHIFT,
     crop=CROP,
     colour=COLOUR,
+    ema_momentum=EMA_MOMENTUM,
     soft_targets=SOFT_TARGETS,
     hints=HINTS,
     precision=PRECISION,
@@ -73,7 +75,8 @@ def main(
         store = open_store(data_dir)
         teacher = None
         if needs_teacher(settings):
-            teacher = prepare_teacher(data_dir, store, fine_tuned, may_make=hosts is None)
+            precision = settings["precision"]
+            teacher = prepare_teacher(data_dir, store, fine_tuned, hosts is None, precision)
         process.agree({"HOSTS": hosts} | settings | list_inputs(store, teacher))
         devices = form_devices(settings, process)  # the last check: now the folder is changed
         stages = describe_stages(settings, store, teacher)

@@ -173,6 +173,7 @@ RULES = {
         "shift": SHARE,
         "crop": or_none(SHARE),
         "colour": or_none(SHARE),
+        "ema_momentum": or_none(number(0, 0.99999)),
         "soft_targets": SHARE,
         "hints": number(0, 1000),
         "fine_tuned": or_none(PATH),

@@ -51,6 +51,21 @@ def feature_extractor(network):
     return keras.Model(network.inputs, network.get_layer("features").output)
 
 
+def build_to_train(build, *size):
+    """Build a network that is trained as fast as the backend can; its weights fit the plain one.
+
+    Args:
+        build: builds the plain network, for posters of `size`.
+        size: height and width of the posters in pixels; None, None for posters of any size.
+    """
+    network = build(*size)
+    if network.name not in BACKBONES or keras.backend.backend() != "tensorflow":
+        return network
+    from postergenres.models.frozen_depthwise import with_frozen_depthwise
+
+    return with_frozen_depthwise(network)
+
+
 def load_imagenet(network):
     """Set the backbone of a network of `build_transfer` to ImageNet weights; keep the head.
 

@@ -58,6 +58,36 @@ def shift_priors(network, shift):
     bias.assign(bias + shift)
 
 
+class AveragedWeights(keras.callbacks.SwapEMAWeights):
+    """Keep the moving average of the weights in the model from each validation to the next epoch.
+
+    It comes before `PriorShift` in the list of callbacks, so that the shift is of the averaged
+    biases. The callbacks of the end of an epoch then save and keep averaged weights; the last
+    weights wait in the optimizer. Source: Polyak and Juditsky 1992, Acceleration of Stochastic
+    Approximation by Averaging.
+
+    Args:
+        start: number of the first epoch of the stage, from 0.
+    """
+
+    def __init__(self, start):
+        super().__init__()
+        self.start = start
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch > self.start:  # also if the training was resumed
+            self._swap_variables()
+
+    def on_test_begin(self, logs=None):
+        self._swap_variables()
+
+    def on_test_end(self, logs=None):
+        pass  # the average stays
+
+    def on_epoch_end(self, epoch, logs=None):
+        pass
+
+
 class Progress(keras.callbacks.Callback):
     """Show a bar of the steps of an epoch on a terminal, and print a line after each epoch.
 

@@ -51,6 +51,7 @@ from postergenres.models.efficientnet import FEATURES, build_efficientnet
 from postergenres.models.saved import open_model
 from postergenres.models.transfer import BACKBONES, feature_extractor, fit_regressions
 from postergenres.progress import show_progress
+from postergenres.training.precision import choose_inference_precision, computing_in
 
 VARIANT = "lite2"  # "lite0" and "lite1" are faster and slightly worse
 TEACHER_HEIGHT = 288  # pixels; larger than the posters of the student
@@ -81,7 +82,9 @@ class Teacher:
     sha256: list
 
 
-def prepare_teacher(data_dir, store, fine_tuned=None, may_make=True, **options):
+def prepare_teacher(
+    data_dir, store, fine_tuned=None, may_make=True, precision="float32", **options
+):
     """Return the teacher; make its outputs first if they are missing or stale.
 
     Args:
@@ -89,6 +92,8 @@ def prepare_teacher(data_dir, store, fine_tuned=None, may_make=True, **options):
         store: `dataset.store.Store`.
         fine_tuned: model folder of a fine-tuned backbone; None for the ImageNet network.
         may_make: False on one of several hosts, all of which need the same outputs.
+        precision: of the ImageNet network: see `precision.choose_inference_precision`. It is no
+            reason to make the outputs again.
         options: arguments of `imagenet_settings` or `fine_tuned_settings` that are not the default.
 
     Raises:
@@ -115,7 +120,7 @@ def prepare_teacher(data_dir, store, fine_tuned=None, may_make=True, **options):
         )
         with lock_file(folder / "making.lock", refusal):
             discard_leftovers([folder / "targets.npy", folder / "features.npy"])
-            make_outputs(data_dir, store, settings)
+            make_outputs(data_dir, store, settings, choose_inference_precision(precision))
     return open_teacher(data_dir)
 
 
@@ -201,14 +206,16 @@ def is_prior(prior, store):
 # --- making the outputs ---------------------------------------------------------------------------
 
 
-def make_outputs(data_dir, store, settings):
+def make_outputs(data_dir, store, settings, precision):
     """Make and write the outputs of a teacher, print its scores, return distillation.json.
 
     Nothing is deleted until all features are there.
     """
     check_room_for_outputs(data_dir, store, settings["components"])
-    make = make_fine_tuned if "fine_tuned" in settings else make_imagenet
-    targets, features, prior = make(data_dir, store, **settings)
+    if "fine_tuned" in settings:
+        targets, features, prior = make_fine_tuned(data_dir, store, **settings)
+    else:
+        targets, features, prior = make_imagenet(data_dir, store, precision, **settings)
     folder = Path(data_dir) / "distillation"
     (folder / "distillation.json").unlink(missing_ok=True)  # it marks the outputs as complete
     for name, array in (("targets.npy", targets), ("features.npy", features)):
@@ -238,7 +245,15 @@ def check_room_for_outputs(data_dir, store, components):
 
 
 def make_imagenet(
-    data_dir, store, variant, teacher_height, teacher_width, components, regularisation, seed
+    data_dir,
+    store,
+    precision,
+    variant,
+    teacher_height,
+    teacher_width,
+    components,
+    regularisation,
+    seed,
 ):
     """Return targets, features and prior of an ImageNet network with logistic regressions.
 
@@ -246,7 +261,9 @@ def make_imagenet(
         SystemExit: the package with the weights is missing, or a poster is.
     """
     name = f"{variant}-{teacher_height}x{teacher_width}"
-    build = partial(build_teacher, variant, teacher_height, teacher_width)
+    if precision != "float32":
+        name += f"-{precision}"
+    build = partial(build_teacher, variant, teacher_height, teacher_width, precision)
     extracted = extract_features(store, data_dir, name, build)
     train = store.rows("train")
     features = reduce_features(extracted, train, components)
@@ -254,8 +271,9 @@ def make_imagenet(
     return targets, features, estimate_prior(store.labels[train])
 
 
-def build_teacher(variant, height, width):
-    return feature_extractor(build_efficientnet(variant, height, width))
+def build_teacher(variant, height, width, precision):
+    with computing_in(precision):
+        return feature_extractor(build_efficientnet(variant, height, width))
 
 
 def make_fine_tuned(data_dir, store, fine_tuned, components):

@@ -25,7 +25,14 @@ from postergenres.evaluation.metrics import (
 )
 from postergenres.files import lock_file
 from postergenres.models.saved import discard_model, list_versions, save_model
-from postergenres.training.callbacks import EpochStart, PriorShift, Progress, shift_priors
+from postergenres.models.transfer import build_to_train
+from postergenres.training.callbacks import (
+    AveragedWeights,
+    EpochStart,
+    PriorShift,
+    Progress,
+    shift_priors,
+)
 from postergenres.training.checkpoints import Checkpoints, RoomCheck, discard_checkpoints
 from postergenres.training.distributed import (
     SINGLE_DEVICE,
@@ -200,7 +207,7 @@ def train_model(build_network, store, teacher, settings, data_dir, process, devi
     stages = open_stages(stages, folder)
     first = stages[0][1]
     precision = first.precision or choose_precision(
-        settings["precision"], partial(build, *size), settings["batch_size"]
+        settings["precision"], partial(build_to_train, build, *size), settings["batch_size"]
     )
     keras.utils.clear_session(free_memory=False)  # equal runs give layers equal names
     keras.utils.set_random_seed(settings["seed"])
@@ -208,11 +215,13 @@ def train_model(build_network, store, teacher, settings, data_dir, process, devi
     model = build(*size)  # float32, on one device, as it will be saved
     print_run(run, model, precision)
     if not first.epochs:
-        initialize_network(model, store.images, store.labels, run.sample)
+        with computing_in(precision):
+            initialize_network(model, store.images, store.labels, run.sample)
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
     model.set_weights(process.share(model.get_weights()))  # other hardware rounds differently
     with computing_in(precision), devices.scope():
-        network = build(*(None, None) if settings["crop"] else size)  # None: crops have other sizes
+        # Crops have other sizes.
+        network = build_to_train(build, *(None, None) if settings["crop"] else size)
         history = fit_stages(run, network, model, stages, precision)
     shift_priors(model, run.prior_shift)
     about = describe_model(run, model, history)
@@ -277,7 +286,7 @@ def fit_stage(run, network, stage, checkpoints):
     training_network = add_hints(network, run.train_targets)
     freeze_layers(network, stage)
     compile_network(training_network, run, stage, len(batches))
-    callbacks = make_callbacks(run, batches, checkpoints)
+    callbacks = make_callbacks(run, stage, batches, checkpoints)
     done = stage.start + len(checkpoints.epochs)
     if checkpoints.epochs:
         print(f"resuming after epoch {done}")
@@ -314,14 +323,16 @@ def compile_network(training_network, run, stage, steps_per_epoch):
     """Compile the network with the losses of its outputs and the schedule of the stage."""
     losses = {"genres": "binary_crossentropy", "hints": "mse"}
     weights = {"genres": 1, "hints": run.settings["hints"]}
+    momentum = run.settings["ema_momentum"]
+    rate = schedule_learning_rate(stage, steps_per_epoch)
     training_network.compile(
-        keras.optimizers.AdamW(schedule_learning_rate(stage, steps_per_epoch)),
+        keras.optimizers.AdamW(rate, use_ema=momentum > 0, ema_momentum=momentum),
         {name: losses[name] for name in run.train_targets},
         loss_weights={name: weights[name] for name in run.train_targets},
     )
 
 
-def make_callbacks(run, batches, checkpoints):
+def make_callbacks(run, stage, batches, checkpoints):
     """Return the callbacks of a stage, in the order in which Keras must call them."""
     stopper = keras.callbacks.EarlyStopping(
         f"val_{run.loss}",
@@ -334,6 +345,7 @@ def make_callbacks(run, batches, checkpoints):
     epochs, floor = run.settings["epochs"], run.floor["binary_cross_entropy"]
     return [
         RoomCheck(checkpoints.folder),
+        *([AveragedWeights(stage.start)] if run.settings["ema_momentum"] else []),
         PriorShift(run.prior_shift),
         EpochStart(batches, run.settings["seed"]),
         keras.callbacks.TerminateOnNaN(),

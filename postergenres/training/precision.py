@@ -46,6 +46,17 @@ def choose_precision(precision, build, batch_size):
     return min(seconds, key=seconds.get)
 
 
+def choose_inference_precision(precision):
+    """Return the precision to compute features in: "auto" is bfloat16 if the hardware has it.
+
+    Args:
+        precision: "float32", "bfloat16" or "auto".
+    """
+    if precision in POLICIES:
+        return precision
+    return "bfloat16" if has_bfloat16() else "float32"
+
+
 def has_bfloat16():
     """Return whether there is a GPU, or a CPU that multiplies in bfloat16 (known on Linux only)."""
     if any("gpu" in device.lower() for device in keras.distribution.list_devices()):

@@ -9,16 +9,21 @@ from postergenres.evaluation.metrics import estimate_prior
 from postergenres.models.efficientnet import VARIANTS, find_weights
 from postergenres.models.transfer import (
     BACKBONES,
+    build_transfer,
     choose_layers,
     fit_head,
     load_imagenet,
 )
 
 # Defaults for the settings of train.py that are None, by architecture.
+PLAIN = {"epochs": 15, "crop": 0.0, "colour": 0.0, "ema_momentum": 0.0}
 RECIPES = {
-    "study": {"epochs": 15, "learning_rate": 1e-4, "crop": 0.0, "colour": 0.0},
-    "improved": {"epochs": 15, "learning_rate": 1e-3, "crop": 0.0, "colour": 0.0},
-} | dict.fromkeys(BACKBONES, {"epochs": 8, "learning_rate": 2e-4, "crop": 0.3, "colour": 0.2})
+    "study": PLAIN | {"learning_rate": 1e-4},
+    "improved": PLAIN | {"learning_rate": 1e-3},
+} | dict.fromkeys(
+    BACKBONES,
+    {"epochs": 8, "learning_rate": 2e-4, "crop": 0.3, "colour": 0.2, "ema_momentum": 0.0},
+)
 LAST_BLOCKS = 6  # blocks of a backbone that the first stage trains
 
 
@@ -76,8 +81,9 @@ def require_weights(architecture):
 def initialize_network(network, images, labels, sample):
     """Set the weights that a network has before its first epoch.
 
-    A backbone gets its ImageNet weights and a fitted head. Another network keeps its random weights
-    and gets output biases that predict the genre shares, which saves an epoch.
+    A backbone gets its ImageNet weights and a head that is fitted to its features, computed in the
+    precision of Keras' dtype policy. Another network keeps its random weights and gets output
+    biases that predict the genre shares, which saves an epoch.
 
     Args:
         network: see `model.build_network`.
@@ -96,7 +102,10 @@ def initialize_network(network, images, labels, sample):
             f"trained on {side} x {side}; see IMAGE_HEIGHT in preprocessing.py"
         )
     load_imagenet(network)
-    fit_head(network, images, labels, sample)
+    copy = build_transfer(network.name, height, width, labels.shape[1])
+    copy.set_weights(network.get_weights())
+    fit_head(copy, images, labels, sample)
+    network.set_weights(copy.get_weights())
 
 
 def plan_stages(architecture, epochs, learning_rate):

@@ -13,6 +13,7 @@ SETTINGS = {
     "shift": {"0"},
     "crop": {"None", "0"},
     "colour": {"None", "0"},
+    "ema_momentum": {"None", "0"},
     "soft_targets": {"0"},
     "hints": {"0", "2.5"},
     "fine_tuned": {"None", "text"},

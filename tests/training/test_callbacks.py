@@ -58,6 +58,53 @@ def test_biases_are_shifted_only_during_validation():
     assert shifted != pytest.approx(expected, abs=1e-3)
 
 
+class Watch(keras.callbacks.Callback):
+    """Note the output biases after each step and at each end of an epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps, self.ends = [], []
+
+    def bias(self):
+        return np.array(self.model.get_layer("genres").bias)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps.append(self.bias())
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.ends.append(self.bias())
+
+
+def test_the_average_is_in_the_model_from_validation_to_the_next_epoch():
+    inputs = keras.Input((8,))
+    network = keras.Model(inputs, keras.layers.Dense(3, "sigmoid", name="genres")(inputs))
+    initial, momentum = network.get_weights(), 0.8
+    plain, averaged = Watch(), Watch()
+    for watch, use_ema in ((plain, False), (averaged, True)):
+        network.set_weights(initial)
+        optimizer = keras.optimizers.SGD(1.0, use_ema=use_ema, ema_momentum=momentum)
+        network.compile(optimizer, "binary_crossentropy")
+        averaging = [callbacks.AveragedWeights(start=0)] if use_ema else []
+        network.fit(
+            IMAGES,
+            LABELS,
+            batch_size=8,
+            epochs=2,
+            shuffle=False,
+            validation_data=(IMAGES, LABELS),
+            callbacks=[*averaging, callbacks.PriorShift(np.ones(3)), watch],
+            verbose=0,
+        )
+    np.testing.assert_allclose(averaged.steps, plain.steps, atol=1e-5)  # the training is the same
+    average, expected = averaged.steps[0], []
+    for number, bias in enumerate(averaged.steps):
+        average = momentum * average + (1 - momentum) * bias
+        if number % 4 == 3:
+            expected.append(average)
+    np.testing.assert_allclose(averaged.ends, expected, atol=1e-5)
+    assert abs(averaged.ends[1] - averaged.steps[-1]).max() > 1e-3
+
+
 def test_each_epoch_prints_its_losses_beside_the_floor(capsys):
     progress = callbacks.Progress(epochs=9, steps=2, loss="genres_loss", floor=0.25)
     progress.on_epoch_begin(3)

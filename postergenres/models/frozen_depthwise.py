@@ -1,0 +1,79 @@
+"""Depthwise convolutions with fixed filters, whose gradient is computed by a convolution.
+
+The gradient to the inputs of a convolution is the convolution of the gradient of the outputs,
+spread by the stride, with the mirrored filters. TensorFlow's operation for it is slow on a CPU: a
+training step of EfficientNet-Lite2 in bfloat16 takes 2.5 times as long with it.
+"""
+
+import keras
+import tensorflow as tf
+
+
+class FrozenDepthwiseConv2D(keras.layers.DepthwiseConv2D):
+    """`keras.layers.DepthwiseConv2D` with padding "same" and odd filters that are not trained."""
+
+    def call(self, inputs):
+        kernel, bias = map(tf.convert_to_tensor, (self.kernel, self.bias))
+        return convolve(inputs, kernel, self.strides[0]) + bias
+
+
+def with_frozen_depthwise(network):
+    """Return a copy of a network, with random weights, whose depthwise filters are frozen.
+
+    Args:
+        network: a functional `keras.Model`, in any precision.
+    """
+    return keras.models.clone_model(network, clone_function=clone_layer)
+
+
+def clone_layer(layer):
+    if type(layer) is keras.layers.DepthwiseConv2D:
+        return FrozenDepthwiseConv2D.from_config(layer.get_config() | {"trainable": False})
+    return layer.__class__.from_config(layer.get_config())
+
+
+def convolve(inputs, kernel, stride):
+    """Convolve depthwise with padding "same"; there is a gradient to the inputs only.
+
+    Args:
+        inputs: (N, H, W, C).
+        kernel: (K, K, C, 1), K odd.
+        stride: in both directions.
+
+    Returns:
+        (N, ceil(H / stride), ceil(W / stride), C).
+    """
+
+    @tf.custom_gradient
+    def with_gradient(inputs, kernel):
+        def gradient(upstream):
+            return convolve_back(upstream, kernel, stride, tf.shape(inputs)), None
+
+        outputs = tf.nn.depthwise_conv2d(inputs, kernel, [1, stride, stride, 1], "SAME")
+        return outputs, gradient
+
+    return with_gradient(inputs, kernel)
+
+
+def convolve_back(upstream, kernel, stride, shape):
+    """Return the gradient to the inputs of `convolve`.
+
+    Args:
+        upstream: the gradient to its outputs.
+        kernel, stride: see `convolve`.
+        shape: of the inputs.
+    """
+    mirrored, ones = tf.reverse(kernel, [0, 1]), [1, 1, 1, 1]
+    if stride == 1:
+        return tf.nn.depthwise_conv2d(upstream, mirrored, ones, "SAME")
+    size, last = tf.shape(upstream)[1:3], kernel.shape[0] - 1
+    before = tf.maximum((size - 1) * stride + last + 1 - shape[1:3], 0) // 2  # padding of "SAME"
+    zeros = [[0, 0], [0, 0], [0, stride - 1], [0, 0], [0, stride - 1], [0, 0]]
+    spread = tf.pad(upstream[:, :, None, :, None], zeros)
+    spread = tf.reshape(spread, [shape[0], *tf.unstack(size * stride), upstream.shape[3]])
+    after = tf.maximum(shape[1:3] + before - size * stride, 0)
+    around = tf.stack([[0, 0], [0, 0]])
+    padding = tf.concat([around[:1], tf.stack([last - before, after], 1), around[:1]], 0)
+    height, width = tf.unstack(shape[1:3] + last)
+    spread = tf.pad(spread, padding)[:, :height, :width]
+    return tf.nn.depthwise_conv2d(spread, mirrored, ones, "VALID")
