@@ -71,8 +71,8 @@ def test_what_the_product_imports_is_required():
     modules |= {"cykooz_resizer": "cykooz-resizer", "ai_edge_litert": "ai-edge-litert"}
     required = {
         pin.split("==")[0]
-        for name in ("requirements.txt", "requirements/cluster.txt", "requirements/hosts.txt")
-        for pin in read_pins(ROOT / name)
+        for name in ("requirements", *(f"requirements/{x}" for x in ("cluster", "hosts", "text")))
+        for pin in read_pins(ROOT / f"{name}.txt")
     }
     required |= {"dask", "h5py"}  # distributed needs the one, Keras the other
     required |= set(sys.stdlib_module_names) | {"postergenres", "model"}
