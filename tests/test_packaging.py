@@ -172,11 +172,14 @@ def test_a_change_of_the_report_does_not_repeat_the_training(prerequisites):
     assert "postergenres/evaluation/report.py" not in needed
 
 
+FOLDERS = ("posters", "model", "distillation", "words", "store")
+
+
 def test_distclean_asks_before_it_deletes(tmp_path):
     if shutil.which("make") is None:
         pytest.skip("make is missing")
     shutil.copy(ROOT / "Makefile", tmp_path)
-    folders = [tmp_path / "data" / name for name in ("posters", "model", "distillation", "store")]
+    folders = [tmp_path / "data" / name for name in FOLDERS]
     for folder in folders:
         folder.mkdir(parents=True)
     for name in ("postergenres", "tests", "benchmarks"):  # where `make clean` looks for caches
@@ -186,7 +189,7 @@ def test_distclean_asks_before_it_deletes(tmp_path):
     assert refused.returncode != 0 and "Run: make distclean FORCE=1" in refused.stderr
     assert all(folder.is_dir() for folder in folders)
     assert subprocess.run(["make", "clean"], **run).returncode == 0
-    assert [folder.is_dir() for folder in folders] == [True, True, True, False]
+    assert [folder.is_dir() for folder in folders] == [True, True, True, True, False]
     assert subprocess.run(["make", "distclean", "FORCE=1"], **run).returncode == 0
     assert not any(folder.is_dir() for folder in folders)
 

@@ -22,13 +22,13 @@ CHUNK = 16  # posters per file; so many does a process lose if it is stopped
 NAME = "?" * 16 + ".json"
 
 
-def read_stored_posters(data_dir, store, rows, workers=None):
+def read_stored_posters(data_dir, store, rows=None, workers=None):
     """Return the words on posters of a store; read those that are not in the cache.
 
     Args:
         data_dir: the data folder, with store/ and posters/.
         store: `dataset.store.Store`.
-        rows: row numbers of the posters, (M,).
+        rows: row numbers of M posters; None for all.
         workers: number of processes; None for one per core.
 
     Returns:
@@ -37,7 +37,7 @@ def read_stored_posters(data_dir, store, rows, workers=None):
     Raises:
         SystemExit: a poster is missing or has changed, or another run reads posters.
     """
-    ids = store.index["id"].iloc[rows]
+    ids = store.index["id"] if rows is None else store.index["id"].iloc[rows]
     checksums = read_checksums(Path(data_dir) / "store")[ids]
     paths = [poster_path(data_dir, movie) for movie in ids]
     return read_files(list(zip(checksums, paths, strict=True)), Path(data_dir) / "words", workers)

@@ -21,12 +21,13 @@ from postergenres.files import add_checksum, write_json
 
 PACKAGES = ("rapidocr", "onnxruntime")
 INSTALL = "python -m pip install -r requirements/text.txt"
+CONFIDENCE = 0.5  # the least of a line that is used
 HEIGHT, WIDTH = 768, 512  # pixels of the poster from which lines are cut out
 FOUND_AT = 480  # pixels of the height at which lines are found
 PARAMETERS = {
     "Global.log_level": "critical",
     "Global.use_cls": False,  # whether a line is upside down
-    "Global.text_score": 0.0,  # the least confidence
+    "Global.text_score": 0.0,  # no line is left out
     "Det.limit_type": "max",
     "Det.limit_side_len": FOUND_AT,
     "Rec.rec_batch_num": 1,  # in a larger batch, all lines are as wide as the widest
@@ -86,6 +87,15 @@ def read_words(source):
         return []
     confidences = [round(float(score), 3) for score in result.scores or ()]
     return list(zip(result.txts or (), confidences, strict=True))
+
+
+def select_texts(words):
+    """Return the texts of a poster that are used.
+
+    Args:
+        words: list of (text, confidence), see `read_words`.
+    """
+    return [text for text, confidence in words if confidence >= CONFIDENCE]
 
 
 def write_chunk(posters, folder):
