@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -328,24 +328,30 @@ class RapidOCR:
 """
 
 
-@pytest.fixture
-def fake_reader(tmp_path_factory, monkeypatch):
-    """Install `FAKE_RAPIDOCR` for this process and those that it starts, as a package."""
+@contextmanager
+def faking_reader(folder):
+    """Install `FAKE_RAPIDOCR` in a folder, for this process and those that it starts."""
     from postergenres.words.reading import PACKAGES, open_reader
 
-    folder = tmp_path_factory.mktemp("packages")
-    for name, content in zip(PACKAGES, (FAKE_RAPIDOCR, ""), strict=True):
-        (folder / f"{name}.py").write_text(content, encoding="utf-8")
-        (folder / f"{name}-0.dist-info").mkdir()
-        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 0\n"
-        (folder / f"{name}-0.dist-info" / "METADATA").write_text(metadata, encoding="utf-8")
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.syspath_prepend(folder)
-    open_reader.cache_clear()
-    yield
-    open_reader.cache_clear()
-    for name in PACKAGES:
-        sys.modules.pop(name, None)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, content in zip(PACKAGES, (FAKE_RAPIDOCR, ""), strict=True):
+            (folder / f"{name}.py").write_text(content, encoding="utf-8")
+            (folder / f"{name}-0.dist-info").mkdir()
+            metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 0\n"
+            (folder / f"{name}-0.dist-info" / "METADATA").write_text(metadata, encoding="utf-8")
+            patch.delitem(sys.modules, name, raising=False)
+        patch.syspath_prepend(folder)
+        open_reader.cache_clear()
+        yield
+        open_reader.cache_clear()
+        for name in PACKAGES:
+            sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def fake_reader(tmp_path_factory):
+    with faking_reader(tmp_path_factory.mktemp("packages")):
+        yield
 
 
 # --- samples and their store ----------------------------------------------------------------------
