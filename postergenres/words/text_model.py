@@ -16,7 +16,7 @@ from postergenres.evaluation.metrics import estimate_prior
 from postergenres.files import discard_leftovers, file_sha256, replacing
 from postergenres.words.reading import select_texts
 
-REGULARIZATION = 10.0  # C of the regressions
+REGULARIZATION = 2.0  # C of the regressions; best for the titles of 8,000 movies
 VECTORIZER = HashingVectorizer(
     analyzer="char_wb",
     ngram_range=(2, 5),

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import contents, faking_reader, image_bytes
+from conftest import ROOT, contents, faking_reader, image_bytes, load_script
 
 import predict
 import train
@@ -18,6 +18,7 @@ from postergenres.files import read_json
 from postergenres.models.saved import open_model
 from postergenres.training import callbacks, loop
 from postergenres.words import combination
+from postergenres.words.combination import open_words
 
 SETTINGS = {"epochs": 1, "batch_size": 16, "precision": "float32", "words": True}
 SETTINGS["learning_rate"] = 1e-6  # the network learns nothing
@@ -142,6 +143,14 @@ def test_a_stopped_training_can_be_given_words(trained, tmp_path, monkeypatch, c
     for name in ("model.json", "model.keras", "words.npz"):
         path = data / "model" / name
         assert path.read_bytes() == (trained.data / "model" / name).read_bytes()
+
+
+def test_a_packed_model_has_its_words(trained, tmp_path, monkeypatch):
+    pack = load_script(ROOT / "data" / "pretrained" / "pack.py")
+    monkeypatch.setattr(pack, "PRETRAINED_FOLDERS", {"improved": tmp_path})
+    pack.main(trained.data)
+    _, about = open_model(tmp_path)
+    assert open_words(tmp_path, about).text_weight == trained.about["words"]["text_weight"]
 
 
 def test_a_missing_reader_is_reported_before_anything_is_changed(pipeline, tmp_path, monkeypatch):
