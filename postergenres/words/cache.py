@@ -15,7 +15,6 @@ from postergenres.download.manifest import poster_path
 from postergenres.files import has_checksum, lock_file, read_json
 from postergenres.parallel.pool import run_in_processes
 from postergenres.progress import show_progress
-from postergenres.stopping import insisting_on_ctrl_c
 from postergenres.words.reading import describe_reader, require_reader, write_chunk
 
 CHUNK = 16  # posters per file; so many does a process lose if it is stopped
@@ -88,7 +87,7 @@ def read_missing(posters, folder, workers):
     """Read posters in processes, each of which writes a file for each of its chunks."""
     chunks = [posters[start : start + CHUNK] for start in range(0, len(posters), CHUNK)]
     results = run_in_processes(write_chunk, ((chunk, folder) for chunk in chunks), workers)
-    with insisting_on_ctrl_c(), closing(results), show_progress(len(posters), "poster") as bar:
+    with closing(results), show_progress(len(posters), "poster") as bar:
         for chunk, error in zip(chunks, results, strict=True):
             if error:
                 sys.exit(f"{error}. Run: python database.py and python preprocessing.py")
