@@ -3,7 +3,7 @@
 # make test       check the style and run the tests
 # make bench      run benchmarks/bench_*.py, three hours; your posters: CSV=movies.csv POSTERS=folder
 # make clean      delete files that take minutes to make again; keep downloads and trained models
-# make distclean  also delete downloads, trained models and the teacher's outputs; asks first
+# make distclean  also delete downloads, trained models, the teacher's outputs and words; asks first
 #
 # demo runs a step again if its script or a file that the script reads or imports has changed. Each
 # target sets up .venv first, with another Python if you name one: make demo PYTHON=python3.12
@@ -20,8 +20,9 @@ DATASET = $(SHARED) $(wildcard postergenres/dataset/*.py postergenres/parallel/*
 	postergenres/download/manifest.py postergenres/download/metadata.py \
 	postergenres/download/stray_quotes.py
 TRAINING = $(DATASET) model.py $(wildcard postergenres/models/*.py postergenres/training/*.py) \
-	postergenres/evaluation/__init__.py postergenres/evaluation/inference.py \
-	postergenres/evaluation/metrics.py postergenres/evaluation/predicted_genres.py
+	$(wildcard postergenres/words/*.py) \
+	$(addprefix postergenres/evaluation/, __init__.py bootstrap.py inference.py intervals.py \
+	metrics.py predicted_genres.py)
 
 .PHONY: setup demo test bench clean distclean
 
@@ -106,7 +107,8 @@ clean:
 distclean:
 	@if [ "$(FORCE)" != 1 ]; then \
 		echo "This also deletes the downloads (data/posters), the trained model (data/model), the"; \
-		echo "teacher's outputs (data/distillation) and growth.csv. The folder .venv stays."; \
+		echo "teacher's outputs (data/distillation), the words that were read (data/words) and"; \
+		echo "growth.csv. The folder .venv stays."; \
 		if ! [ -t 0 ]; then \
 			echo "Nothing was deleted: no terminal to ask on. Run: make distclean FORCE=1" >&2; \
 			exit 1; \
@@ -116,4 +118,5 @@ distclean:
 		if [ "$$answer" != yes ]; then echo "Nothing was deleted." >&2; exit 1; fi; \
 	fi
 	@$(MAKE) clean
-	rm -rf data/posters data/posters.* data/distillation data/model growth.csv growth.png
+	rm -rf data/posters data/posters.* data/distillation data/words data/model
+	rm -rf growth.csv growth.png

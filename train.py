@@ -2,15 +2,16 @@
 
     python train.py
 
-Reads   DATA_DIR/store/; with SOFT_TARGETS or HINTS also DATA_DIR/posters/, for the teacher
+Reads   DATA_DIR/store/; with SOFT_TARGETS, HINTS or WORDS also DATA_DIR/posters/
 Writes  DATA_DIR/model/: model.keras, the epoch with the lowest validation loss; model.json: genres,
         settings, thresholds, validation scores, versions; history.csv and training.png;
         tensorboard/, for: tensorboard --logdir DATA_DIR/model/tensorboard; unfinished/, a stopped
         run, and unfinished-other/, a stopped run of other settings, until they are finished
         DATA_DIR/distillation/: the teacher's outputs, if a setting needs them
+        DATA_DIR/words/ and DATA_DIR/model/words.npz, with WORDS
 Takes   about a minute for the demonstration set, 15 minutes for 8,500 posters on two cores;
-        more than an hour with a backbone; another quarter of an hour with a teacher. A stopped
-        run resumes after its last complete epoch.
+        more than an hour with a backbone; another quarter of an hour with a teacher, and half an
+        hour with WORDS. A stopped run resumes after its last complete epoch.
 """
 
 import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
@@ -29,6 +30,8 @@ from postergenres.training.loop import (
 )
 from postergenres.training.multihost import joining
 from postergenres.training.schedule import fill_defaults, needs_teacher, require_weights
+from postergenres.words.cache import read_stored_posters
+from postergenres.words.reading import require_reader
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that preprocessing.py wrote
@@ -44,6 +47,7 @@ EMA_MOMENTUM = None  # of the moving average of the weights, which is kept; 0 to
 SOFT_TARGETS = 0.0  # share of the teacher's probabilities in the targets; 0.7 helps "improved"
 HINTS = 0.0  # weight of the loss on the teacher's features; 0.1 helps "improved"; not for backbones
 FINE_TUNED = None  # or "elsewhere/model", the folder of a fine-tuned backbone to use as the teacher
+WORDS = False  # True also reads the words on the posters: requirements/text.txt
 PRECISION = "auto"  # or "float32" or "bfloat16"; "auto" picks the faster; with HOSTS, float32
 HOSTS = None  # or several machines, ("10.0.0.1:9999", "10.0.0.2"): see docs/distributed.md
 SEED = 0  # change it for other initial weights and another order of the posters
@@ -67,12 +71,17 @@ def main(
     precision=PRECISION,
     hosts=HOSTS,
     fine_tuned=FINE_TUNED,
+    words=WORDS,
 ):
     """Train a network, write the model of the best epoch, return the content of model.json."""
     settings = fill_defaults(check_settings("train", locals()))
     with joining(hosts) as process, stopping_cleanly("train"):
         require_weights(architecture)  # before anything is discarded
+        if words:
+            require_reader()
         store = open_store(data_dir)
+        if words:  # before the training, which finds them in the cache
+            read_stored_posters(data_dir, store)
         teacher = None
         if needs_teacher(settings):
             precision = settings["precision"]

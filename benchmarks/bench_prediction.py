@@ -122,7 +122,7 @@ def open_networks(name, paths):
     exported, about = open_exported(folder)
     network, _ = open_model(folder)
     batches = decode_batches(paths, about["H"], about["W"], 64)
-    pixels = [np.stack([one for one, _ in batch]) for batch in batches]
+    pixels = [np.stack([one for one, _, _ in batch]) for batch in batches]
     apart = [abs(exported.predict(x)[0] - predict_batch(network, x)).max() for x in pixels]
     print(f"  largest difference of a probability from Keras: {max(apart):.7f}")
     return name, paths, pixels, exported, network

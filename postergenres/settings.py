@@ -177,6 +177,7 @@ RULES = {
         "soft_targets": SHARE,
         "hints": number(0, 1000),
         "fine_tuned": or_none(PATH),
+        "words": Rule("True or False", lambda value: isinstance(value, bool)),
         "precision": one_of("auto", "float32", "bfloat16"),
         "hosts": Rule('addresses such as ("10.0.0.1:9999", "10.0.0.2"), or None', is_hosts),
     },
@@ -213,6 +214,7 @@ def check_settings(step, values):
         check_shares(settings)
     if step == "train":
         check_backbone(settings)
+        check_hosts(settings)
     return settings
 
 
@@ -233,6 +235,12 @@ def check_backbone(settings):
     if settings["crop"] and not is_backbone:
         message = f"crop is only supported with a pretrained backbone, got {settings['crop']}"
         raise SettingError("train", "crop", message)
+
+
+def check_hosts(settings):
+    """Check that nothing is asked for that only one host can do."""
+    if settings["words"] and settings["hosts"]:
+        raise SettingError("train", "words", "words must be False with hosts, got True")
 
 
 def describe_value(value):

@@ -9,10 +9,11 @@ import re
 import signal
 import socket
 import struct
+import sys
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -303,6 +304,54 @@ def build_color_network(variant, height, width):
     colors = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(halves))
     wide = keras.layers.ZeroPadding1D((0, FEATURES - 6))(keras.layers.Reshape((6, 1))(colors))
     return keras.Model(pictures, keras.layers.Flatten(name="features")(wide))
+
+
+# Stands in for RapidOCR: the colors of the two halves of a poster are words; black has none.
+FAKE_RAPIDOCR = """
+from types import SimpleNamespace
+
+COLORS = {"explosion": (220, 40, 40), "giggle": (240, 220, 60), "tears": (50, 60, 160), "": [0] * 3}
+
+
+class RapidOCR:
+    def __init__(self, params):
+        pass
+
+    def __call__(self, pixels, use_det):
+        if pixels.mean() > 250:
+            raise IndexError("an odd shape")
+        halves = pixels[: len(pixels) // 2], pixels[len(pixels) // 2 :]
+        means = [half.mean(axis=(0, 1))[::-1] for half in halves]
+        texts = [min(COLORS, key=lambda x: abs(mean - COLORS[x]).sum()) for mean in means]
+        texts = [text for text in texts if text]
+        return SimpleNamespace(txts=texts or None, scores=[0.9004] * len(texts) or None)
+"""
+
+
+@contextmanager
+def faking_reader(folder):
+    """Install `FAKE_RAPIDOCR` in a folder, for this process and those that it starts."""
+    from postergenres.words.reading import PACKAGES, open_reader
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, content in zip(PACKAGES, (FAKE_RAPIDOCR, ""), strict=True):
+            (folder / f"{name}.py").write_text(content, encoding="utf-8")
+            (folder / f"{name}-0.dist-info").mkdir()
+            metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 0\n"
+            (folder / f"{name}-0.dist-info" / "METADATA").write_text(metadata, encoding="utf-8")
+            patch.delitem(sys.modules, name, raising=False)
+        patch.syspath_prepend(folder)
+        open_reader.cache_clear()
+        yield
+        open_reader.cache_clear()
+        for name in PACKAGES:
+            sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def fake_reader(tmp_path_factory):
+    with faking_reader(tmp_path_factory.mktemp("packages")):
+        yield
 
 
 # --- samples and their store ----------------------------------------------------------------------

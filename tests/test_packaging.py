@@ -71,8 +71,8 @@ def test_what_the_product_imports_is_required():
     modules |= {"cykooz_resizer": "cykooz-resizer", "ai_edge_litert": "ai-edge-litert"}
     required = {
         pin.split("==")[0]
-        for name in ("requirements.txt", "requirements/cluster.txt", "requirements/hosts.txt")
-        for pin in read_pins(ROOT / name)
+        for name in ("requirements", *(f"requirements/{x}" for x in ("cluster", "hosts", "text")))
+        for pin in read_pins(ROOT / f"{name}.txt")
     }
     required |= {"dask", "h5py"}  # distributed needs the one, Keras the other
     required |= set(sys.stdlib_module_names) | {"postergenres", "model"}
@@ -172,11 +172,14 @@ def test_a_change_of_the_report_does_not_repeat_the_training(prerequisites):
     assert "postergenres/evaluation/report.py" not in needed
 
 
+FOLDERS = ("posters", "model", "distillation", "words", "store")
+
+
 def test_distclean_asks_before_it_deletes(tmp_path):
     if shutil.which("make") is None:
         pytest.skip("make is missing")
     shutil.copy(ROOT / "Makefile", tmp_path)
-    folders = [tmp_path / "data" / name for name in ("posters", "model", "distillation", "store")]
+    folders = [tmp_path / "data" / name for name in FOLDERS]
     for folder in folders:
         folder.mkdir(parents=True)
     for name in ("postergenres", "tests", "benchmarks"):  # where `make clean` looks for caches
@@ -186,7 +189,7 @@ def test_distclean_asks_before_it_deletes(tmp_path):
     assert refused.returncode != 0 and "Run: make distclean FORCE=1" in refused.stderr
     assert all(folder.is_dir() for folder in folders)
     assert subprocess.run(["make", "clean"], **run).returncode == 0
-    assert [folder.is_dir() for folder in folders] == [True, True, True, False]
+    assert [folder.is_dir() for folder in folders] == [True, True, True, True, False]
     assert subprocess.run(["make", "distclean", "FORCE=1"], **run).returncode == 0
     assert not any(folder.is_dir() for folder in folders)
 

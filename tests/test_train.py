@@ -293,7 +293,7 @@ def test_without_soft_targets_and_hints_there_is_no_teacher(pipeline, tmp_path, 
     about = train.main(copy_store(pipeline, tmp_path), epochs=1, fine_tuned="elsewhere/model")
     assert list(about["settings"]) == [
         *("architecture", "epochs", "batch_size", "learning_rate", "seed", "patience", "shift"),
-        *("crop", "colour", "soft_targets", "hints", "precision"),
+        *("crop", "colour", "soft_targets", "hints", "precision", "words"),
     ]
 
 

@@ -9,11 +9,12 @@ Rounds the weights to float16, which compress to half of the size of float32 wei
 still computes in float32. Refuses a model whose probabilities change by more than TOLERANCE.
 
 Reads   DATA_DIR/model/ and DATA_DIR/store/
-Writes  model.keras, model.tflite and model.json, in the architecture's folder in
-        PRETRAINED_FOLDERS
+Writes  model.keras, model.tflite, model.json and, of a model with words, words.npz, in the
+        architecture's folder in PRETRAINED_FOLDERS
 """
 
 import io
+import shutil
 import sys
 import tempfile
 import zipfile
@@ -28,6 +29,7 @@ from postergenres.files import replacing
 from postergenres.models.description import PRETRAINED_FOLDERS, check_sample, write_about
 from postergenres.models.export import export_model
 from postergenres.models.saved import copy_archive, open_model
+from postergenres.words.combination import FILE as WORDS_FILE
 
 TOLERANCE = 0.01  # the largest accepted change of a probability
 WEIGHTS = "model.weights.h5"  # in the zip file
@@ -65,6 +67,9 @@ def main(data_dir, tolerance=TOLERANCE):
     (folder / "model.json").unlink(missing_ok=True)  # its presence marks a complete model
     save_compressed(model, folder / "model.keras")
     export_model(model, folder / "model.tflite")
+    (folder / WORDS_FILE).unlink(missing_ok=True)
+    if "words" in about:
+        shutil.copy(data_dir / "model" / WORDS_FILE, folder)
     write_about(about, folder)
     print(f"wrote {folder / 'model.keras'}, {(folder / 'model.keras').stat().st_size:,} bytes")
     return change

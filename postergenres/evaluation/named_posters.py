@@ -36,25 +36,27 @@ def find_posters(names):
     return found
 
 
-def decode_batches(names, image_height, image_width, batch_size):
+def decode_batches(names, image_height, image_width, batch_size, read=None):
     """Decode posters in threads, up to two batches before the caller needs them.
 
     Args:
         names: paths and URLs.
         image_height, image_width: pixels.
         batch_size: the number of posters in a batch.
+        read: `words.reading.read_words`; None to read no words.
 
     Yields:
-        A list for each batch, with (pixels, "") for each poster, or (None, error) if it cannot be
-        read. The pixels are uint8 (H, W, 3), the same as in a store of that poster.
+        A list for each batch, with (pixels, "", words) for each poster, or (None, error, []) if it
+        cannot be read. The pixels are uint8 (H, W, 3), the same as in a store of that poster.
     """
     pool, fetcher = ThreadPoolExecutor(os.cpu_count()), Fetcher()
 
     def decode(name, fetched):
-        if fetched is None:
-            return try_decode(name, image_height, image_width)
-        body, error = fetched.result()
-        return (None, error) if error else try_decode(body, image_height, image_width)
+        source, error = (name, "") if fetched is None else fetched.result()
+        if error:
+            return None, error, []
+        pixels, error = try_decode(source, image_height, image_width)
+        return pixels, error, read(source) if read and not error else []
 
     def submit(name):
         return pool.submit(decode, name, fetcher.start(name) if is_url(name) else None)

@@ -13,6 +13,7 @@ from postergenres.evaluation.sheet import write_sheet
 from postergenres.files import discard_leftovers, write_csv
 from postergenres.models.exported import open_exported
 from postergenres.terminal import escape_controls
+from postergenres.words.reading import read_words, select_texts
 
 BATCH = 64  # posters
 
@@ -23,12 +24,14 @@ class Predictions(NamedTuple):
     Attributes:
         probabilities: (P, G), nan for a poster that could not be read.
         errors: P strings, empty for a poster that could be read.
+        words: P strings, the words that were used.
         thumbnails: the pixels of the first posters, uint8 (H, W, 3) or None.
         heat_maps: of the first posters, float32 (rows, columns, G) or None.
     """
 
     probabilities: np.ndarray
     errors: list
+    words: list
     thumbnails: list
     heat_maps: list
 
@@ -45,14 +48,20 @@ def predict_paths(names, folder, data_dir, top, sheet, grad_cam):
         grad_cam: the number of posters on the page that get a heat map.
 
     Returns:
-        The content of predictions.csv, a DataFrame: path, error, predicted_genres, and a column
-        of probabilities for each genre, empty for a poster that could not be read.
+        The content of predictions.csv, a DataFrame: path, error, predicted_genres, with a model
+        that uses words the column words, and a column of probabilities for each genre, empty for a
+        poster that could not be read.
     """
     model, about = open_exported(folder)
     model_name = name_model(folder, about, data_dir)
+    words_model = find_words(folder, about)
+    if words_model:
+        about = about | words_model.thresholds
     discard_leftovers([data_dir / "predictions.csv", data_dir / "predictions.html"])
-    predictions = predict_posters(model, about, names, sheet, grad_cam)
+    predictions = predict_posters(model, words_model, about, names, sheet, grad_cam)
     table = make_table(names, predictions, about)
+    if words_model:
+        table.insert(3, "words", predictions.words)
     rankings = [rank_genres(row, about["genres"], top) for row in predictions.probabilities]
     print_predictions(table, rankings, top)
     heat_maps = draw_heat_maps(predictions)
@@ -79,11 +88,21 @@ def name_model(folder, about, data_dir):
     return name
 
 
-def predict_posters(model, about, names, sheet, grad_cam):
+def find_words(folder, about):
+    """Return the opened `WordsModel` of a model, or None: see `combination.open_words`."""
+    if "words" not in about:
+        return None
+    from postergenres.words.combination import open_words  # here, because it loads scikit-learn
+
+    return open_words(folder, about)
+
+
+def predict_posters(model, words_model, about, names, sheet, grad_cam):
     """Read and predict posters, batch by batch.
 
     Args:
         model, about: what `open_exported` returned.
+        words_model: `words.combination.WordsModel`, or None.
         names: paths and URLs.
         sheet: the number of posters whose pixels are kept.
         grad_cam: the number of posters whose heat maps are kept.
@@ -92,20 +111,26 @@ def predict_posters(model, about, names, sheet, grad_cam):
         Predictions.
     """
     probabilities = np.full((len(names), len(about["genres"])), np.nan)
-    errors, thumbnails, heat_maps = [], [], [None] * min(sheet, grad_cam, len(names))
+    errors, words = [], []
+    thumbnails, heat_maps = [], [None] * min(sheet, grad_cam, len(names))
+    read = read_words if words_model else None
     with tqdm(total=len(names), desc="predicting", unit="poster", disable=None) as bar:
-        for batch in decode_batches(names, about["H"], about["W"], BATCH):
-            read = [i for i, (pixels, _) in enumerate(batch) if pixels is not None]
-            if read:
-                rows = len(errors) + np.array(read)
-                probabilities[rows], found = model.predict(np.stack([batch[i][0] for i in read]))
+        for batch in decode_batches(names, about["H"], about["W"], BATCH, read):
+            decoded = [i for i, (_, error, _) in enumerate(batch) if not error]
+            if decoded:
+                rows = len(errors) + np.array(decoded)
+                pixels, _, lines = zip(*(batch[i] for i in decoded), strict=True)
+                probabilities[rows], found = model.predict(np.stack(pixels))
+                if words_model:
+                    probabilities[rows] = words_model.add_words(probabilities[rows], lines)
                 for row, heat_map in zip(rows, [] if found is None else found, strict=False):
                     if row < len(heat_maps):
                         heat_maps[row] = heat_map
-            thumbnails += [pixels for pixels, _ in batch[: max(0, sheet - len(errors))]]
-            errors += [error for _, error in batch]
+            thumbnails += [pixels for pixels, _, _ in batch[: max(0, sheet - len(errors))]]
+            errors += [error for _, error, _ in batch]
+            words += [" / ".join(select_texts(lines)) for _, _, lines in batch]
             bar.update(len(batch))
-    return Predictions(probabilities, errors, thumbnails, heat_maps)
+    return Predictions(probabilities, errors, words, thumbnails, heat_maps)
 
 
 def make_table(names, predictions, about):

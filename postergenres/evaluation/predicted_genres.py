@@ -27,6 +27,14 @@ def read_thresholds(about):
     return Thresholds(genres, **about["shared_thresholds"])
 
 
+def describe_thresholds(thresholds, genres):
+    """Return the entries of model.json that `read_thresholds` reads."""
+    return {
+        "thresholds": dict(zip(genres, thresholds.genres.tolist(), strict=True)),
+        "shared_thresholds": {"micro": thresholds.micro, "samples": thresholds.samples},
+    }
+
+
 def join_genres(labels, genres):
     """Turn labels, (N, G) of True and False, into N cells such as `Action|Drama`."""
     return [

@@ -12,6 +12,8 @@ from postergenres.evaluation.inference import predict_probabilities
 from postergenres.evaluation.metrics import (
     SCORES,
     STUDY,
+    beside_floor,
+    compute_scores,
     measure_confusions,
     measure_reliability,
     prior_of_counts,
@@ -22,6 +24,8 @@ from postergenres.files import discard_leftovers, file_sha256, write_csv, write_
 from postergenres.models.description import check_sample, knows_store
 from postergenres.models.saved import open_model
 from postergenres.terminal import escape_controls
+from postergenres.words.cache import read_stored_posters
+from postergenres.words.combination import open_words
 
 OUTPUTS = ["metrics.json", "test_predictions.csv", "report.html"]
 OUTPUTS += [name for name in PICTURES if name != "model/training.png"]
@@ -39,10 +43,12 @@ def score_test(data_dir):
     """
     store = open_store(data_dir)
     model, about = open_model_of_store(store, data_dir / "model")
-    test, thresholds = store.rows("test"), read_thresholds(about)
+    test = store.rows("test")
     labels, val_labels = store.labels[test], store.labels[store.rows("val")]
     prior = prior_of_counts(store.train_counts, store.train_movies)
     probabilities = predict_probabilities(model, store.images, test)
+    probabilities, about, without_words = use_words(probabilities, about, store, data_dir)
+    thresholds = read_thresholds(about)
     overall, per_genre = compare_with_prior(labels, probabilities, thresholds, prior, val_labels)
     per_genre.index = pd.Index(store.genres, name="genre")
     reliability = measure_reliability(labels, probabilities)
@@ -53,10 +59,14 @@ def score_test(data_dir):
     write_test_predictions(store, test, probabilities, thresholds, data_dir)
     save_pictures(store, probabilities, thresholds, prior, overall, per_genre, data_dir)
     metrics = gather_metrics(overall, per_genre, reliability, about, store, data_dir)
+    if without_words:
+        metrics["without_words"] = beside_floor(without_words, overall["floor"])
     write_report(metrics, about, store, model.count_params(), is_drawn, data_dir)
     write_json(metrics, data_dir / "metrics.json")
     print(f"{about['settings']['architecture']} network on {len(test):,} test movies, each once")
     print_test_scores(overall, per_genre, is_drawn)
+    if without_words:
+        print_without_words(metrics["without_words"])
     print(
         f"wrote {data_dir / 'metrics.json'} and {data_dir / 'test_predictions.csv'}\n"
         f"to view it, open {data_dir / 'report.html'}\nnext: python predict.py POSTER.jpg"
@@ -73,6 +83,28 @@ def open_model_of_store(store, folder):
     if about["store_sha256"] != store.sha256 and knows_store(folder):
         print("note: posters in the store have changed since the model was trained")
     return model, about
+
+
+def use_words(probabilities, about, store, data_dir):
+    """Add the evidence of the words on the test posters, if the model was trained with words.
+
+    Args:
+        probabilities: (test movies, G), of the network.
+        about: content of model.json.
+        store: `dataset.store.Store`.
+        data_dir: the data folder.
+
+    Returns:
+        The probabilities; `about` with their thresholds; and the scores without words. Without a
+        change, the last is None.
+    """
+    words_model = open_words(data_dir / "model", about)
+    if words_model is None:
+        return probabilities, about, None
+    test = store.rows("test")
+    scores = compute_scores(store.labels[test], probabilities, read_thresholds(about))
+    words = read_stored_posters(data_dir, store, test)
+    return words_model.add_words(probabilities, words), about | words_model.thresholds, scores
 
 
 def is_demonstration(data_dir):
@@ -160,6 +192,17 @@ def print_test_scores(overall, per_genre, is_drawn):
         print("These posters are drawn: scores on them say nothing about real movies.")
     else:
         print_study_comparison(overall)
+
+
+def print_without_words(scores):
+    """Print what the network scores without the words on the posters.
+
+    Args:
+        scores: "without_words" of metrics.json.
+    """
+    names = ("binary_cross_entropy", "mAP", "macro_roc_auc")
+    each = (f"{SCORES[name].split(' (')[0]} {scores[name]['score']:.3f}" for name in names)
+    print(f"without the words on the posters: {', '.join(each)}")
 
 
 def print_study_comparison(overall):

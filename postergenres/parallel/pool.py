@@ -15,6 +15,8 @@ from contextlib import contextmanager
 def run_in_processes(function, tasks, workers):
     """Yield the results in the order of the tasks, with few tasks in memory at a time.
 
+    After Ctrl-C, or if the caller wants no more results, unfinished tasks are ended.
+
     Args:
         function: a function of a module of the package, which each process imports.
         tasks: iterable of tuples of its arguments.
@@ -28,13 +30,18 @@ def run_in_processes(function, tasks, workers):
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initialize_worker) as pool:
         pending = deque()
-        for task in tasks:
-            with ignoring_interrupts(), hiding_main():  # submit() starts processes
-                pending.append(pool.submit(function, *task))
-            if len(pending) > 4 * workers:
+        try:
+            for task in tasks:
+                with ignoring_interrupts(), hiding_main():  # submit() starts processes
+                    pending.append(pool.submit(function, *task))
+                if len(pending) > 4 * workers:
+                    yield pending.popleft().result()
+            while pending:
                 yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        except (KeyboardInterrupt, GeneratorExit):
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from postergenres.evaluation.metrics import (
     prior_of_counts,
     score_prior,
 )
+from postergenres.evaluation.predicted_genres import describe_thresholds
 from postergenres.files import lock_file
 from postergenres.models.saved import discard_model, list_versions, save_model
 from postergenres.models.transfer import build_to_train
@@ -52,6 +53,9 @@ from postergenres.training.schedule import (
 )
 from postergenres.training.targets import add_hints, make_targets
 from postergenres.training.unfinished import choose_unfinished
+from postergenres.words.cache import read_stored_posters
+from postergenres.words.combination import FILE as WORDS_FILE
+from postergenres.words.fitting import fit_words, print_words
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,7 @@ def form_devices(settings, process):
 def describe_stages(settings, store, teacher):
     """Return {`Stage`: everything that its checkpoints depend on}, in the order of the stages."""
     everything = settings | list_inputs(store, teacher)
+    everything.pop("words", None)  # they are added to the trained network
     stages = plan_stages(settings["architecture"], settings["epochs"], settings["learning_rate"])
     return {stage: everything | {"stage": asdict(stage)} for stage in stages}
 
@@ -224,9 +229,14 @@ def train_model(build_network, store, teacher, settings, data_dir, process, devi
         network = build_to_train(build, *(None, None) if settings["crop"] else size)
         history = fit_stages(run, network, model, stages, precision)
     shift_priors(model, run.prior_shift)
-    about = describe_model(run, model, history)
+    probabilities = predict_probabilities(model, store.images, run.val)
+    about = describe_model(run, probabilities, history)
     about["settings"] = settings | {"precision": precision}
-    return write_model(model, about, history, run.floor["binary_cross_entropy"], data_dir)
+    text_model = None
+    if settings["words"]:
+        words = read_stored_posters(data_dir, store)
+        text_model, about["words"] = fit_words(store, words, probabilities, about, run.floor)
+    return write_model(model, text_model, about, history, run.floor, data_dir)
 
 
 def open_stages(stages, folder):
@@ -383,10 +393,15 @@ def print_run(run, model, precision):
     )
 
 
-def describe_model(run, model, history):
-    """Return the content of model.json but the settings; its scores are on the validation split."""
+def describe_model(run, probabilities, history):
+    """Return the content of model.json but the settings.
+
+    Args:
+        run: `Run`.
+        probabilities: (validation movies, G).
+        history: see `fit_stage`.
+    """
     store, labels = run.store, run.store.labels[run.val]
-    probabilities = predict_probabilities(model, store.images, run.val)
     thresholds = choose_thresholds(labels, probabilities)
     scores = compute_scores(labels, probabilities, thresholds)
     return {
@@ -394,8 +409,7 @@ def describe_model(run, model, history):
         "H": store.images.shape[1],
         "W": store.images.shape[2],
         "best_epoch": int(history["epoch"][history["val_loss"].idxmin()]),
-        "thresholds": dict(zip(store.genres, thresholds.genres.tolist(), strict=True)),
-        "shared_thresholds": {"micro": thresholds.micro, "samples": thresholds.samples},
+        **describe_thresholds(thresholds, store.genres),
         "prior": dict(zip(store.genres, run.prior.tolist(), strict=True)),
         "scores": {"split": "val"} | beside_floor(scores, run.floor),
         "samples_sha256": store.samples_sha256,
@@ -404,18 +418,31 @@ def describe_model(run, model, history):
     }
 
 
-def write_model(model, about, history, floor, data_dir):
+def write_model(model, text_model, about, history, floor, data_dir):
     """Write the model and its history, delete the checkpoints, print the scores, return model.json.
 
     The order is safe to kill: model.json is missing until everything else is written.
+
+    Args:
+        model: `keras.Model`.
+        text_model: `words.text_model.TextModel`, or None.
+        about: content of model.json but the checksums.
+        history: see `fit_stage`.
+        floor: scores of the prior on the validation movies.
+        data_dir: the folder to write in.
     """
     folder = Path(data_dir) / "model"
     discard_model(data_dir)
-    save_history(history, floor, folder)
+    save_history(history, floor["binary_cross_entropy"], folder)
+    (folder / WORDS_FILE).unlink(missing_ok=True)
+    if text_model:
+        about["words"]["sha256"] = text_model.save(folder / WORDS_FILE)
     about = save_model(model, about, data_dir)
     discard_checkpoints(folder / "unfinished")
     print(f"validation scores of epoch {about['best_epoch']}, which is kept:")
     print_scores(about["scores"])
+    if text_model:
+        print_words(about["words"])
     print(f"wrote {folder / 'model.keras'}, model.json, history.csv and training.png")
     print("next: python predict.py")
     return about

@@ -48,7 +48,7 @@ class Stage:
 
 
 def fill_defaults(settings):
-    """Return the settings that the trained weights depend on, without None.
+    """Return the settings that the model depends on, without None.
 
     A setting that is None gets its default from `RECIPES`. data_dir and hosts are left out, and so
     is fine_tuned unless a teacher is used.

@@ -34,7 +34,7 @@ def test_batches_keep_the_order_of_files_and_urls(tmp_path, host):
     assert [len(batch) for batch in batches] == [4, 4, 4, 3]
     posters = [poster for batch in batches for poster in batch]
     for start in range(0, 15, 3):
-        (red, _), (blue, _), (none, error) = posters[start : start + 3]
+        (red, _, _), (blue, _, _), (none, error, _) = posters[start : start + 3]
         assert red.shape == blue.shape == (48, 32, 3)
         assert red[0, 0, 0] > blue[0, 0, 0] and blue[0, 0, 2] > red[0, 0, 2]
         assert none is None and error == "HTTP 404"
@@ -56,7 +56,7 @@ def test_an_eps_file_never_reaches_ghostscript(tmp_path, monkeypatch):
         with open(name, "wb") as file:
             file.write(image_bytes(form="EPS"))
     ((a, b),) = decode_batches(names, 48, 32, batch_size=4)
-    assert a == b == (None, "UnidentifiedImageError: cannot identify image file")
+    assert a == b == (None, "UnidentifiedImageError: cannot identify image file", [])
 
 
 @pytest.mark.parametrize(
@@ -67,5 +67,5 @@ def test_the_formats_that_people_have_are_read(tmp_path, form):
         pytest.skip("this Pillow has no AVIF")
     path = tmp_path / "poster"
     path.write_bytes(image_bytes((220, 40, 40), (40, 60), form=form))
-    (((pixels, error),),) = decode_batches([str(path)], 48, 32, batch_size=4)
+    (((pixels, error, _),),) = decode_batches([str(path)], 48, 32, batch_size=4)
     assert error == "" and abs(pixels.mean(axis=(0, 1)) - [220, 40, 40]).max() < 10

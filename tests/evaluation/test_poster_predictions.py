@@ -101,7 +101,7 @@ def test_heat_maps_are_drawn_for_the_most_probable_genre(capsys):
     heat = np.random.default_rng(1).random((2, 4, 3, 2), dtype=np.float32)
     probabilities = np.array([[0.1, 0.2], [np.nan, np.nan], [0.9, 0.8], [0.5, 0.4]])
     thumbnails, heat_maps = [posters[0], None, posters[1], posters[1]], [heat[0], None, heat[1]]
-    predictions = Predictions(probabilities, ["", "none", "", ""], thumbnails, heat_maps)
+    predictions = Predictions(probabilities, ["", "none", "", ""], [""] * 4, thumbnails, heat_maps)
     shown = draw_heat_maps(predictions)
     assert len(shown) == 3 and shown[1] is None
     np.testing.assert_array_equal(shown[0], overlay(posters[0], heat[0, ..., 1]))
@@ -111,7 +111,7 @@ def test_heat_maps_are_drawn_for_the_most_probable_genre(capsys):
 
 def test_predictions_of_an_older_model_come_without_heat_maps(capsys):
     poster = np.zeros((30, 20, 3), np.uint8)
-    predictions = Predictions(np.array([[0.5]]), [""], [poster], [None])
+    predictions = Predictions(np.array([[0.5]]), [""], [""], [poster], [None])
     assert draw_heat_maps(predictions) == []
     assert capsys.readouterr().out.count("No heat maps: ") == 1
     assert draw_heat_maps(predictions._replace(thumbnails=[None])) == [None]

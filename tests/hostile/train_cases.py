@@ -17,6 +17,7 @@ SETTINGS = {
     "soft_targets": {"0"},
     "hints": {"0", "2.5"},
     "fine_tuned": {"None", "text"},
+    "words": {"True"},
     "precision": set(),
     "hosts": {"None"},
 }

@@ -35,6 +35,14 @@ def test_a_killed_process_breaks_the_pool():
         list(run_in_processes(os._exit, [(1,)], 1))
 
 
+def test_a_caller_that_stops_does_not_wait_for_unfinished_tasks():
+    tasks = [("1",)] + [("__import__('time').sleep(60)",)] * 9
+    begin = time.monotonic()
+    with closing(run_in_processes(eval, tasks, 2)) as results:
+        assert next(results) == 1
+    assert time.monotonic() - begin < 20
+
+
 def test_processes_ignore_ctrl_c():
     code = "__import__('signal').getsignal(2) == __import__('signal').SIG_IGN"
     assert list(run_in_processes(eval, [(code,)], 1)) == [True]

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+from conftest import encode_poster
+from PIL import Image, ImageDraw, ImageFont
+from scipy.special import expit, logit
+
+from postergenres.words.reading import read_words
+from postergenres.words.text_model import count_ngrams, fit_text_model, load_text_model
+
+GENRES = {"Horror": ["blood", "haunted", "grave"], "Comedy": ["crazy", "laughs", "wedding"]}
+
+
+@pytest.fixture(scope="module")
+def posters():
+    """The words on 300 posters, a tenth of them without words, and labels of Horror and Comedy."""
+    rng = np.random.default_rng(0)
+    labels = (rng.random((300, 2)) < [0.2, 0.5]).astype(np.uint8)
+    words = []
+    for row in labels:
+        texts = ["starring"] + [
+            str(rng.choice(GENRES[genre])) for genre, has in zip(GENRES, row, strict=True) if has
+        ]
+        words.append([(text.upper(), 0.9) for text in texts] if rng.random() > 0.1 else [])
+    return words, labels
+
+
+@pytest.fixture(scope="module")
+def model(posters):
+    return fit_text_model(*posters, regularization=10)
+
+
+def test_typical_words_raise_the_probability_of_their_genre(model):
+    texts = "starring The Haunted", "Starring haumted", "STARRING HÄUNTED", "starring nobody"
+    haunted, misread, accented, plain = expit(model.predict([[(text, 0.8)] for text in texts]))
+    assert haunted[0] > 0.9 > 0.3 > haunted[1]
+    assert accented[0] > 0.9 and misread[0] > 0.4 > 0.2 > plain[0]
+
+
+@pytest.mark.parametrize("words", [[], [("blood", 0.3)], [("", 0.9)], [("  ", 0.9)]])
+def test_a_poster_without_words_gets_the_prior_and_no_evidence(posters, model, words):
+    labels = posters[1][[bool(lines) for lines in posters[0]]]
+    prior = logit((labels.sum(axis=0) + 0.5) / (len(labels) + 1))
+    np.testing.assert_allclose(model.predict([[("blood", 0.9)], words])[1], prior)
+    np.testing.assert_array_equal(model.weigh_evidence([words]), [[0, 0]])
+
+
+def test_labels_without_a_poster_of_the_genre_or_without_words_give_the_prior(posters):
+    words, labels = posters
+    model = fit_text_model(words, labels * [1, 0])
+    assert abs(model.weigh_evidence(words)[:, 1]).max() < 1e-6
+    model = fit_text_model([[]] * 4, labels[:4])
+    assert abs(model.weigh_evidence(words)).max() < 1e-6
+
+
+def test_a_saved_model_is_small_predicts_the_same_and_is_equal_if_the_words_are(
+    posters, model, tmp_path
+):
+    checksum = model.save(tmp_path / "a.npz")
+    again = fit_text_model(*posters, regularization=10)
+    assert again.save(tmp_path / "b.npz") == checksum
+    assert (tmp_path / "a.npz").stat().st_size < 300_000  # 2 genres
+    predicted = load_text_model(tmp_path / "a.npz").predict(posters[0])
+    np.testing.assert_array_equal(predicted, model.predict(posters[0]))
+
+
+def test_features_do_not_depend_on_the_case_or_the_other_posters():
+    two = count_ngrams([[("The Ring", 0.9)], [("the", 0.9), ("ring", 0.9)]])
+    assert abs(two[0] - two[1]).max() < 1e-12
+    assert abs(two[1] - count_ngrams([[("THE RING", 0.9)]])[0]).max() < 1e-12
+
+
+def draw_title(rng, text):
+    """Return a poster of 182 x 268 pixels that shows nothing but noise and a title."""
+    image = Image.fromarray(rng.integers(0, 90, (268, 182, 3), dtype=np.uint8))
+    place, size = (91, int(rng.integers(40, 230))), int(rng.integers(22, 34))
+    ImageDraw.Draw(image).text(place, text, "white", ImageFont.load_default(size), "mm")
+    return encode_poster(image)
+
+
+def test_the_genre_of_posters_that_differ_only_in_their_words_is_learned():
+    pytest.importorskip("rapidocr")
+    rng = np.random.default_rng(0)
+    labels = np.arange(36)[:, None] % 2
+    texts = [str(rng.choice(list(GENRES.values())[label])) for label in labels[:, 0]]
+    words = [read_words(draw_title(rng, f"The {text}")) for text in texts]
+    model = fit_text_model(words[:24], labels[:24], regularization=100)
+    predicted = expit(model.predict(words[24:]))
+    assert ((predicted > 0.5) == labels[24:]).mean() > 0.8
