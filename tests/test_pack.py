@@ -46,6 +46,7 @@ def test_a_change_above_the_tolerance_is_refused(pipeline, pack, tmp_path):
         pack.main(pipeline.data)
 
 
+@pytest.mark.slow
 def test_the_pretrained_models_are_exported_again(pipeline, pack, tmp_path):
     pack.main(pipeline.data)
     written = (tmp_path / "model.json").read_bytes()

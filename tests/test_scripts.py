@@ -174,6 +174,7 @@ def test_a_missing_input_is_reported_in_one_line_with_the_command_to_run(tmp_pat
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["sample"]
 
 
+@pytest.mark.slow
 def test_the_five_steps_run_in_order(tmp_path):
     copy_scripts(tmp_path)
     edit(tmp_path / "data" / "sample" / "draw.py", "MOVIES", "200")

@@ -83,7 +83,8 @@ def test_a_whole_number_is_checked(step, name):
 def test_a_real_number_is_checked(step, name):
     wanted = RULES[step][name].wanted
     least, most = (
-        float(each.replace(",", "")) for each in re.findall(r"\d[\d,]*(?:e\+\d+)?", wanted)
+        float(each.replace(",", ""))
+        for each in re.findall(r"\d[\d,]*(?:\.\d+)?(?:e\+\d+)?", wanted)
     )
     middle = {"val_share": 0.5, "crop": 0}.get(name, least + min(1, most - least) / 2)
     for value in (middle, np.float32(middle)):

@@ -267,6 +267,7 @@ def copy_with_posters(pipeline, tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_missing_or_stale_outputs_of_the_teacher_are_made(
     pipeline, tmp_path, capsys, small_teacher
 ):
@@ -293,14 +294,14 @@ def test_without_soft_targets_and_hints_there_is_no_teacher(pipeline, tmp_path, 
     about = train.main(copy_store(pipeline, tmp_path), epochs=1, fine_tuned="elsewhere/model")
     assert list(about["settings"]) == [
         *("architecture", "epochs", "batch_size", "learning_rate", "seed", "patience", "shift"),
-        *("crop", "colour", "soft_targets", "hints", "precision", "words"),
+        *("crop", "colour", "ema_momentum", "soft_targets", "hints", "precision", "words"),
     ]
 
 
 def test_a_fine_tuned_teacher_is_recorded(pipeline, tmp_path, monkeypatch):
     asked = []
 
-    def prepare_teacher(data_dir, store, fine_tuned, may_make):
+    def prepare_teacher(data_dir, store, fine_tuned, may_make, precision):
         asked.append((fine_tuned, may_make))
         labels = store.labels.astype(np.float32)
         prior = estimate_prior(store.labels[store.rows("val")])
@@ -485,6 +486,7 @@ def test_a_missing_package_is_reported_before_anything_is_discarded(
     assert contents(tmp_path / "model") == unfinished
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_of_other_settings_is_kept_and_resumed(
     pipeline, tmp_path, monkeypatch, capsys
 ):

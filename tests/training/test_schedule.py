@@ -49,7 +49,7 @@ def test_the_learning_rate_rises_linearly_and_falls_to_zero(warm_up, highest):
 
 def test_every_architecture_has_a_recipe():
     assert set(schedule.RECIPES) == set(settings.ARCHITECTURES)
-    names = {"epochs", "learning_rate", "crop", "colour"}
+    names = {"epochs", "learning_rate", "crop", "colour", "ema_momentum"}
     assert all(set(recipe) == names for recipe in schedule.RECIPES.values())
 
 
