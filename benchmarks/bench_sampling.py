@@ -38,7 +38,7 @@ from postergenres.evaluation.metrics import (
 from postergenres.training import loop
 from postergenres.training.callbacks import shift_priors
 from postergenres.training.checkpoints import Checkpoints
-from postergenres.training.schedule import Stage, initialize_network
+from postergenres.training.schedule import RECIPES, Stage, initialize_network
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder with posters.csv and posters/ of step 1; it is only read
@@ -142,14 +142,12 @@ def train_on(store, seen, val, batch_size, learning_rate, seed):
         val: rows to validate on.
         batch_size, learning_rate, seed: settings of train.py.
     """
-    settings = {
+    settings = RECIPES["improved"] | {
         "epochs": 1,
         "batch_size": batch_size,
         "seed": seed,
         "patience": 1,
         "shift": train.SHIFT,
-        "crop": 0,
-        "colour": 0,
         "soft_targets": 0,
         "hints": 0,
     }
