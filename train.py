@@ -31,7 +31,6 @@ from postergenres.training.loop import (
 from postergenres.training.multihost import joining
 from postergenres.training.schedule import fill_defaults, needs_teacher, require_weights
 from postergenres.words.cache import read_stored_posters
-from postergenres.words.reading import require_reader
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that preprocessing.py wrote
@@ -77,11 +76,8 @@ def main(
     settings = fill_defaults(check_settings("train", locals()))
     with joining(hosts) as process, stopping_cleanly("train"):
         require_weights(architecture)  # before anything is discarded
-        if words:
-            require_reader()
         store = open_store(data_dir)
-        if words:  # before the training, which finds them in the cache
-            read_stored_posters(data_dir, store)
+        lines = read_stored_posters(data_dir, store) if words else None
         teacher = None
         if needs_teacher(settings):
             precision = settings["precision"]
@@ -91,7 +87,7 @@ def main(
         stages = describe_stages(settings, store, teacher)
         with claim_folder(data_dir, process, stages) as folder:
             return train_model(
-                build_network, store, teacher, settings, folder, process, devices, stages
+                build_network, store, lines, teacher, settings, folder, process, devices, stages
             )
 
 

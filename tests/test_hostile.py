@@ -290,12 +290,13 @@ def make_other_checkpoint(data, stopped):
         weights["more"] = np.zeros(3)
 
 
-def see(build_network, store, teacher, settings, data_dir, process, devices, stages):
+def see(build_network, store, words, teacher, settings, data_dir, process, devices, stages):
     """Return all that `train_model` would depend on, as {name: hashable}."""
     seen = {
         "store": store.sha256,
         "images": hashlib.sha256(store.images).hexdigest(),
         "labels": store.labels.tobytes(),
+        "words": repr(words),
         "index": store.index.to_csv(),
         "counts": (store.train_movies, store.train_counts.tobytes(), tuple(store.genres)),
         "targets": teacher.targets.tobytes(),

@@ -209,11 +209,11 @@ def exit_if_too_few_posters(counts, listings):
     Raises:
         SystemExit: the line says which command to run.
     """
+    settings = name_settings(listings)
     if counts["failed"] > MAX_FAILED * counts.total():
         sys.exit(
             f"{counts['failed']:,} of {counts.total():,} posters failed. Check the network and "
-            f"{name_settings(listings)}; to retry them, run: python database.py"
+            f"{settings}; to retry them, run: python database.py"
         )
     if not counts["ok"]:
-        settings = name_settings(listings)
         sys.exit(f"No poster was found. Check {settings}, then run: python database.py")

@@ -72,8 +72,7 @@ def convolve_back(upstream, kernel, stride, shape):
     spread = tf.pad(upstream[:, :, None, :, None], zeros)
     spread = tf.reshape(spread, [shape[0], *tf.unstack(size * stride), upstream.shape[3]])
     after = tf.maximum(shape[1:3] + before - size * stride, 0)
-    around = tf.stack([[0, 0], [0, 0]])
-    padding = tf.concat([around[:1], tf.stack([last - before, after], 1), around[:1]], 0)
+    padding = tf.concat([[[0, 0]], tf.stack([last - before, after], 1), [[0, 0]]], 0)
     height, width = tf.unstack(shape[1:3] + last)
     spread = tf.pad(spread, padding)[:, :height, :width]
     return tf.nn.depthwise_conv2d(spread, mirrored, ones, "VALID")

@@ -48,7 +48,7 @@ class RoomCheck(keras.callbacks.Callback):
     def check(self):
         """Raise OSError if there is no room for weights, optimizer, best weights and the model."""
         weights = sum(weight.nbytes for weight in self.model.get_weights())
-        check_room(self.folder, 6 * weights + SPARE)  # the optimizer has three numbers per weight
+        check_room(self.folder, 6 * weights + SPARE)  # the optimizer has up to three per weight
 
 
 class Checkpoints(keras.callbacks.Callback):

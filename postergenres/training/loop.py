@@ -53,7 +53,6 @@ from postergenres.training.schedule import (
 )
 from postergenres.training.targets import add_hints, make_targets
 from postergenres.training.unfinished import choose_unfinished
-from postergenres.words.cache import read_stored_posters
 from postergenres.words.combination import FILE as WORDS_FILE
 from postergenres.words.fitting import fit_words, print_words
 
@@ -193,12 +192,14 @@ def claim_folder(data_dir, process, stages):
 # --- the whole training ---------------------------------------------------------------------------
 
 
-def train_model(build_network, store, teacher, settings, data_dir, process, devices, stages):
+def train_model(build_network, store, words, teacher, settings, data_dir, process, devices, stages):
     """Train a network on the store, write the model, and return the content of model.json.
 
     Args:
         build_network: see `model.build_network`.
         store: `dataset.store.Store`.
+        words: for each row of the store a list of (text, confidence), see `reading.read_words`;
+            None to train without words.
         teacher: `distillation.Teacher`, or None.
         settings: see `schedule.fill_defaults`.
         data_dir: the folder to write in, see `claim_folder`.
@@ -233,8 +234,7 @@ def train_model(build_network, store, teacher, settings, data_dir, process, devi
     about = describe_model(run, probabilities, history)
     about["settings"] = settings | {"precision": precision}
     text_model = None
-    if settings["words"]:
-        words = read_stored_posters(data_dir, store)
+    if words is not None:
         text_model, about["words"] = fit_words(store, words, probabilities, about, run.floor)
     return write_model(model, text_model, about, history, run.floor, data_dir)
 

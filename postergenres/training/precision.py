@@ -35,12 +35,9 @@ def choose_precision(precision, build, batch_size):
     Raises:
         ValueError: if the precision is unknown.
     """
-    if precision in POLICIES:
-        return precision
-    if precision != "auto":
-        raise ValueError(f"precision must be one of {['auto', *POLICIES]}, got {precision!r}")
-    if not has_bfloat16():
-        return "float32"
+    for_inference = choose_inference_precision(precision)
+    if precision != "auto" or for_inference == "float32":
+        return for_inference
     seconds = time_steps(build, batch_size)
     print("  ".join(f"a step in {name}: {1000 * s:.0f} ms" for name, s in seconds.items()))
     return min(seconds, key=seconds.get)
@@ -51,9 +48,14 @@ def choose_inference_precision(precision):
 
     Args:
         precision: "float32", "bfloat16" or "auto".
+
+    Raises:
+        ValueError: if the precision is unknown.
     """
     if precision in POLICIES:
         return precision
+    if precision != "auto":
+        raise ValueError(f"precision must be one of {['auto', *POLICIES]}, got {precision!r}")
     return "bfloat16" if has_bfloat16() else "float32"
 
 

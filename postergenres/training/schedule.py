@@ -101,9 +101,8 @@ def initialize_network(network, images, labels, sample):
             f"note: {height} x {width} is smaller than recommended for this network, which was "
             f"trained on {side} x {side}; see IMAGE_HEIGHT in preprocessing.py"
         )
-    load_imagenet(network)
     copy = build_transfer(network.name, height, width, labels.shape[1])
-    copy.set_weights(network.get_weights())
+    load_imagenet(copy)
     fit_head(copy, images, labels, sample)
     network.set_weights(copy.get_weights())
 
