@@ -29,7 +29,8 @@ LEAST = 0.01  # share of a kind of work; smaller shares are summed up as the res
 # The innermost function of a waiting thread.
 WAITING = (
     r"\b(wait|_wait_for_tstate_lock) \(threading|\b(select|poll) \(|resource_tracker|"
-    r"\b(_recv|_poll|wait|get) \((multiprocessing|queue)|\b__enter__ \(multiprocessing"
+    r"\b(_recv|_poll|wait|get) \((multiprocessing|queue)|\b__enter__ \(multiprocessing|"
+    r"\bfilter_notes \("
 )
 # Kinds of work, and the functions that do it. The first kind that matches a stack counts.
 PACKAGE = "postergenres"
@@ -50,8 +51,8 @@ KINDS = {
     "report": rf"\({PACKAGE}/evaluation/report\.py",
     "pictures": rf"\({PACKAGE}/(plotting|evaluation/plots|training/history)\.py|\(matplotlib/",
     "perceptual hash": r"\(imagehash/",
-    "resize": r"\b(resize|reduce) \(PIL/Image\.py\)$",
-    "decode": r"\(PIL/",
+    "resize": rf"\b(resize|reduce) \((PIL/Image|{PACKAGE}/dataset/decoding)\.py\)$",
+    "decode": rf"\(PIL/|\bdecode_(plain_jpeg|scaled) \({PACKAGE}/",
     "find near hashes": rf"\({PACKAGE}/dataset/duplicates\.py",
     "split": rf"\({PACKAGE}/dataset/stratification\.py",
     "write": r"write_bytes|\b(replacing|write_csv|write_json) \(",

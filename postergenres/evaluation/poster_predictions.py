@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from postergenres.evaluation.expected_f1 import choose_genres
 from postergenres.evaluation.gradcam import NO_GRAD_CAM, overlay
 from postergenres.evaluation.named_posters import decode_batches
-from postergenres.evaluation.predicted_genres import join_genres, rank_genres, read_thresholds
+from postergenres.evaluation.predicted_genres import join_predicted, rank_genres
 from postergenres.evaluation.sheet import write_sheet
 from postergenres.files import discard_leftovers, write_csv
 from postergenres.models.exported import open_exported
@@ -43,7 +44,7 @@ def predict_paths(names, folder, data_dir, top, sheet, grad_cam):
         names: paths and URLs, strings.
         folder: of the model.
         data_dir: a Path, the folder to write to.
-        top: the number of genres to show for each poster.
+        top: show at least so many genres of each poster.
         sheet: the number of posters on the page.
         grad_cam: the number of posters on the page that get a heat map.
 
@@ -55,15 +56,15 @@ def predict_paths(names, folder, data_dir, top, sheet, grad_cam):
     model, about = open_exported(folder)
     model_name = name_model(folder, about, data_dir)
     words_model = find_words(folder, about)
-    if words_model:
-        about = about | words_model.thresholds
     discard_leftovers([data_dir / "predictions.csv", data_dir / "predictions.html"])
     predictions = predict_posters(model, words_model, about, names, sheet, grad_cam)
-    table = make_table(names, predictions, about)
+    genres, is_predicted = about["genres"], choose_genres(predictions.probabilities)
+    table = make_table(names, predictions, is_predicted, genres)
     if words_model:
         table.insert(3, "words", predictions.words)
-    rankings = [rank_genres(row, about["genres"], top) for row in predictions.probabilities]
-    print_predictions(table, rankings, top)
+    rows = zip(predictions.probabilities, is_predicted, strict=True)
+    rankings = [rank_genres(*row, genres, top) for row in rows]
+    print_predictions(table, rankings)
     heat_maps = draw_heat_maps(predictions)
     write_sheet(table, rankings, predictions.thumbnails, heat_maps, model_name, data_dir)
     write_csv(table, data_dir / "predictions.csv")
@@ -133,29 +134,31 @@ def predict_posters(model, words_model, about, names, sheet, grad_cam):
     return Predictions(probabilities, errors, words, thumbnails, heat_maps)
 
 
-def make_table(names, predictions, about):
+def make_table(names, predictions, is_predicted, genres):
     """Return the content of predictions.csv."""
     names = [name.encode(errors="replace").decode() for name in names]  # a path may be no Unicode
-    is_predicted = predictions.probabilities >= read_thresholds(about).genres  # nan never is
-    predicted = join_genres(is_predicted, about["genres"])
+    predicted = join_predicted(predictions.probabilities, is_predicted, genres)
     table = pd.DataFrame(
         {"path": names, "error": predictions.errors, "predicted_genres": predicted}
     )
-    probabilities = pd.DataFrame(predictions.probabilities.round(4), columns=about["genres"])
+    probabilities = pd.DataFrame(predictions.probabilities.round(4), columns=genres)
     return pd.concat([table, probabilities], axis=1)
 
 
-def print_predictions(table, rankings, top):
-    """Print a line for each poster: the predicted genres, and the most probable ones."""
+def print_predictions(table, rankings):
+    """Print a line for each poster: the predicted genres, and the next most probable ones."""
     paths, errors = table["path"].map(escape_controls), table["error"].map(escape_controls)
     width = min(60, max(map(len, paths)))
-    print(f"{'poster':<{width}}  predicted genres; the {top} most probable")
-    columns = paths, errors, table["predicted_genres"], rankings
-    for path, error, predicted, ranking in zip(*columns, strict=True):
-        most_probable = ", ".join(f"{genre} {100 * share:.0f} %" for genre, share in ranking)
-        genres = f"{predicted.replace('|', ', ') or 'none'}; {most_probable}"
-        line = f"not read: {error}" if error else escape_controls(genres)
-        print(f"{path:<{width}}  {line}")
+    print(f"{'poster':<{width}}  predicted genres; next: the most probable other genres")
+    for path, error, ranking in zip(paths, errors, rankings, strict=True):
+        predicted, others = (
+            ", ".join(
+                f"{genre} {100 * share:.0f} %" for genre, share, is_in in ranking if is_in == x
+            )
+            for x in (True, False)
+        )
+        genres = escape_controls(f"{predicted}; next: {others}" if others else predicted)
+        print(f"{path:<{width}}  {f'not read: {error}' if error else genres}")
 
 
 def draw_heat_maps(predictions):

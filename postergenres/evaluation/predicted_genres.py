@@ -1,4 +1,4 @@
-"""Which genres are predicted for a movie, and how a table names them."""
+"""Name the genres of movies in tables, and read the thresholds of the F1 scores."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ class Thresholds(NamedTuple):
     for every movie, and the floors of micro and samples F1 would be far too low.
 
     Attributes:
-        genres: (G,), for macro F1, and for the predicted genres of a movie.
+        genres: (G,), for macro F1.
         micro, samples: one threshold for all genres, for micro and samples F1.
     """
 
@@ -43,13 +43,29 @@ def join_genres(labels, genres):
     ]
 
 
-def rank_genres(probabilities, genres, top):
-    """Return the most probable genres of a poster, a list of (genre, probability).
+def rank_genres(probabilities, is_predicted, genres, top=1):
+    """Return the predicted genres of a poster and the most probable others, sorted.
 
     Args:
         probabilities: (G,).
+        is_predicted: (G,), see `expected_f1.choose_genres`.
         genres: the G names.
-        top: the number of genres to return.
+        top: return at least so many genres.
+
+    Returns:
+        A list of (genre, probability, whether it is predicted).
     """
-    order = np.argsort(-probabilities, kind="stable")[:top]
-    return [(genres[genre], probabilities[genre]) for genre in order]
+    order = np.argsort(-probabilities, kind="stable")[: max(top, is_predicted.sum())]
+    return [(genres[genre], probabilities[genre], bool(is_predicted[genre])) for genre in order]
+
+
+def join_predicted(probabilities, is_predicted, genres):
+    """Return N cells such as `Drama|Action`, the most probable genre first.
+
+    Args:
+        probabilities, is_predicted: (N, G), see `rank_genres`.
+        genres: the G names.
+    """
+    rows = zip(probabilities, is_predicted, strict=True)
+    rankings = [rank_genres(*row, genres, top=0) for row in rows]
+    return ["|".join(genre for genre, _, _ in ranking) for ranking in rankings]

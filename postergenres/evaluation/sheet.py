@@ -7,8 +7,8 @@ def write_sheet(table, rankings, thumbnails, heat_maps, model_name, data_dir):
     """Write predictions.html: the first posters with their most probable genres as bars.
 
     Args:
-        table: DataFrame of path, error, predicted_genres and perhaps words of all posters.
-        rankings: for each of the first posters, a list of (genre, probability), sorted.
+        table: DataFrame of path, error and perhaps words of all posters.
+        rankings: what `predicted_genres.rank_genres` returned for each of the first posters.
         thumbnails: the pixels of the first posters, None for a poster that could not be read.
         heat_maps: the Grad-CAM pictures of the first thumbnails, None likewise.
         model_name: the model that predicted them, in words.
@@ -21,7 +21,6 @@ def write_sheet(table, rankings, thumbnails, heat_maps, model_name, data_dir):
             {
                 "path": row["path"],
                 "error": row["error"],
-                "predicted": row["predicted_genres"].replace("|", ", "),
                 "words": row.get("words", ""),
                 "ranking": rankings[i],
                 "poster": encode(pixels),

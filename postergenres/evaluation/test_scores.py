@@ -8,6 +8,7 @@ from postergenres.dataset.store import open_store
 from postergenres.download.manifest import read_manifest
 from postergenres.evaluation import plots
 from postergenres.evaluation.bootstrap import INTERVAL, compare_with_prior
+from postergenres.evaluation.expected_f1 import choose_genres
 from postergenres.evaluation.inference import predict_probabilities
 from postergenres.evaluation.metrics import (
     SCORES,
@@ -18,7 +19,7 @@ from postergenres.evaluation.metrics import (
     measure_reliability,
     prior_of_counts,
 )
-from postergenres.evaluation.predicted_genres import join_genres, read_thresholds
+from postergenres.evaluation.predicted_genres import join_genres, join_predicted, read_thresholds
 from postergenres.evaluation.report import PICTURES, write_report
 from postergenres.files import discard_leftovers, file_sha256, write_csv, write_json
 from postergenres.models.description import check_sample, knows_store
@@ -56,8 +57,9 @@ def score_test(data_dir):
 
     discard_leftovers(data_dir / name for name in OUTPUTS)
     (data_dir / "metrics.json").unlink(missing_ok=True)  # written last, once the rest is complete
-    write_test_predictions(store, test, probabilities, thresholds, data_dir)
-    save_pictures(store, probabilities, thresholds, prior, overall, per_genre, data_dir)
+    is_predicted = choose_genres(probabilities)
+    write_test_predictions(store, test, probabilities, is_predicted, data_dir)
+    save_pictures(store, probabilities, is_predicted, prior, overall, per_genre, data_dir)
     metrics = gather_metrics(overall, per_genre, reliability, about, store, data_dir)
     if without_words:
         metrics["without_words"] = beside_floor(without_words, overall["floor"])
@@ -140,20 +142,20 @@ def without_nan(table):
     return table.astype(object).where(table.notna(), None).to_dict("index")
 
 
-def write_test_predictions(store, test, probabilities, thresholds, data_dir):
+def write_test_predictions(store, test, probabilities, is_predicted, data_dir):
     """Write test_predictions.csv: id, genres, predicted_genres, and a probability per genre."""
     names = pd.DataFrame(
         {
             "id": store.index["id"].iloc[test].to_list(),
             "genres": join_genres(store.labels[test] == 1, store.genres),
-            "predicted_genres": join_genres(probabilities >= thresholds.genres, store.genres),
+            "predicted_genres": join_predicted(probabilities, is_predicted, store.genres),
         }
     )
     table = pd.concat([names, pd.DataFrame(probabilities.round(4), columns=store.genres)], axis=1)
     write_csv(table, data_dir / "test_predictions.csv")
 
 
-def save_pictures(store, probabilities, thresholds, prior, overall, per_genre, data_dir):
+def save_pictures(store, probabilities, is_predicted, prior, overall, per_genre, data_dir):
     """Save the pictures of the test movies; the arguments are those of `score_test`."""
     test, genres = store.rows("test"), store.genres
     labels = store.labels[test]
@@ -163,7 +165,7 @@ def save_pictures(store, probabilities, thresholds, prior, overall, per_genre, d
     path = data_dir / "reliability.png"
     reliability = measure_reliability(labels, probabilities)
     plots.save_reliability(reliability, overall.loc["calibration_error"], path)
-    confusions, floor = measure_confusions(labels, probabilities >= thresholds.genres)
+    confusions, floor = measure_confusions(labels, is_predicted)
     plots.save_confusions(confusions, floor, genres, data_dir / "mistakes.png")
     chosen = plots.choose_posters(labels, probabilities, prior)
     path = data_dir / "test_posters.png"

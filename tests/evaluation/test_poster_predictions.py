@@ -74,16 +74,13 @@ def test_the_page_and_the_heat_maps_can_be_left_out(pipeline, tmp_path):
 
 
 def test_the_table_shows_the_predicted_and_the_most_probable_genres(capsys):
-    table = pd.DataFrame(
-        {"path": ["a.jpg", "b.jpg", "c.jpg"], "error": ["", "", "HTTP 404"]}
-        | {"predicted_genres": ["Action|Drama", "", ""]}
-    )
-    ranking = [("Action", 0.9), ("Drama", 0.5)]
-    print_predictions(table, [ranking] * 3, top=2)
+    table = pd.DataFrame({"path": ["a.jpg", "b.jpg", "c.jpg"], "error": ["", "", "HTTP 404"]})
+    ranking = [("Action", 0.9, True), ("Drama", 0.5, True), ("War", 0.1, False)]
+    print_predictions(table, [ranking, ranking[:2], ranking])
     assert capsys.readouterr().out.splitlines() == [
-        "poster  predicted genres; the 2 most probable",
-        "a.jpg  Action, Drama; Action 90 %, Drama 50 %",
-        "b.jpg  none; Action 90 %, Drama 50 %",
+        "poster  predicted genres; next: the most probable other genres",
+        "a.jpg  Action 90 %, Drama 50 %; next: War 10 %",
+        "b.jpg  Action 90 %, Drama 50 %",
         "c.jpg  not read: HTTP 404",
     ]
 

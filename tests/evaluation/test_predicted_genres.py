@@ -1,6 +1,11 @@
 import numpy as np
 
-from postergenres.evaluation.predicted_genres import join_genres, rank_genres, read_thresholds
+from postergenres.evaluation.predicted_genres import (
+    join_genres,
+    join_predicted,
+    rank_genres,
+    read_thresholds,
+)
 
 GENRES = ["Action", "Comedy", "Drama"]
 
@@ -22,6 +27,13 @@ def test_genres_are_joined_by_a_bar():
 
 
 def test_genres_are_ranked_by_probability_and_ties_keep_their_order():
-    ranking = rank_genres(np.array([0.2, 0.7, 0.2]), GENRES, top=3)
-    assert ranking == [("Comedy", 0.7), ("Action", 0.2), ("Drama", 0.2)]
-    assert rank_genres(np.array([0.2, 0.7, 0.2]), GENRES, top=1) == [("Comedy", 0.7)]
+    poster = np.array([0.2, 0.7, 0.2]), np.array([True, True, False]), GENRES
+    predicted = [("Comedy", 0.7, True), ("Action", 0.2, True)]
+    assert rank_genres(*poster, top=3) == [*predicted, ("Drama", 0.2, False)]
+    assert rank_genres(*poster, top=1) == predicted  # never less than the predicted genres
+
+
+def test_predicted_genres_are_joined_the_most_probable_first():
+    probabilities = np.array([[0.2, 0.1, 0.7], [np.nan] * 3])
+    is_predicted = np.array([[True, False, True], [False] * 3])
+    assert join_predicted(probabilities, is_predicted, GENRES) == ["Drama|Action", ""]
