@@ -121,7 +121,7 @@ def predict_posters(model, words_model, about, names, sheet, grad_cam):
             if decoded:
                 rows = len(errors) + np.array(decoded)
                 pixels, _, lines = zip(*(batch[i] for i in decoded), strict=True)
-                probabilities[rows], found = model.predict(np.stack(pixels))
+                probabilities[rows], found, _ = model.predict(np.stack(pixels))
                 if words_model:
                     probabilities[rows] = words_model.add_words(probabilities[rows], lines)
                 for row, heat_map in zip(rows, [] if found is None else found, strict=False):
