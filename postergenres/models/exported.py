@@ -78,10 +78,11 @@ class ExportedModel:
             self.thread.run = interpreter.get_signature_runner()
         return self.thread.run
 
-    def start(self):
-        """Start the first thread; return the names of the outputs of the network."""
+    def describe_outputs(self):
+        """Return {name: shape} of the outputs of the network, from a thread that has opened it."""
         with hiding_notes():  # LiteRT writes one when the first thread starts
-            return list(self.pool.submit(self.find_runner).result().get_output_details())
+            details = self.pool.submit(self.find_runner).result().get_output_details()
+        return {name: tuple(output["shape"].tolist()) for name, output in details.items()}
 
 
 def open_exported(folder):
@@ -107,10 +108,10 @@ def open_exported(folder):
     if not is_whole:
         export_again(folder, about, "is missing, damaged or of another model")
     model = ExportedModel(path)
-    if "features" not in model.start():
+    if "features" not in model.describe_outputs():
         export_again(folder, about, "was written by an older version")
         model = ExportedModel(path)
-        model.start()
+        model.describe_outputs()
     return model, without_checksum(about, CHECKSUM, EXPORT_CHECKSUM)
 
 

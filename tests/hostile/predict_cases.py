@@ -9,6 +9,7 @@ SETTINGS = {
     "sheet": {"0"},
     "grad_cam": {"0"},
     "pretrained": set(),
+    "similar": {"0"},
 }
 
 OTHER_MODEL = stops(r"model\.keras is damaged or belongs to another model\.json", "train")
