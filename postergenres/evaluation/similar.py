@@ -64,7 +64,8 @@ class SimilarMovies:
     def __init__(self, chunks, store, titles, data_dir):
         self.chunks, self.titles, self.data_dir = chunks, titles, data_dir
         self.ids, self.labels, self.genres = store.index["id"].array, store.labels, store.genres
-        self.is_train = (store.index["split"] == "train").to_numpy()
+        self.split = store.index["split"].array
+        self.is_train = np.asarray(self.split == "train")
 
     def find(self, features, count=5):
         """Return the most similar training movies of each poster, the nearest first.
