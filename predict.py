@@ -30,7 +30,7 @@ from postergenres.stopping import run_from_shell, stopping_cleanly
 DATA_DIR = "data"  # the folder that train.py wrote to
 PRETRAINED = "efficientnet_lite2"  # used if you have not trained a model; "improved" is faster
 TOP = 3  # show at least so many genres of each poster: the predicted ones, then the next
-SHEET = 200  # posters in predictions.html, the first ones; each takes 6 to 40 kB of the page
+SHEET = 200  # posters in predictions.html, the first ones; each takes 6 to 35 kB of the page
 GRAD_CAM = 12  # posters in predictions.html that get a heat map, the first ones; 0 for none
 SIMILAR = 5  # training movies with the most similar posters to find for each poster; 0 for none
 # --------------------------------------------------------------------------------------------------

@@ -84,8 +84,10 @@ def compare_genres(movies, features, split, rng):
     print(f"  {len(rows):,} {split} movies")
     for name, score in scores.items():
         print(f"    {name}: {describe_mean(score, rng)}")
-    difference = scores["nearest training movies"] - list(scores.values())[-1]
-    print(f"    first minus last: {describe_mean(difference, rng)}", flush=True)
+    first, *others = scores
+    for name in others:
+        difference = describe_mean(scores[first] - scores[name], rng)
+        print(f"    {first} minus {name}: {difference}", flush=True)
 
 
 def share_genres(labels, rows, others):
@@ -125,7 +127,7 @@ def time_search(size, width, rng):
                 search(queries, blocks, COUNT)
                 seconds.append(time.perf_counter() - begin)
             print(
-                f"{size:,} movies of {width} features, {count} posters: "
+                f"{size:,} movies of {width} features, posters at a time: {count}; "
                 f"{format_range(seconds, 3)} s",
                 flush=True,
             )

@@ -34,7 +34,7 @@ def test_the_page_shows_the_similar_movies_of_each_poster(tmp_path):
     assert page.count("<img") == 2 and page.count('<ol class="similar">') == 1
     assert page.count('alt=""') == 1  # the title stands beside it
     assert "A &lt;b&gt; (1999)" in page and "Action, Drama" in page and "0.99" in page
-    assert "m2" in page and "m1" not in page and "1 stands for the same poster" in page
+    assert "m2" in page and "m1" not in page and "A similarity of 1 means" in page
     write_sheet(table, rankings, [pixels, None], [], "it", tmp_path)
     page = (tmp_path / "predictions.html").read_text(encoding="utf-8")
     assert '<ol class="similar">' not in page and "similar" not in page.split("</style>")[1].lower()
