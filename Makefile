@@ -63,6 +63,7 @@ bench: .venv/bench.stamp
 	$(BIN)/python benchmarks/bench_training.py
 	$(BIN)/python benchmarks/bench_training.py --study
 	$(BIN)/python benchmarks/bench_prediction.py $(POSTERS)
+	$(BIN)/python benchmarks/bench_similar.py
 	$(BIN)/python benchmarks/bench_end_to_end.py $(CSV) $(POSTERS)
 	$(BIN)/python benchmarks/bench_profile.py $(CSV) $(POSTERS)
 	$(BIN)/python benchmarks/bench_growth.py $(POSTERS)
@@ -98,7 +99,7 @@ clean:
 	rm -rf data/metrics.json data/test_predictions.csv data/report.html
 	rm -rf data/average_precision.png data/precision_recall.png data/reliability.png
 	rm -rf data/mistakes.png data/test_posters.png data/predict.lock
-	rm -rf data/predictions.csv data/predictions.html
+	rm -rf data/predictions.csv data/predictions.html data/similar.csv data/features
 	rm -rf data/sample/posters data/sample/movies_metadata.csv
 	rm -rf build *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find postergenres tests benchmarks data -name __pycache__ -prune -exec rm -rf {} +

@@ -4,9 +4,11 @@
     python predict.py poster.jpg folder_of_posters https://host/poster.jpg
 
 Reads   without arguments: DATA_DIR/model/ and DATA_DIR/store/; with arguments: the posters and
-        DATA_DIR/model/ or, if you have not trained a model, a pretrained one in data/pretrained/
+        DATA_DIR/model/ or, if you have not trained a model, a pretrained one in data/pretrained/;
+        and DATA_DIR/store/, if there is one, for similar posters
 Writes  without arguments: DATA_DIR/metrics.json, test_predictions.csv, report.html, and the
-        pictures of the report; with arguments: DATA_DIR/predictions.csv and predictions.html
+        pictures of the report; with arguments: DATA_DIR/predictions.csv and predictions.html; with
+        a store also similar.csv and, for the next run, features/
 Takes   about 40 s for 2,000 test movies, a third of it for the confidence intervals.
 """
 
@@ -28,19 +30,26 @@ from postergenres.stopping import run_from_shell, stopping_cleanly
 DATA_DIR = "data"  # the folder that train.py wrote to
 PRETRAINED = "efficientnet_lite2"  # used if you have not trained a model; "improved" is faster
 TOP = 3  # show at least so many genres of each poster: the predicted ones, then the next
-SHEET = 200  # posters in predictions.html, the first ones; each takes 6 to 26 kB of the page
+SHEET = 200  # posters in predictions.html, the first ones; each takes 6 to 35 kB of the page
 GRAD_CAM = 12  # posters in predictions.html that get a heat map, the first ones; 0 for none
+SIMILAR = 5  # training movies with the most similar posters to find for each poster; 0 for none
 # --------------------------------------------------------------------------------------------------
 
 
 def main(
-    paths=(), data_dir=DATA_DIR, top=TOP, sheet=SHEET, grad_cam=GRAD_CAM, pretrained=PRETRAINED
+    paths=(),
+    data_dir=DATA_DIR,
+    top=TOP,
+    sheet=SHEET,
+    grad_cam=GRAD_CAM,
+    pretrained=PRETRAINED,
+    similar=SIMILAR,
 ):
     """Score the test movies or, if `paths` are given, predict posters; return the scores or table.
 
     Args:
         paths: files, folders and URLs of posters, or one of them.
-        data_dir, top, sheet, grad_cam, pretrained: see the settings above.
+        data_dir, top, sheet, grad_cam, pretrained, similar: see the settings above.
     """
     check_settings("predict", locals())
     paths = [paths] if isinstance(paths, (str, os.PathLike)) else paths
@@ -59,7 +68,8 @@ def main(
 
                 return score_test(data_dir)
             folder = find_model(data_dir, pretrained)
-            return predict_paths(find_posters(paths), folder, data_dir, top, sheet, grad_cam)
+            names = find_posters(paths)
+            return predict_paths(names, folder, data_dir, top, sheet, grad_cam, similar)
 
 
 if __name__ == "__main__":

@@ -187,6 +187,7 @@ RULES = {
         "sheet": whole(0, 1_000_000),
         "grad_cam": whole(0, 1_000_000),
         "pretrained": one_of("efficientnet_lite2", "improved"),
+        "similar": whole(0, 1000),
     },
 }
 

@@ -22,7 +22,7 @@ from conftest import (
 )
 from hostile import database_cases, predict_cases, preprocessing_cases, sampling_cases, train_cases
 from hostile.outcomes import HARMS, HOSTILE_VALUES
-from hostile.running import RESULTS, copy_data, edit_settings, isolate, run_script
+from hostile.running import NAMED_RESULT, RESULTS, copy_data, edit_settings, isolate, run_script
 from hostile.stops import STOPS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -132,9 +132,8 @@ def list_artefacts():
     """Return a pytest parameter for each cell of the tables of artefacts."""
     cases = []
     for step, table in TABLES.items():
-        for state in ("finished", "stopped"):
-            rows = table.ARTEFACTS if state == "finished" else getattr(table, STOPPED, {})
-            for file, outcomes in rows.items():
+        for state, name in STATES.items():
+            for file, outcomes in getattr(table, name, {}).items():
                 for harm, outcome in outcomes.items():
                     is_fast = step == "database" or harm in FAST_HARMS or file == "sampling.json"
                     if step == "predict" and not outcome.ends:  # it takes a second
@@ -148,7 +147,11 @@ def list_artefacts():
     return cases
 
 
-STOPPED = "STOPPED_ARTEFACTS"
+STATES = {  # of a data folder, and the name of the table
+    "finished": "ARTEFACTS",
+    "stopped": "STOPPED_ARTEFACTS",
+    "named": "NAMED_ARTEFACTS",  # step 5 with posters named
+}
 FAST_HARMS = ("a bit flipped", "older version's")  # of all steps, in the default run
 ARTEFACTS = list_artefacts()
 
@@ -168,7 +171,7 @@ class Steps:
 
     def find(self, step, state, is_other=False):
         """Return the data folder of a step in a state: its input and what it left."""
-        name = f"{step}-{state}" if step == "train" or state == "stopped" else "finished"
+        name = f"{step}-{state}" if step == "train" or state != "finished" else "finished"
         folder = self.folder / f"{name}{'-other' if is_other else ''}"
         if not folder.exists():
             if name == "finished":
@@ -213,7 +216,14 @@ class Steps:
             for name in ("distillation.json", "targets.npy", "features.npy"):
                 (data / "distillation" / name).unlink()
 
+    def prepare_predict_named(self, data, is_other):
+        predict.main(self.posters, data)
+
     # Running a step.
+
+    @property
+    def posters(self):
+        return sorted(self.pipeline.images.iterdir())[:3]
 
     def run(self, step, data):
         """Call main() of a step with the settings of the pipeline."""
@@ -230,8 +240,11 @@ class Steps:
             patch.setattr(distillation, "build_efficientnet", build_color_network)
             importlib.import_module(step).main(data_dir=data, **settings)
 
-    def get_result(self, step, data):
+    def get_result(self, step, state, data):
         """Run a step and return its result; in step 4, all that the training would depend on."""
+        if state == "named":
+            predict.main(self.posters, data)
+            return {x: y for x, y in contents(data).items() if re.fullmatch(NAMED_RESULT, x)}
         if step == "train":
             seen = {}
             with pytest.MonkeyPatch.context() as patch:
@@ -245,7 +258,7 @@ class Steps:
         if (step, state) not in self.results:
             data = self.folder / f"{step}-{state}-healthy"
             copy_data(self.find(step, state), data)
-            self.results[step, state] = self.get_result(step, data)
+            self.results[step, state] = self.get_result(step, state, data)
         return self.results[step, state]
 
 
@@ -336,10 +349,10 @@ def test_a_damaged_file_is_noticed_or_harmless(
     capsys.readouterr()
     if outcome.ends:
         with pytest.raises(SystemExit) as end:
-            steps.get_result(step, data)
+            steps.get_result(step, state, data)
         assert re.search(outcome.line, end.value.code) and "\n" not in end.value.code
         return
-    result = steps.get_result(step, data)
+    result = steps.get_result(step, state, data)
     assert re.search(outcome.line, capsys.readouterr().out, re.MULTILINE)
     assert (result == healthy) == outcome.is_same
 

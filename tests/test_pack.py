@@ -57,6 +57,6 @@ def test_the_pretrained_models_are_exported_again(pipeline, pack, tmp_path):
     again = json.loads((tmp_path / "model.json").read_text())
     assert list(again) == list(json.loads(written))
     posters = open_store(pipeline.data).images[:20]
-    probabilities, _ = ExportedModel(tmp_path / "model.tflite").predict(posters)
+    probabilities = ExportedModel(tmp_path / "model.tflite").predict(posters).probabilities
     expected = predict_batch(open_model(tmp_path)[0], posters)
     np.testing.assert_allclose(probabilities, expected, atol=1e-3)

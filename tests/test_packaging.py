@@ -172,7 +172,7 @@ def test_a_change_of_the_report_does_not_repeat_the_training(prerequisites):
     assert "postergenres/evaluation/report.py" not in needed
 
 
-FOLDERS = ("posters", "model", "distillation", "words", "store")
+FOLDERS = ("posters", "model", "distillation", "words", "store", "features")
 
 
 def test_distclean_asks_before_it_deletes(tmp_path):
@@ -189,7 +189,7 @@ def test_distclean_asks_before_it_deletes(tmp_path):
     assert refused.returncode != 0 and "Run: make distclean FORCE=1" in refused.stderr
     assert all(folder.is_dir() for folder in folders)
     assert subprocess.run(["make", "clean"], **run).returncode == 0
-    assert [folder.is_dir() for folder in folders] == [True, True, True, True, False]
+    assert [folder.is_dir() for folder in folders] == [True, True, True, True, False, False]
     assert subprocess.run(["make", "distclean", "FORCE=1"], **run).returncode == 0
     assert not any(folder.is_dir() for folder in folders)
 

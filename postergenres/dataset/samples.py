@@ -55,6 +55,16 @@ def read_samples(data_dir):
     return samples.astype({"copies": int})
 
 
+def read_titles(data_dir):
+    """Return {id: title} of a samples.csv that a store was made from; empty if it has no titles."""
+    path, columns = Path(data_dir) / "samples.csv", ("id", "title")
+    if not path.is_file():
+        return {}
+    options = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
+    table = pd.read_csv(path, usecols=lambda name: name in columns, **options)
+    return dict(zip(table["id"], table["title"], strict=True)) if "title" in table else {}
+
+
 def find_fault_in_samples(samples):
     """Return what is wrong with the rows of samples.csv, for a message: "has no rows"; or None.
 

@@ -1,5 +1,6 @@
-"""Predict the genres of posters that a user names; write predictions.csv and predictions.html."""
+"""Predict the genres of posters that a user names, and find similar posters of training movies."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +12,13 @@ from postergenres.evaluation.gradcam import NO_GRAD_CAM, overlay
 from postergenres.evaluation.named_posters import decode_batches
 from postergenres.evaluation.predicted_genres import join_predicted, rank_genres
 from postergenres.evaluation.sheet import write_sheet
+from postergenres.evaluation.similar import open_similar
 from postergenres.files import discard_leftovers, write_csv
 from postergenres.models.exported import open_exported
 from postergenres.terminal import escape_controls
 from postergenres.words.reading import read_words, select_texts
 
+OUTPUTS = ("predictions.csv", "predictions.html", "similar.csv")
 BATCH = 64  # posters
 
 
@@ -28,6 +31,8 @@ class Predictions(NamedTuple):
         words: P strings, the words that were used.
         thumbnails: the pixels of the first posters, uint8 (H, W, 3) or None.
         heat_maps: of the first posters, float32 (rows, columns, G) or None.
+        neighbors: P lists of `similar.Neighbor`, empty for a poster that could not be read; no
+            list at all if there is no store to search.
     """
 
     probabilities: np.ndarray
@@ -35,10 +40,11 @@ class Predictions(NamedTuple):
     words: list
     thumbnails: list
     heat_maps: list
+    neighbors: Sequence = ()
 
 
-def predict_paths(names, folder, data_dir, top, sheet, grad_cam):
-    """Predict posters, print a table, and write predictions.csv and predictions.html.
+def predict_paths(names, folder, data_dir, top, sheet, grad_cam, similar=0):
+    """Predict posters, print a table, and write predictions.csv, similar.csv and predictions.html.
 
     Args:
         names: paths and URLs, strings.
@@ -47,6 +53,7 @@ def predict_paths(names, folder, data_dir, top, sheet, grad_cam):
         top: show at least so many genres of each poster.
         sheet: the number of posters on the page.
         grad_cam: the number of posters on the page that get a heat map.
+        similar: the number of similar training movies to find for each poster.
 
     Returns:
         The content of predictions.csv, a DataFrame: path, error, predicted_genres, with a model
@@ -56,8 +63,11 @@ def predict_paths(names, folder, data_dir, top, sheet, grad_cam):
     model, about = open_exported(folder)
     model_name = name_model(folder, about, data_dir)
     words_model = find_words(folder, about)
-    discard_leftovers([data_dir / "predictions.csv", data_dir / "predictions.html"])
-    predictions = predict_posters(model, words_model, about, names, sheet, grad_cam)
+    discard_leftovers(data_dir / name for name in OUTPUTS)
+    movies = open_similar(data_dir, model, about, folder) if similar else None
+    predictions = predict_posters(
+        model, words_model, about, names, sheet, grad_cam, movies, similar
+    )
     genres, is_predicted = about["genres"], choose_genres(predictions.probabilities)
     table = make_table(names, predictions, is_predicted, genres)
     if words_model:
@@ -66,8 +76,17 @@ def predict_paths(names, folder, data_dir, top, sheet, grad_cam):
     rankings = [rank_genres(*row, genres, top) for row in rows]
     print_predictions(table, rankings)
     heat_maps = draw_heat_maps(predictions)
-    write_sheet(table, rankings, predictions.thumbnails, heat_maps, model_name, data_dir)
+    write_sheet(
+        table,
+        rankings,
+        predictions.thumbnails,
+        heat_maps,
+        model_name,
+        data_dir,
+        predictions.neighbors,
+    )
     write_csv(table, data_dir / "predictions.csv")
+    write_similar(table["path"], predictions.neighbors, data_dir / "similar.csv")
     print(
         f"wrote {data_dir / 'predictions.csv'} ({len(table):,} posters)\n"
         f"to view it, open {data_dir / 'predictions.html'}"
@@ -98,7 +117,7 @@ def find_words(folder, about):
     return open_words(folder, about)
 
 
-def predict_posters(model, words_model, about, names, sheet, grad_cam):
+def predict_posters(model, words_model, about, names, sheet, grad_cam, movies=None, similar=0):
     """Read and predict posters, batch by batch.
 
     Args:
@@ -107,6 +126,8 @@ def predict_posters(model, words_model, about, names, sheet, grad_cam):
         names: paths and URLs.
         sheet: the number of posters whose pixels are kept.
         grad_cam: the number of posters whose heat maps are kept.
+        movies: `similar.SimilarMovies`, or None.
+        similar: the number of similar movies to find for each poster.
 
     Returns:
         Predictions.
@@ -114,6 +135,7 @@ def predict_posters(model, words_model, about, names, sheet, grad_cam):
     probabilities = np.full((len(names), len(about["genres"])), np.nan)
     errors, words = [], []
     thumbnails, heat_maps = [], [None] * min(sheet, grad_cam, len(names))
+    neighbors = [[] for _ in names] if movies else []
     read = read_words if words_model else None
     with tqdm(total=len(names), desc="predicting", unit="poster", disable=None) as bar:
         for batch in decode_batches(names, about["H"], about["W"], BATCH, read):
@@ -121,7 +143,10 @@ def predict_posters(model, words_model, about, names, sheet, grad_cam):
             if decoded:
                 rows = len(errors) + np.array(decoded)
                 pixels, _, lines = zip(*(batch[i] for i in decoded), strict=True)
-                probabilities[rows], found = model.predict(np.stack(pixels))
+                probabilities[rows], found, features = model.predict(np.stack(pixels))
+                if movies:
+                    for row, nearest in zip(rows, movies.find(features, similar), strict=True):
+                        neighbors[row] = nearest
                 if words_model:
                     probabilities[rows] = words_model.add_words(probabilities[rows], lines)
                 for row, heat_map in zip(rows, [] if found is None else found, strict=False):
@@ -131,7 +156,7 @@ def predict_posters(model, words_model, about, names, sheet, grad_cam):
             errors += [error for _, error, _ in batch]
             words += [" / ".join(select_texts(lines)) for _, _, lines in batch]
             bar.update(len(batch))
-    return Predictions(probabilities, errors, words, thumbnails, heat_maps)
+    return Predictions(probabilities, errors, words, thumbnails, heat_maps, neighbors)
 
 
 def make_table(names, predictions, is_predicted, genres):
@@ -143,6 +168,27 @@ def make_table(names, predictions, is_predicted, genres):
     )
     probabilities = pd.DataFrame(predictions.probabilities.round(4), columns=genres)
     return pd.concat([table, probabilities], axis=1)
+
+
+def write_similar(paths, neighbors, path):
+    """Write similar.csv, a row for each similar movie of each poster; delete it without a search.
+
+    Args:
+        paths: of the P posters.
+        neighbors: P lists of `similar.Neighbor`; empty without a search.
+        path: of similar.csv.
+    """
+    if not neighbors:
+        path.unlink(missing_ok=True)
+        return
+    rows = [
+        (poster, rank, x.id, x.title, "|".join(x.genres), round(x.similarity, 4))
+        for poster, nearest in zip(paths, neighbors, strict=True)
+        for rank, x in enumerate(nearest, start=1)
+    ]
+    columns = ["path", "rank", "id", "title", "genres", "similarity"]
+    write_csv(pd.DataFrame(rows, columns=columns), path)
+    print(f"wrote {path} (the most similar training movies of each poster)")
 
 
 def print_predictions(table, rankings):

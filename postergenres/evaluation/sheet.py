@@ -1,9 +1,12 @@
 """Write predictions.html, the page about the posters that a user named."""
 
+from postergenres.dataset.decoding import try_decode
 from postergenres.evaluation.pages import encode, render
 
+HEIGHT, WIDTH = 75, 50  # pixels of the poster of a similar movie
 
-def write_sheet(table, rankings, thumbnails, heat_maps, model_name, data_dir):
+
+def write_sheet(table, rankings, thumbnails, heat_maps, model_name, data_dir, neighbors=()):
     """Write predictions.html: the first posters with their most probable genres as bars.
 
     Args:
@@ -13,6 +16,7 @@ def write_sheet(table, rankings, thumbnails, heat_maps, model_name, data_dir):
         heat_maps: the Grad-CAM pictures of the first thumbnails, None likewise.
         model_name: the model that predicted them, in words.
         data_dir: the folder to write to.
+        neighbors: the `similar.Neighbor`s of each of the first posters; empty without a search.
     """
     cards = []
     for i, pixels in enumerate(thumbnails):
@@ -25,6 +29,7 @@ def write_sheet(table, rankings, thumbnails, heat_maps, model_name, data_dir):
                 "ranking": rankings[i],
                 "poster": encode(pixels),
                 "heat_map": encode(heat_maps[i]) if i < len(heat_maps) else None,
+                "neighbors": [describe(x) for x in neighbors[i]] if neighbors else [],
             }
         )
     render(
@@ -34,5 +39,17 @@ def write_sheet(table, rankings, thumbnails, heat_maps, model_name, data_dir):
         count=len(table),
         unread=int((table["error"] != "").sum()),
         heat_maps=len(heat_maps),
+        has_neighbors=any(card["neighbors"] for card in cards),
         model_name=model_name,
     )
+
+
+def describe(neighbor):
+    """Return what the page shows of a `similar.Neighbor`, a dict."""
+    pixels = try_decode(neighbor.path, HEIGHT, WIDTH)[0] if neighbor.path else None
+    return {
+        "title": neighbor.title or neighbor.id,
+        "genres": ", ".join(neighbor.genres),
+        "similarity": neighbor.similarity,
+        "poster": encode(pixels),
+    }

@@ -1,7 +1,8 @@
 """Export a trained network as model.tflite, which LiteRT runs without TensorFlow.
 
-The file takes one poster and returns the probabilities of its genres, averaged over the poster and
-its mirror image, and a heat map for each genre: which parts of the poster raise its probability.
+The file takes one poster and returns the probabilities of its genres and its features, both
+averaged over the poster and its mirror image, and a heat map for each genre: which parts of the
+poster raise its probability.
 
 The heat maps are those of Grad-CAM: the last feature maps, each weighted with the mean gradient of
 the genre's logit, added and cut off below 0. Between the maps and the logits, the networks have at
@@ -30,8 +31,9 @@ def export_model(model, path):
     Args:
         model: a network of `model.build_network`, with TensorFlow as the backend of Keras.
         path: of model.tflite. Input `posters`: uint8 (1, H, W, 3). Outputs `probabilities`:
-            float32 (1, G); and `heat_maps`, which a model of an older version may lack: float32
-            (1, rows, columns, G), at least 0 and not scaled.
+            float32 (1, G); `features`, the input of the last layer: float32 (1, F); and
+            `heat_maps`, which a model of an older version may lack: float32 (1, rows, columns, G),
+            at least 0 and not scaled.
     """
     with hiding_notes(), tempfile.TemporaryDirectory() as folder:
         import tensorflow as tf  # here, because Keras on JAX does without it
@@ -60,14 +62,18 @@ def is_exact_in_float16(model):
 def build_exported(model):
     """Return the network from one poster to the outputs of `export_model`, in float32."""
     model = copy_in_float32(model)
+    outputs = {"probabilities": model.outputs[0], "features": model.layers[-1].input}
     heat_maps = connect_heat_maps(model)
-    outputs = model.outputs if heat_maps is None else [*model.outputs, heat_maps]
+    if heat_maps is not None:
+        outputs["heat_maps"] = heat_maps
     posters = keras.Input(batch_shape=(1, *model.input_shape[1:]), dtype="uint8", name="posters")
     views = ops.concatenate([posters, ops.flip(posters, axis=2)], axis=0)
-    probabilities, *heat_maps = keras.Model(model.inputs, outputs)(views)
-    exported = {"probabilities": ops.mean(probabilities, axis=0, keepdims=True)}
-    if heat_maps:
-        exported["heat_maps"] = ops.take(heat_maps[0], [0], axis=0)
+    found = keras.Model(model.inputs, outputs)(views)
+    exported = {
+        name: ops.mean(found[name], axis=0, keepdims=True) for name in ("probabilities", "features")
+    }
+    if heat_maps is not None:
+        exported["heat_maps"] = ops.take(found["heat_maps"], [0], axis=0)
     return keras.Model(posters, exported)
 
 

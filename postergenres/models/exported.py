@@ -4,6 +4,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -20,6 +21,20 @@ from postergenres.models.description import (
 from postergenres.quiet_import import hiding_notes
 
 MOST_THREADS = 8  # each has a copy of the weights
+
+
+class Outputs(NamedTuple):
+    """What an exported network returns for N posters, see `export.export_model`.
+
+    Attributes:
+        probabilities: float32 (N, G).
+        heat_maps: float32 (N, rows, columns, G); None if an older version trained the network.
+        features: float32 (N, F), the input of the last layer.
+    """
+
+    probabilities: np.ndarray
+    heat_maps: np.ndarray
+    features: np.ndarray
 
 
 class ExportedModel:
@@ -41,14 +56,15 @@ class ExportedModel:
             posters: uint8 (N, H, W, 3).
 
         Returns:
-            (probabilities, heat_maps): float32 (N, G), and float32 (N, rows, columns, G) or None if
-            an older version trained the network; see `export.export_model`.
+            Outputs.
         """
         results = list(self.pool.map(self.predict_one, posters))
-        probabilities = np.concatenate([result["probabilities"] for result in results])
-        if "heat_maps" not in results[0]:
-            return probabilities, None
-        return probabilities, np.concatenate([result["heat_maps"] for result in results])
+        return Outputs(
+            *(
+                np.concatenate([result[name] for result in results]) if name in results[0] else None
+                for name in Outputs._fields
+            )
+        )
 
     def predict_one(self, poster):
         """Return the outputs of the network for a poster, as arrays by their names."""
@@ -62,11 +78,18 @@ class ExportedModel:
             self.thread.run = interpreter.get_signature_runner()
         return self.thread.run
 
+    def describe_outputs(self):
+        """Return {name: shape} of the outputs of the network, from a thread that has opened it."""
+        with hiding_notes():  # LiteRT writes one when the first thread starts
+            details = self.pool.submit(self.find_runner).result().get_output_details()
+        return {name: tuple(output["shape"].tolist()) for name, output in details.items()}
+
 
 def open_exported(folder):
     """Open the exported network of a model, and verify that it is as it was written.
 
-    A missing or damaged model.tflite of your own model is made again from model.keras.
+    A model.tflite of your own model that is missing, damaged or of an older version is made again
+    from model.keras.
 
     Args:
         folder: the folder of model.keras, model.tflite and model.json.
@@ -83,14 +106,16 @@ def open_exported(folder):
     if not is_whole and folder in PRETRAINED_FOLDERS.values():
         refuse(path, "is missing or damaged")
     if not is_whole:
-        export_again(folder, about)
+        export_again(folder, about, "is missing, damaged or of another model")
     model = ExportedModel(path)
-    with hiding_notes():  # LiteRT writes one when the first thread starts
-        model.pool.submit(model.find_runner).result()
+    if "features" not in model.describe_outputs():
+        export_again(folder, about, "was written by an older version")
+        model = ExportedModel(path)
+        model.describe_outputs()
     return model, without_checksum(about, CHECKSUM, EXPORT_CHECKSUM)
 
 
-def export_again(folder, about):
+def export_again(folder, about, reason):
     """Write model.tflite from model.keras, and its checksum unless model.json has none."""
     # Here, because they load Keras.
     import postergenres.training.backend  # noqa: F401  # first: hides the notes of TensorFlow
@@ -98,7 +123,7 @@ def export_again(folder, about):
     from postergenres.models.saved import open_model
 
     path = folder / "model.tflite"
-    print(f"{path} is missing, damaged or of another model; making it again from model.keras")
+    print(f"{path} {reason}; making it again from model.keras")
     export_model(open_model(folder)[0], path)
     if CHECKSUM in about:
         write_about(about, folder)

@@ -10,11 +10,9 @@ and each with a checksum, with which a stopped run is resumed; and last distilla
 the outputs takes a quarter of an hour for 15,000 posters on two cores.
 """
 
-import hashlib
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +21,7 @@ from sklearn.decomposition import PCA
 from sklearn.model_selection import KFold
 
 from postergenres.dataset.decoding import try_decode
+from postergenres.dataset.feature_files import FeatureFiles
 from postergenres.dataset.store import read_checksums
 from postergenres.download.manifest import poster_path
 from postergenres.evaluation.inference import predict_batch
@@ -50,7 +49,6 @@ from postergenres.models.description import check_sample
 from postergenres.models.efficientnet import FEATURES, build_efficientnet
 from postergenres.models.saved import open_model
 from postergenres.models.transfer import BACKBONES, feature_extractor, fit_regressions
-from postergenres.progress import show_progress
 from postergenres.training.precision import choose_inference_precision, computing_in
 
 VARIANT = "lite2"  # "lite0" and "lite1" are faster and slightly worse
@@ -316,8 +314,6 @@ def open_fine_tuned(folder, store):
 def extract_features(store, data_dir, name, build):
     """Return the features of all posters, float32 (N, 1280), each averaged with its mirror image.
 
-    Each chunk of posters has a file, named by the checksums of its posters, and its checksum.
-
     Args:
         store: `dataset.store.Store`.
         data_dir: the data folder.
@@ -325,68 +321,16 @@ def extract_features(store, data_dir, name, build):
         build: a function without arguments that returns the network from posters to features; it
             is called only if a file is missing.
     """
-    folder = Path(data_dir) / "distillation" / name
+    files = FeatureFiles(Path(data_dir) / "distillation" / name, FEATURES, np.float32, CHUNK)
     ids = store.index["id"].to_list()
-    checksums = read_checksums(Path(data_dir) / "store")
-    chunks, network, unverified = [], None, []
-    with show_progress(len(ids), "poster") as bar:
-        for start in range(0, len(ids), CHUNK):
-            movies = ids[start : start + CHUNK]
-            key = hashlib.sha256("".join(checksums[movies]).encode()).hexdigest()
-            path = folder / f"{key[:16]}.npy"
-            features, is_verified = read_chunk(path, len(movies))
-            if features is None:
-                network = network or build()
-                folder.mkdir(exist_ok=True)
-                features = extract_chunk(network, movies, data_dir, bar)
-                write_chunk(path, features)
-            else:
-                bar.update(len(movies))
-                unverified += [path] * (not is_verified)
-            chunks.append(features)
-    if unverified:
-        for path in unverified:
-            checksum_path(path).write_text(file_sha256(path))
-        print(
-            f"note: {len(unverified)} feature files in {folder} were written by an older version, "
-            "without checksums; they are used, and have checksums from now on"
-        )
-    return np.concatenate(chunks)
-
-
-def read_chunk(path, movies):
-    """Return the features in a file, and whether their checksum was verified.
-
-    Returns:
-        float32 (movies, 1280) and True; False if an older version wrote the file, without a
-        checksum; None and False if the file is missing or damaged.
-    """
-    if not path.is_file():
-        return None, False
-    checksum = checksum_path(path)
-    is_verified = checksum.is_file() and checksum.read_bytes() == file_sha256(path).encode()
-    features = None
-    if is_verified or not checksum.is_file():
-        with suppress(ValueError, EOFError):  # cut short
-            features = np.load(path)
-    if features is None or features.shape != (movies, FEATURES) or not np.isfinite(features).all():
-        print(f"note: {path} is damaged: its features are made again")
-        return None, False
-    return features, is_verified
-
-
-def write_chunk(path, features):
-    """Write a feature file and its checksum, which is there before the file gets its name."""
-    discard_leftovers([path, checksum_path(path)])
-    with replacing(path) as part:
-        np.save(part, features)
-        with replacing(checksum_path(path)) as checksum:
-            checksum.write_text(file_sha256(part))
-
-
-def checksum_path(path):
-    """Return the path of the SHA-256 of a feature file."""
-    return path.with_suffix(".sha256")
+    checksums = read_checksums(Path(data_dir) / "store")[ids].to_list()
+    build = cache(build)
+    chunks = files.fill(
+        files.split(ids, checksums),
+        lambda movies, bar: extract_chunk(build(), movies, data_dir, bar),
+    )
+    # np.array drops the memory map of each file, which keeps the file open.
+    return np.concatenate([np.array(features) for features in chunks])
 
 
 def extract_chunk(network, movies, data_dir, bar):

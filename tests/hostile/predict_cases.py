@@ -1,6 +1,6 @@
 """Step 5: settings, the store, the model, and the data sets that reach the report."""
 
-from hostile.outcomes import blocked, every, goes_on, stops
+from hostile.outcomes import blocked, differs, every, goes_on, stops
 from hostile.train_cases import STORE_ARTEFACTS
 
 SETTINGS = {
@@ -9,6 +9,7 @@ SETTINGS = {
     "sheet": {"0"},
     "grad_cam": {"0"},
     "pretrained": set(),
+    "similar": {"0"},
 }
 
 OTHER_MODEL = stops(r"model\.keras is damaged or belongs to another model\.json", "train")
@@ -41,6 +42,30 @@ ARTEFACTS = STORE_ARTEFACTS | {
     # The files of the run before are replaced.
     "metrics.json": every(goes_on(), folder=blocked("predict")),
     "test_predictions.csv": every(goes_on(), folder=blocked("predict")),
+}
+
+UNUSABLE = differs(r"^note: no similar movies are shown: .* Run: python preprocessing\.py$")
+MADE_AGAIN = goes_on("^note: .*npy is damaged: its features are made again$")
+
+# With posters named: what the search of similar posters reads. The genres are predicted anyway.
+NAMED_ARTEFACTS = {
+    # Only for the titles, which the movies of the tests lack.
+    "samples.csv": every(UNUSABLE, missing=goes_on(), folder=goes_on()),
+    "store/store.json": every(
+        UNUSABLE, missing=differs(""), folder=differs(""), older_versions=UNUSABLE
+    ),
+    "store/images.npy": every(UNUSABLE),
+    "store/labels.npy": every(UNUSABLE),
+    "store/index.csv": every(UNUSABLE),
+    "store/checksums.csv": every(UNUSABLE),
+    "features/CHUNK/CHUNK.npy": every(
+        MADE_AGAIN, missing=goes_on("^computing the features of "), folder=blocked("predict")
+    ),
+    "features/CHUNK/CHUNK.sha256": every(
+        MADE_AGAIN,
+        missing=goes_on("^note: 1 feature files in .* were written by an older version"),
+        folder=blocked("predict"),
+    ),
 }
 
 TEXTS = {

@@ -16,6 +16,7 @@ RESULTS = {  # what a step makes of its input; no step reads errors.csv
     "train": r"model/(model\.keras|model\.json|history\.csv)",
     "predict": r"metrics\.json|test_predictions\.csv",
 }
+NAMED_RESULT = r"predictions\.csv|similar\.csv"  # of step 5 with posters named
 
 
 def copy_data(source, target):

@@ -93,16 +93,21 @@ def test_the_exported_network_predicts_what_keras_does(architecture, tmp_path):
     """Also if Keras computes in bfloat16, which is less exact."""
     network = shake(build_network(architecture, 64, 48, 3))
     export_model(network, tmp_path / "model.tflite")
-    probabilities, heat_maps = ExportedModel(tmp_path / "model.tflite").predict(POSTERS)
-    expected = predict_batch(network, POSTERS)
-    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+    outputs = ExportedModel(tmp_path / "model.tflite").predict(POSTERS)
+    probabilities, heat_maps, features = outputs
+    np.testing.assert_allclose(probabilities, predict_batch(network, POSTERS), atol=1e-5)
     assert heat_maps.min() >= 0 and heat_maps.shape[::3] == (3, 3)
+    until_features = keras.Model(network.inputs, network.get_layer("genres").input)
+    expected = predict_batch(until_features, POSTERS)
+    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)
+    assert features.dtype == np.float32 and features.std() > 0
     with computing_in("bfloat16"):
         fast = build_network(architecture, 64, 48, 3)
     fast.set_weights(network.get_weights())
     export_model(fast, tmp_path / "fast.tflite")
-    same, _ = ExportedModel(tmp_path / "fast.tflite").predict(POSTERS)
-    np.testing.assert_array_equal(same, probabilities)
+    same = ExportedModel(tmp_path / "fast.tflite").predict(POSTERS)
+    np.testing.assert_array_equal(same.probabilities, probabilities)
+    np.testing.assert_array_equal(same.features, features)
 
 
 def test_weights_are_halved_only_if_that_changes_nothing(tmp_path):
@@ -126,9 +131,9 @@ def test_a_model_of_an_older_version_is_exported_without_heat_maps(tmp_path):
     x = keras.layers.Flatten()(x)
     older = keras.Model(posters, keras.layers.Dense(3, activation="sigmoid", name="genres")(x))
     export_model(older, tmp_path / "model.tflite")
-    probabilities, heat_maps = ExportedModel(tmp_path / "model.tflite").predict(POSTERS)
-    np.testing.assert_allclose(probabilities, predict_batch(older, POSTERS), atol=1e-5)
-    assert heat_maps is None
+    outputs = ExportedModel(tmp_path / "model.tflite").predict(POSTERS)
+    np.testing.assert_allclose(outputs.probabilities, predict_batch(older, POSTERS), atol=1e-5)
+    assert outputs.heat_maps is None and outputs.features.shape == (3, 62 * 46 * 4)
 
 
 @pytest.mark.parametrize("name", sorted(PRETRAINED_FOLDERS))
@@ -136,6 +141,8 @@ def test_the_pretrained_models_are_exported_as_keras_computes_them(name):
     model, about = open_model(PRETRAINED_FOLDERS[name])
     posters = RNG.integers(0, 256, (2, about["H"], about["W"], 3), dtype=np.uint8)
     exported = ExportedModel(PRETRAINED_FOLDERS[name] / "model.tflite")
-    probabilities, heat_maps = exported.predict(posters)
-    np.testing.assert_allclose(probabilities, predict_batch(model, posters), atol=1e-5)
-    assert heat_maps.shape[-1] == len(about["genres"])
+    outputs = exported.predict(posters)
+    np.testing.assert_allclose(outputs.probabilities, predict_batch(model, posters), atol=1e-5)
+    assert outputs.heat_maps.shape[-1] == len(about["genres"])
+    assert outputs.features.shape == (2, model.layers[-1].input.shape[1])
+    assert (PRETRAINED_FOLDERS[name] / "model.tflite").stat().st_size <= 15e6

@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -11,7 +12,7 @@ from postergenres.dataset.decoding import decode_poster
 from postergenres.dataset.store import open_store
 from postergenres.evaluation.inference import predict_batch
 from postergenres.files import read_json, without_checksum, write_json
-from postergenres.models import description
+from postergenres.models import description, export
 from postergenres.models.exported import open_exported
 from postergenres.models.saved import open_model
 
@@ -28,9 +29,9 @@ def test_a_trained_model_is_opened_without_a_word(pipeline, folder, capsys):
     network, expected = open_model(folder)
     assert about == expected
     posters = open_store(pipeline.data).images[:100]
-    probabilities, heat_maps = model.predict(posters)
+    probabilities, heat_maps, features = model.predict(posters)
     np.testing.assert_allclose(probabilities, predict_batch(network, posters), atol=1e-5)
-    assert len(heat_maps) == 100
+    assert len(heat_maps) == len(features) == 100
 
 
 def delete(path):
@@ -72,6 +73,32 @@ def test_the_export_of_another_model_is_made_again(folder, tmp_path, capsys):
     model, about = open_exported(folder)
     assert "making it again" in capsys.readouterr().out
     assert model.predict(np.zeros((1, 48, 32, 3), np.uint8))[0].shape == (1, len(about["genres"]))
+
+
+def test_an_export_of_an_older_version_without_features_is_made_again(folder, capfd, monkeypatch):
+    build = export.build_exported
+
+    def build_older(model):
+        built = build(model)
+        outputs = {name: x for name, x in built.output.items() if name != "features"}
+        return keras.Model(built.input, outputs)
+
+    monkeypatch.setattr(export, "build_exported", build_older)
+    export.export_model(open_model(folder)[0], folder / "model.tflite")
+    about = read_json(folder / "model.json")
+    older = description.write_about(about, folder)["export_sha256"]
+    monkeypatch.setattr(export, "build_exported", build)
+    capfd.readouterr()
+    model, _ = open_exported(folder)
+    assert capfd.readouterr() == (
+        f"{folder / 'model.tflite'} was written by an older version; making it again from "
+        "model.keras\n",
+        "",
+    )
+    assert model.predict(np.zeros((1, 48, 32, 3), np.uint8)).features.shape == (1, 256)
+    assert read_json(folder / "model.json")["export_sha256"] != older
+    open_exported(folder)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_model_of_a_version_without_exports_gets_one(folder, capsys):
