@@ -17,16 +17,9 @@ def write_sheet(table, rankings, thumbnails, heat_maps, model_name, data_dir):
     cards = []
     for i, pixels in enumerate(thumbnails):
         row = table.iloc[i]
-        cards.append(
-            {
-                "path": row["path"],
-                "error": row["error"],
-                "words": row.get("words", ""),
-                "ranking": rankings[i],
-                "poster": encode(pixels),
-                "heat_map": encode(heat_maps[i]) if i < len(heat_maps) else None,
-            }
-        )
+        heat_map = heat_maps[i] if i < len(heat_maps) else None
+        words = row.get("words", "")
+        cards.append(make_card(row["path"], row["error"], pixels, heat_map, rankings[i], words))
     render(
         "predictions.html",
         data_dir / "predictions.html",
@@ -36,3 +29,25 @@ def write_sheet(table, rankings, thumbnails, heat_maps, model_name, data_dir):
         heat_maps=len(heat_maps),
         model_name=model_name,
     )
+
+
+def make_card(path, error, pixels=None, heat_map=None, ranking=(), words="", prior=None):
+    """Return what templates/cards.html shows of a poster.
+
+    Args:
+        path: the name of the poster.
+        error: why it could not be read, else empty.
+        pixels, heat_map: uint8 (H, W, 3), or None.
+        ranking: what `predicted_genres.rank_genres` returned.
+        words: that were used, as text.
+        prior: {genre: share of the training movies that have it}, for a mark on each bar; or None.
+    """
+    return {
+        "path": path,
+        "error": error,
+        "poster": encode(pixels),
+        "heat_map": encode(heat_map),
+        "ranking": ranking,
+        "words": words,
+        "prior": prior,
+    }
