@@ -1,7 +1,6 @@
 """Answer what the page asks: predict posters, and return the answer as HTML."""
 
 import base64
-import binascii
 import os
 import threading
 import time
@@ -175,7 +174,7 @@ def take_file(name, size, data):
         return Poster(name, None, "the browser cannot read it")
     try:
         return Poster(name, base64.b64decode(data.partition(",")[2], validate=True))
-    except binascii.Error:
+    except ValueError:  # also a binascii.Error
         return Poster(name, None, Fault.NOT_AN_IMAGE.format())
 
 
