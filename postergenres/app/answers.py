@@ -29,7 +29,7 @@ from postergenres.words.combination import WordsModel
 from postergenres.words.reading import read_words, select_texts
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-MOST_POSTERS = 24  # in an answer
+MOST_POSTERS, MOST_BYTES = 24, 60_000_000  # in an answer
 URL_LIMITS = replace(LIMITS, retries=0, time_limit=20)  # somebody is waiting
 
 
@@ -87,7 +87,7 @@ class Answers:
         Args:
             files: a list of {"name": str, "size": bytes, "data": a data URL or None}.
             model_name: a key of `folders`.
-            count: how many files there were, of which a browser reads the first MOST_POSTERS.
+            count: how many files there were; a browser reads MOST_POSTERS and MOST_BYTES at most.
 
         Returns:
             HTML, as from the other methods.

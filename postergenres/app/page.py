@@ -12,12 +12,11 @@ os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": 
 
 import gradio as gr  # noqa: E402
 
-from postergenres.app.answers import MOST_POSTERS, TEMPLATES  # noqa: E402
+from postergenres.app.answers import MOST_BYTES, MOST_POSTERS, TEMPLATES  # noqa: E402
 from postergenres.evaluation.named_posters import LIMITS  # noqa: E402
 from postergenres.evaluation.pages import fill  # noqa: E402
 
 ADDRESS = "127.0.0.1"  # other machines cannot open the page
-AT_A_TIME = 8  # answers that are made at a time; further ones wait
 TITLE = "Movie genres from posters"
 LEFTOVERS = 60  # seconds after which Gradio deletes what was uploaded, which the page never does
 
@@ -64,7 +63,11 @@ def build_page(answers):
     Args:
         answers: the `Answers`.
     """
-    limits = {"most_bytes": LIMITS.max_bytes, "most_posters": MOST_POSTERS}
+    limits = {
+        "most_bytes": LIMITS.max_bytes,
+        "most_posters": MOST_POSTERS,
+        "most_together": MOST_BYTES,
+    }
     models = list(answers.folders)
     cleaning = (LEFTOVERS, LEFTOVERS)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=cleaning) as page:
@@ -90,8 +93,7 @@ def build_page(answers):
         options = {
             "outputs": answer,
             "api_visibility": "private",
-            "concurrency_limit": AT_A_TIME,
-            "concurrency_id": "answers",
+            "queue": False,  # the answer comes with its request: in 130, not 190 ms
             "show_progress": "minimal",
             "trigger_mode": "multiple",  # a drop while another is being answered counts, too
         }

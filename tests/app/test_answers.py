@@ -232,11 +232,12 @@ def test_posters_at_public_urls_are_predicted(answers, host, monkeypatch):
     monkeypatch.setattr(addresses, "is_public", lambda address: True)
     monkeypatch.setattr(addresses, "is_near", lambda address, family: False)
     host.bodies["red"] = body = image_bytes((220, 40, 40), (40, 60))
-    urls = [f"{host.url}/{name}/a.jpg" for name in ("red", "404", "page")]
-    html = answers.answer_urls("\n".join(urls), MODEL)
-    assert read_errors(html) == ["HTTP 404", "not an image"]
+    html = answers.answer_urls(f"{host.url}/red/a.jpg\n{host.url}/404/b.jpg", MODEL)
+    assert read_errors(html) == ["HTTP 404"]
     pictures = re.findall('src="(.*?)"', html)
     assert pictures == re.findall('src="(.*?)"', ask(answers, ("a.jpg", body)))
+    error = "a page, and its host has sent no image"
+    assert read_errors(answers.answer_urls(f"{host.url}/page/c.jpg", MODEL)) == [error]
 
 
 def test_pictures_of_an_answer_are_jpegs_of_the_size_that_the_model_sees(answers):

@@ -16,10 +16,8 @@ from conftest import ROOT, draw_poster, encode_poster, image_bytes
 
 from postergenres.app.answers import Answers
 
-pytest.importorskip("gradio", reason="pip install -r requirements/app.txt")
-
-from postergenres.app import page as module  # noqa: E402
-
+INSTALL = "pip install -r requirements/app.txt"
+module = pytest.importorskip("postergenres.app.page", reason=INSTALL)
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 CONNECTED = set()  # addresses that this process connected to, or looked up
 OWN = {"127.0.0.1", "::1", "localhost", None}
@@ -120,8 +118,9 @@ def posters(tmp_path_factory):
         (folder / f"{seed}.jpg").write_bytes(encode_poster(draw_poster(seed)))
     (folder / "<b>x.png").write_bytes(image_bytes(form="PNG"))
     (folder / "notes.txt").write_text("no poster")
-    with open(folder / "large.jpg", "wb") as file:
-        file.truncate(200_000_000)
+    for name, size in {"large.jpg": 200_000_000, "x.bin": 20_000_000}.items():
+        with open(folder / name, "wb") as file:
+            file.truncate(size)
     return folder
 
 
@@ -164,11 +163,11 @@ class Browser:
             lambda driver: driver.execute_script(script, *arguments)
         )
 
-    def drop(self, *paths):
-        """Choose files, wait for the answer to them, and return its text."""
+    def drop(self, *paths, shown=None):
+        """Choose files, wait for the answer with the names `shown`, and return its text."""
         drop = self.driver.find_element("css selector", "#drop")
         drop.send_keys("\n".join(map(str, paths)))
-        return self.read_answer([Path(path).name for path in paths])
+        return self.read_answer(shown or [Path(path).name for path in paths])
 
     def read_answer(self, names):
         names_shown = "[...document.querySelectorAll('#answer .path')].map((x) => x.textContent)"
@@ -239,6 +238,7 @@ def test_bad_input_is_a_sentence_and_the_page_goes_on(site, posters, host):
             browser.click("Fetch and predict")
             assert reason in browser.read_answer([url])
         assert "floor" in browser.drop(posters / "1.jpg")
+        browser.drop(*[posters / "x.bin"] * 3, posters / "2.jpg", shown=3 * ["x.bin"])
     assert not host.connections and list_files(temporary) == []
 
 

@@ -18,7 +18,10 @@ async function describeFile(file) {
 
 input.addEventListener("change", async () => {
   const files = [...input.files];
-  const shown = await Promise.all(files.slice(0, {{ most_posters }}).map(describeFile));
+  let bytes = 0;
+  const isRead = (file) => file.size > {{ most_bytes }} || (bytes += file.size) <= {{ most_together }};
+  const read = files.slice(0, {{ most_posters }}).filter(isRead);
+  const shown = await Promise.all(read.map(describeFile));
   input.value = "";
   if (files.length) trigger("upload", { files: shown, count: files.length });
 });
