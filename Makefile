@@ -1,5 +1,6 @@
 # make setup      create .venv and install what the six scripts need
 # make demo       draw the demonstration set, run the five steps and print the scores
+# make app        open a page to drop posters on, with a pretrained model or yours
 # make test       check the style and run the tests
 # make bench      run benchmarks/bench_*.py, three hours; your posters: CSV=movies.csv POSTERS=folder
 # make clean      delete files that take minutes to make again; keep downloads and trained models
@@ -24,7 +25,7 @@ TRAINING = $(DATASET) model.py $(wildcard postergenres/models/*.py postergenres/
 	$(addprefix postergenres/evaluation/, __init__.py bootstrap.py inference.py intervals.py \
 	metrics.py predicted_genres.py)
 
-.PHONY: setup demo test bench clean distclean
+.PHONY: setup demo app test bench clean distclean
 
 # --- the five steps -------------------------------------------------------------------------------
 
@@ -49,6 +50,11 @@ data/posters.csv: data/sample/movies_metadata.csv database.py $(DOWNLOAD)
 
 data/sample/movies_metadata.csv: data/sample/draw.py | .venv/setup.stamp
 	$(BIN)/python data/sample/draw.py
+
+# --- a page to play with -------------------------------------------------------------------------
+
+app: .venv/app.stamp
+	$(BIN)/python -m postergenres.app
 
 # --- tests and benchmarks -------------------------------------------------------------------------
 
@@ -78,6 +84,10 @@ setup: .venv/setup.stamp
 		echo "Python 3.10 to 3.13 is needed. Name one: make setup PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(PIP) -r requirements.txt
+	@touch $@
+
+.venv/app.stamp: .venv/setup.stamp requirements/app.txt
+	$(PIP) -r requirements/app.txt
 	@touch $@
 
 .venv/test.stamp: .venv/setup.stamp pyproject.toml requirements/cluster.txt requirements/dev.txt \

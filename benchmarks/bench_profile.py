@@ -51,8 +51,9 @@ KINDS = {
     "report": rf"\({PACKAGE}/evaluation/report\.py",
     "pictures": rf"\({PACKAGE}/(plotting|evaluation/plots|training/history)\.py|\(matplotlib/",
     "perceptual hash": r"\(imagehash/",
-    "resize": rf"\b(resize|reduce) \((PIL/Image|{PACKAGE}/dataset/decoding)\.py\)$",
-    "decode": rf"\(PIL/|\bdecode_(plain_jpeg|scaled) \({PACKAGE}/",
+    "resize": r"\b(resize|reduce) \(PIL/Image\.py\)$|"
+    rf"\bresize \({PACKAGE}/dataset/decoding\.py\)$",
+    "decode": r"\(PIL/|\bdecode_(plain_jpeg|scaled) \(",
     "find near hashes": rf"\({PACKAGE}/dataset/duplicates\.py",
     "split": rf"\({PACKAGE}/dataset/stratification\.py",
     "write": r"write_bytes|\b(replacing|write_csv|write_json) \(",

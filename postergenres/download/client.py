@@ -25,6 +25,7 @@ import certifi
 from PIL import Image
 from yarl import URL
 
+from postergenres.download.addresses import NotPublic, open_public_socket
 from postergenres.download.faults import Fault, exception_line
 from postergenres.download.images import check_image
 from postergenres.download.metadata import find_host
@@ -89,13 +90,15 @@ class Downloader:
         workers: the number of images to fetch at a time.
         limits: the `Limits`.
         good_urls: {host and port, as in the URLs: URL of an image that a previous run fetched}.
+        public_only: whether to refuse this machine and its local network. Then no proxy is used,
+            because it would look up the hosts itself.
 
     Attributes:
         is_in_portal: whether a host was left alone, because it sends pages in place of images.
     """
 
-    def __init__(self, workers, limits, good_urls=None):
-        self.limits = limits
+    def __init__(self, workers, limits, good_urls=None, public_only=False):
+        self.limits, self.public_only = limits, public_only
         self.good_urls, self.is_in_portal = good_urls or {}, False
         self.download_slots = asyncio.Semaphore(workers)
         self.decoding_slots = asyncio.Semaphore(os.cpu_count() or 1)
@@ -110,15 +113,19 @@ class Downloader:
         if not certificates.cert_store_stats()["x509_ca"]:  # as on macOS
             certificates.load_verify_locations(certifi.where())
         self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, resolver=Resolver(), ssl=certificates),
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                resolver=Resolver(),
+                ssl=certificates,
+                socket_factory=open_public_socket if self.public_only else None,
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={
                 "User-Agent": f"movie-poster-genres {aiohttp.http.SERVER_SOFTWARE}",
                 "Accept-Encoding": "identity",
             },
-            trust_env=bool(
-                getproxies()
-            ),  # per request, a lookup of proxies takes as long as the request
+            # Per request, a lookup of proxies takes as long as the request.
+            trust_env=bool(getproxies()) and not self.public_only,
             middlewares=[send_once],
         )
         return self
@@ -285,6 +292,8 @@ class Downloader:
         try:
             return await self.get(url, time_limit)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            if isinstance(getattr(error, "os_error", None), NotPublic):
+                return Attempt("gone", Fault.NOT_PUBLIC.format())
             line = exception_line(error)
             return Attempt("failed", line, may_change=True, is_connected=False)
         except ValueError as error:  # not a URL; aiohttp.InvalidURL is a ValueError

@@ -24,6 +24,7 @@ class Fault(Enum):
     HOST_SENDS_PAGES = "not requested: pages instead of images, {} times in a row"
     HTTP_STATUS = "HTTP {}"
     REDIRECT_SCHEME = "a redirect to {}:"
+    NOT_PUBLIC = "it leads to this machine or its local network, from where nothing is fetched"
     TOO_MANY_REDIRECTS = "more than {} redirects"
     # Found in the file.
     TOO_MANY_BYTES = "too large: over {:,} bytes"

@@ -75,9 +75,15 @@ def decode_batches(names, image_height, image_width, batch_size, read=None):
 
 
 class Fetcher:
-    """Fetch images from URLs, in an event loop that runs in its own thread."""
+    """Fetch images from URLs, in an event loop that runs in its own thread.
 
-    def __init__(self):
+    Args:
+        limits: the `Limits`.
+        public_only: see `Downloader`.
+    """
+
+    def __init__(self, limits=LIMITS, public_only=False):
+        self.limits, self.public_only = limits, public_only
         self.loop, self.thread, self.downloader = None, None, None
         self.exit_stack = AsyncExitStack()
 
@@ -102,7 +108,7 @@ class Fetcher:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
     async def open(self):
-        downloader = Downloader(DOWNLOADS, LIMITS)
+        downloader = Downloader(DOWNLOADS, self.limits, public_only=self.public_only)
         self.downloader = await self.exit_stack.enter_async_context(downloader)
 
     async def fetch(self, url):

@@ -6,6 +6,7 @@ the files in templates/.
 
 import base64
 import io
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,23 +15,38 @@ from PIL import Image
 
 from postergenres.files import replacing
 
-HERE = Path(__file__).resolve().parent
+TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
 def render(template, path, **content):
     """Write a page from a template in templates/ and its variables."""
-    loader = FileSystemLoader(HERE / "templates")
+    with replacing(path) as part:
+        part.write_text(fill(template, **content), encoding="utf-8")
+
+
+def fill(template, folder=TEMPLATES, **content):
+    """Return the text of a template.
+
+    Args:
+        template: name of the file.
+        folder: of the template; it can include and import those in `TEMPLATES`.
+        content: the variables of the template.
+    """
+    return open_templates(folder).get_template(template).render(**content)
+
+
+@lru_cache
+def open_templates(folder):
+    """Return the Jinja2 environment of the templates in a folder and in `TEMPLATES`."""
     environment = Environment(
-        loader=loader,
+        loader=FileSystemLoader([folder, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.globals["format_score"] = lambda value: "–" if value is None else f"{value:.3f}"
-    with replacing(path) as part:
-        text = environment.get_template(template).render(**content)
-        part.write_text(text, encoding="utf-8")
+    return environment
 
 
 def encode(pixels):

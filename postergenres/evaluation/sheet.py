@@ -21,17 +21,10 @@ def write_sheet(table, rankings, thumbnails, heat_maps, model_name, data_dir, ne
     cards = []
     for i, pixels in enumerate(thumbnails):
         row = table.iloc[i]
-        cards.append(
-            {
-                "path": row["path"],
-                "error": row["error"],
-                "words": row.get("words", ""),
-                "ranking": rankings[i],
-                "poster": encode(pixels),
-                "heat_map": encode(heat_maps[i]) if i < len(heat_maps) else None,
-                "neighbors": [describe(x) for x in neighbors[i]] if neighbors else [],
-            }
-        )
+        heat_map = heat_maps[i] if i < len(heat_maps) else None
+        words, nearest = row.get("words", ""), neighbors[i] if neighbors else ()
+        card = make_card(row["path"], row["error"], pixels, heat_map, rankings[i], words, nearest)
+        cards.append(card)
     render(
         "predictions.html",
         data_dir / "predictions.html",
@@ -44,8 +37,34 @@ def write_sheet(table, rankings, thumbnails, heat_maps, model_name, data_dir, ne
     )
 
 
+def make_card(
+    path, error, pixels=None, heat_map=None, ranking=(), words="", nearest=(), prior=None
+):
+    """Return what templates/cards.html shows of a poster.
+
+    Args:
+        path: the name of the poster.
+        error: why it could not be read, else empty.
+        pixels, heat_map: uint8 (H, W, 3), or None.
+        ranking: what `predicted_genres.rank_genres` returned.
+        words: that were used, as text.
+        nearest: list of `similar.Neighbor`.
+        prior: {genre: share of the training movies that have it}, for a mark on each bar; or None.
+    """
+    return {
+        "path": path,
+        "error": error,
+        "poster": encode(pixels),
+        "heat_map": encode(heat_map),
+        "ranking": ranking,
+        "words": words,
+        "neighbors": [describe(movie) for movie in nearest],
+        "prior": prior,
+    }
+
+
 def describe(neighbor):
-    """Return what the page shows of a `similar.Neighbor`, a dict."""
+    """Return what templates/cards.html shows of a `similar.Neighbor`, a dict."""
     pixels = try_decode(neighbor.path, HEIGHT, WIDTH)[0] if neighbor.path else None
     return {
         "title": neighbor.title or neighbor.id,

@@ -21,6 +21,10 @@ TEXTS = {
     "HOST_SENDS_PAGES": ((10,), "not requested: pages instead of images, 10 times in a row"),
     "HTTP_STATUS": ((404,), "HTTP 404"),
     "REDIRECT_SCHEME": (("ftp",), "a redirect to ftp:"),
+    "NOT_PUBLIC": (
+        (),
+        "it leads to this machine or its local network, from where nothing is fetched",
+    ),
     "TOO_MANY_REDIRECTS": ((10,), "more than 10 redirects"),
     "TOO_MANY_BYTES": ((20_000_000,), "too large: over 20,000,000 bytes"),
     "TOO_MANY_PIXELS": (("20 x 30", 599), "too large: 20 x 30 pixels, over 599"),
