@@ -14,7 +14,6 @@ from postergenres.evaluation.pages import encode
 from postergenres.terminal import escape_controls
 
 INSTALL = "python -m pip install -r requirements/labels.txt"
-COLUMNS = ["id", "title", "split", "genre", "listed", "probability", "label_quality"]
 SHOWN = 24  # pairs on the page, half of them of a listed genre
 SHOWN_OF_GENRE = 3  # listed, and as many missing; otherwise, every missing one is Comedy or Drama
 MOST_CHARACTERS = 100  # of a title on the page
@@ -26,25 +25,23 @@ def has_cleanlab():
     return importlib.util.find_spec("cleanlab") is not None
 
 
-def find_doubtful_labels(store, rows, probabilities, prior):
+def rank_labels(labels, probabilities, prior):
     """Return the pairs of a movie and a genre that cleanlab flags, the most doubtful first.
 
     Args:
-        store: `dataset.store.Store`.
-        rows: (M,), of movies that the model was not trained on.
+        labels: 0 or 1, (M, G), of movies that the model was not trained on.
         probabilities: (M, G).
         prior: (G,), the share of the training movies in each genre.
 
     Returns:
-        A DataFrame of row, of the store, and genre, its number; listed, whether the movie has the
-        genre; probability; and label_quality, see `rate_labels`.
+        A DataFrame of movie and genre, the row and the column of the label; listed, whether the
+        movie has the genre; probability; and label_quality, see `rate_labels`.
     """
-    labels = store.labels[rows]
     quality = rate_labels(labels, probabilities, prior)
     movies, genres = np.nonzero(flag_labels(labels, probabilities))
     table = pd.DataFrame(
         {
-            "row": rows[movies],
+            "movie": movies,
             "genre": genres,
             "listed": labels[movies, genres] == 1,
             "probability": probabilities[movies, genres],
@@ -99,56 +96,60 @@ def choose_shown(table, count=SHOWN, most_of_genre=SHOWN_OF_GENRE):
     """Choose the pairs for the page: half listed, half missing, from several genres and movies.
 
     Args:
-        table: what `find_doubtful_labels` returned.
+        table: what `rank_labels` returned.
         count: the most pairs to choose.
         most_of_genre: the most listed pairs of a genre, and the most missing ones.
 
     Returns:
         The chosen rows of `table`, the most doubtful first, each of another movie.
     """
-    first = table.drop_duplicates("row")
+    first = table.drop_duplicates("movie")
     allowed = first[first.groupby(["listed", "genre"]).cumcount() < most_of_genre]
     halves = allowed.groupby("listed").head(count // 2)
     others = allowed.drop(index=halves.index).head(count - len(halves))  # if one half is short
     return pd.concat([halves, others]).sort_index()
 
 
-def list_cards(table, store, titles):
+def list_cards(table, store, rows, titles):
     """Return what the page shows of each pair: a list of dicts.
 
     Args:
         table: what `choose_shown` returned.
         store: `dataset.store.Store`.
+        rows: (M,), the row in the store of each movie.
         titles: {id: title}.
     """
     cards = []
     for pair in table.itertuples():
-        movie = store.index["id"].iloc[pair.row]
+        row = rows[pair.movie]
+        movie, split = store.index.loc[row, ["id", "split"]]
         title = escape_controls(titles.get(movie) or movie)
         is_long = len(title) > MOST_CHARACTERS
         cards.append(
             {
                 "title": title[: MOST_CHARACTERS - 1] + "…" if is_long else title,
-                "split": SPLIT_NAMES[store.index["split"].iloc[pair.row]],
-                "genres": [store.genres[i] for i in np.flatnonzero(store.labels[pair.row])],
+                "split": SPLIT_NAMES[split],
+                "genres": [store.genres[i] for i in np.flatnonzero(store.labels[row])],
                 "genre": store.genres[pair.genre],
                 "listed": pair.listed,
                 "probability": pair.probability,
-                "poster": encode(store.images[pair.row]),
+                "poster": encode(store.images[row]),
             }
         )
     return cards
 
 
-def describe_pairs(table, store, titles):
-    """Return the pairs as doubtful_labels.csv has them, a DataFrame of COLUMNS.
+def describe_pairs(table, store, rows, titles):
+    """Return the pairs as doubtful_labels.csv has them.
 
     Args:
-        table: what `find_doubtful_labels` returned.
-        store: `dataset.store.Store`.
-        titles: {id: title}.
+        table: what `rank_labels` returned.
+        store, rows, titles: see `list_cards`.
+
+    Returns:
+        A DataFrame of id, title, split, genre, listed (yes or no), probability, label_quality.
     """
-    movies = store.index.iloc[table["row"]]
+    movies = store.index.iloc[rows[table["movie"]]]
     return pd.DataFrame(
         {
             "id": movies["id"].to_list(),
@@ -156,8 +157,7 @@ def describe_pairs(table, store, titles):
             "split": movies["split"].to_list(),
             "genre": [store.genres[genre] for genre in table["genre"]],
             "listed": np.where(table["listed"], "yes", "no"),
-            "probability": table["probability"].round(4).to_list(),
-            "label_quality": table["label_quality"].round(4).to_list(),
-        },
-        columns=COLUMNS,
+            "probability": table["probability"].round(4),
+            "label_quality": table["label_quality"].round(4),
+        }
     )

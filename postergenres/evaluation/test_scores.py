@@ -237,11 +237,11 @@ def write_doubtful_labels(store, predicted, prior, data_dir):
         return None
     rows = np.concatenate([store.rows(split) for split in predicted])
     probabilities = np.concatenate(list(predicted.values()))
-    table = doubtful_labels.find_doubtful_labels(store, rows, probabilities, prior)
+    table = doubtful_labels.rank_labels(store.labels[rows], probabilities, prior)
     titles = read_titles(data_dir)
-    write_csv(doubtful_labels.describe_pairs(table, store, titles), data_dir / DOUBTFUL)
+    write_csv(doubtful_labels.describe_pairs(table, store, rows, titles), data_dir / DOUBTFUL)
     shown = doubtful_labels.choose_shown(table)
-    return {"count": len(table), "cards": doubtful_labels.list_cards(shown, store, titles)}
+    return {"count": len(table), "cards": doubtful_labels.list_cards(shown, store, rows, titles)}
 
 
 def read_titles(data_dir):
