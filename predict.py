@@ -5,9 +5,10 @@
 
 Reads   without arguments: DATA_DIR/model/ and DATA_DIR/store/; with arguments: the posters and
         DATA_DIR/model/ or, if you have not trained a model, a pretrained one in data/pretrained/
-Writes  without arguments: DATA_DIR/metrics.json, test_predictions.csv, report.html, and the
-        pictures of the report; with arguments: DATA_DIR/predictions.csv and predictions.html
-Takes   about 40 s for 2,000 test movies, a third of it for the confidence intervals.
+Writes  without arguments: DATA_DIR/metrics.json, test_predictions.csv, report.html, the pictures
+        of the report, one of which is poster_map.png, and, if requirements/labels.txt is
+        installed, doubtful_labels.csv; with arguments: predictions.csv and predictions.html
+Takes   about 50 s for 2,000 test movies, a quarter of it for the confidence intervals.
 """
 
 import argparse

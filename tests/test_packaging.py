@@ -21,6 +21,7 @@ else:
 
 STEPS = ("database", "sampling", "preprocessing", "train", "predict")
 SCRIPTS = (*STEPS, "model")
+EXTRAS = ("cluster", "hosts", "labels", "text")  # that the product imports
 TARGETS = {  # what each step writes, in order
     "data/posters.csv": "database.py",
     "data/samples.csv": "sampling.py",
@@ -71,10 +72,10 @@ def test_what_the_product_imports_is_required():
     modules |= {"cykooz_resizer": "cykooz-resizer", "ai_edge_litert": "ai-edge-litert"}
     required = {
         pin.split("==")[0]
-        for name in ("requirements", *(f"requirements/{x}" for x in ("cluster", "hosts", "text")))
+        for name in ("requirements", *(f"requirements/{x}" for x in EXTRAS))
         for pin in read_pins(ROOT / f"{name}.txt")
     }
-    required |= {"dask", "h5py"}  # distributed needs the one, Keras the other
+    required |= {"dask", "h5py", "threadpoolctl"}  # distributed, Keras and scikit-learn need them
     required |= set(sys.stdlib_module_names) | {"postergenres", "model"}
     for path in [*ROOT.glob("*.py"), *(ROOT / "postergenres").rglob("*.py")]:
         names = {

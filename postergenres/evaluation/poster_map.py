@@ -184,5 +184,6 @@ def draw_points(axes, places, color, marker, size, label=None):
     """Draw points without ticks; stars and crosses are larger, because they look smaller."""
     size = 1.6 * size if marker in "*PX" else size
     edge = "none" if marker == "." else "black"
-    axes.scatter(*places.T, size, color, marker, edgecolors=edge, linewidths=0.3, label=label)
+    style = {"marker": marker, "edgecolors": edge, "linewidths": 0.3}
+    axes.scatter(*places.T, size, color, label=label, **style)
     axes.set(xticks=[], yticks=[])
