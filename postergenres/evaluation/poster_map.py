@@ -176,8 +176,9 @@ def draw_groups(figure, places, main, shown, genres, size):
 
 
 def shorten(genre, most=20):
-    """Return the name of a genre as a label, cut after `most` characters."""
-    return escape_label(genre if len(genre) <= most else f"{genre[: most - 1]}…")
+    """Return the name of a genre as a label of at most `most` characters."""
+    label = escape_label(genre)
+    return label if len(label) <= most else f"{label[: most - 1]}…"
 
 
 def draw_points(axes, places, color, marker, size, label=None):

@@ -17,7 +17,7 @@ from postergenres.evaluation.poster_map import (
     save_poster_map,
 )
 
-GENRES = ["Action", "Comedy", "Cost: $1 or $2", "x" * 10_000, "a\nb\x1b[31m", "War", "Western"]
+GENRES = ["Action", "🎬" * 9, "Cost: $1 or $2", "x" * 10_000, "a\nb\x1b[31m", "War", "Western"]
 
 
 def draw_features(labels, noise=0.3):
