@@ -8,7 +8,8 @@ Reads   without arguments: DATA_DIR/model/ and DATA_DIR/store/; with arguments: 
 Writes  without arguments: DATA_DIR/metrics.json, test_predictions.csv, report.html, the pictures
         of the report, one of which is poster_map.png, and, if requirements/labels.txt is
         installed, doubtful_labels.csv; with arguments: predictions.csv and predictions.html
-Takes   about 50 s for 2,000 test movies, a quarter of it for the confidence intervals.
+Takes   about 45 s for 2,000 test movies, a third of it for the confidence intervals; about 65 s
+        with doubtful_labels.csv, because the validation movies are predicted, too.
 """
 
 import argparse
