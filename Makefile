@@ -74,6 +74,7 @@ bench: .venv/bench.stamp
 	$(BIN)/python benchmarks/bench_profile.py $(CSV) $(POSTERS)
 	$(BIN)/python benchmarks/bench_growth.py $(POSTERS)
 	$(BIN)/python benchmarks/bench_sampling.py
+	$(BIN)/python benchmarks/bench_labels.py
 
 # --- installation: a stamp in .venv says that a set of requirements is installed -------------------
 
@@ -91,14 +92,14 @@ setup: .venv/setup.stamp
 	@touch $@
 
 .venv/test.stamp: .venv/setup.stamp pyproject.toml requirements/cluster.txt requirements/dev.txt \
-		requirements/transfer.txt
-	$(PIP) -r requirements/cluster.txt -r requirements/dev.txt
+		requirements/labels.txt requirements/transfer.txt
+	$(PIP) -r requirements/cluster.txt -r requirements/dev.txt -r requirements/labels.txt
 	$(PIP) -r requirements/transfer.txt
 	$(PIP) -e . --no-deps
 	@touch $@
 
-.venv/bench.stamp: .venv/setup.stamp pyproject.toml requirements/bench.txt
-	$(PIP) -r requirements/bench.txt
+.venv/bench.stamp: .venv/setup.stamp pyproject.toml requirements/bench.txt requirements/labels.txt
+	$(PIP) -r requirements/bench.txt -r requirements/labels.txt
 	$(PIP) -e . --no-deps
 	@touch $@
 
@@ -109,6 +110,7 @@ clean:
 	rm -rf data/metrics.json data/test_predictions.csv data/report.html
 	rm -rf data/average_precision.png data/precision_recall.png data/reliability.png
 	rm -rf data/mistakes.png data/test_posters.png data/predict.lock
+	rm -rf data/poster_map.png data/doubtful_labels.csv
 	rm -rf data/predictions.csv data/predictions.html data/similar.csv data/features
 	rm -rf data/sample/posters data/sample/movies_metadata.csv
 	rm -rf build *.egg-info .pytest_cache .ruff_cache .hypothesis

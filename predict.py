@@ -6,10 +6,11 @@
 Reads   without arguments: DATA_DIR/model/ and DATA_DIR/store/; with arguments: the posters and
         DATA_DIR/model/ or, if you have not trained a model, a pretrained one in data/pretrained/;
         and DATA_DIR/store/, if there is one, for similar posters
-Writes  without arguments: DATA_DIR/metrics.json, test_predictions.csv, report.html, and the
-        pictures of the report; with arguments: DATA_DIR/predictions.csv and predictions.html; with
-        a store also similar.csv and, for the next run, features/
-Takes   about 40 s for 2,000 test movies, a third of it for the confidence intervals.
+Writes  without arguments: DATA_DIR/metrics.json, test_predictions.csv, report.html, its pictures
+        and, if requirements/labels.txt is installed, doubtful_labels.csv; with arguments:
+        predictions.csv and predictions.html; with a store also similar.csv and features/
+Takes   about 40 s for 2,000 test movies, a third of it for the confidence intervals; about 60 s
+        with doubtful_labels.csv, because the validation movies are predicted, too.
 """
 
 import argparse

@@ -47,6 +47,8 @@ KINDS = {
     "training steps": rf"\({PACKAGE}/training/loop\.py.*quick_execute",
     "forward passes": rf"\({PACKAGE}/evaluation/inference\.py",
     "confidence intervals": rf"\({PACKAGE}/evaluation/bootstrap\.py",
+    "map of the posters": rf"\({PACKAGE}/evaluation/poster_map\.py",
+    "labels to question": rf"\({PACKAGE}/evaluation/doubtful_labels\.py",
     "scores and thresholds": rf"\({PACKAGE}/evaluation/metrics\.py|\(sklearn/",
     "report": rf"\({PACKAGE}/evaluation/report\.py",
     "pictures": rf"\({PACKAGE}/(plotting|evaluation/plots|training/history)\.py|\(matplotlib/",

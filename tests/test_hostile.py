@@ -286,7 +286,11 @@ def make_other_model(data, other):
     model, about = open_model(data / "model")
     model.set_weights([0.9 * weight for weight in model.get_weights()])
     save_model(model, about | {"best_epoch": 1}, other)
-    for name in ("metrics.json", "test_predictions.csv", "model/training.png", "model/history.csv"):
+    labels = data / "doubtful_labels.csv"
+    if not labels.exists():  # cleanlab is not installed
+        labels.write_text("id,title\n" * 9, encoding="utf-8")
+    names = ["metrics.json", "test_predictions.csv", "poster_map.png", labels.name]
+    for name in [*names, "model/training.png", "model/history.csv"]:
         (other / name).write_bytes((data / name).read_bytes() + b"\n")
 
 

@@ -21,7 +21,7 @@ else:
 
 STEPS = ("database", "sampling", "preprocessing", "train", "predict")
 SCRIPTS = (*STEPS, "model")
-EXTRAS = ("app", "cluster", "hosts", "text")  # requirement files of what the package may import
+EXTRAS = ("app", "cluster", "hosts", "labels", "text")  # that the package may import
 TARGETS = {  # what each step writes, in order
     "data/posters.csv": "database.py",
     "data/samples.csv": "sampling.py",
@@ -75,7 +75,7 @@ def test_what_the_product_imports_is_required():
         for name in ("requirements", *(f"requirements/{x}" for x in EXTRAS))
         for pin in read_pins(ROOT / f"{name}.txt")
     }
-    required |= {"dask", "h5py"}  # distributed needs the one, Keras the other
+    required |= {"dask", "h5py", "threadpoolctl"}  # distributed, Keras and scikit-learn need them
     required |= set(sys.stdlib_module_names) | {"postergenres", "model"}
     for path in [*ROOT.glob("*.py"), *(ROOT / "postergenres").rglob("*.py")]:
         names = {

@@ -16,21 +16,62 @@ def predict_probabilities(model, images, rows, batch_size=64):
     Returns:
         Probabilities, float64 (M, G).
     """
+    return np.concatenate(list(predict_batches(model, images, rows, batch_size)))
+
+
+def predict_with_features(model, images, rows, is_kept, batch_size=64):
+    """Predict posters with a model of `add_features`, and keep the features of some of them.
+
+    Args:
+        model: a model with the outputs probabilities and features.
+        images, rows, batch_size: see `predict_probabilities`.
+        is_kept: (M,), whether to keep the features of a row.
+
+    Returns:
+        Probabilities, float64 (M, G), and features, float32 (kept rows, F).
+    """
+    probabilities, features = [], []
+    for batch in predict_batches(model, images, rows, batch_size):
+        kept = is_kept[len(probabilities) * batch_size :][: len(batch[0])]
+        probabilities.append(batch[0])
+        features.append(batch[1][kept].astype(np.float32))
+    return np.concatenate(probabilities), np.concatenate(features)
+
+
+def predict_batches(model, images, rows, batch_size):
+    """Yield what `predict_batch` returns for each batch; see `predict_probabilities`."""
     starts = range(0, len(rows), batch_size)
     # disable=None hides the progress bar if the output is not a terminal.
-    shown = tqdm(starts, desc="predicting", unit="batch", leave=False, disable=None)
-    return np.concatenate([predict_batch(model, images[rows[i : i + batch_size]]) for i in shown])
+    for i in tqdm(starts, desc="predicting", unit="batch", leave=False, disable=None):
+        yield predict_batch(model, images[rows[i : i + batch_size]])
 
 
 def predict_batch(model, posters):
     """Return the mean outputs of a model for posters and for their mirror images.
 
     Args:
-        model: a network with one output.
+        model: a network.
         posters: pixels of 0 to 255, (batch, H, W, 3).
 
     Returns:
-        float64, (batch, number of outputs).
+        float64, (batch, number of outputs); a list of arrays if the model has a list of outputs.
     """
     views = (posters, np.ascontiguousarray(posters[:, :, ::-1]))
-    return np.mean([model.predict_on_batch(view) for view in views], axis=0, dtype=np.float64)
+    outputs = [model.predict_on_batch(view) for view in views]
+    if isinstance(outputs[0], list):
+        return [np.mean(pair, axis=0, dtype=np.float64) for pair in zip(*outputs, strict=True)]
+    return np.mean(outputs, axis=0, dtype=np.float64)
+
+
+def add_features(model):
+    """Return a model with the outputs probabilities and features, of one forward pass.
+
+    The features are the input of the last Dense layer, which predicts the genres.
+
+    Args:
+        model: a network of `model.build_network`.
+    """
+    import keras  # here: training.backend, which hides the notes of TensorFlow, must be first
+
+    head = next(x for x in reversed(model.layers) if isinstance(x, keras.layers.Dense))
+    return keras.Model(model.inputs, [model.outputs[0], head.input])

@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+from postergenres.evaluation.doubtful_labels import INSTALL
 from postergenres.evaluation.metrics import SCORES, STUDY
 from postergenres.evaluation.pages import data_url, render
 from postergenres.models.saved import list_versions
@@ -32,6 +33,12 @@ PICTURES = {
         "Above each poster are its true genres, below it the three most probable genres; ✓ marks a "
         "true one.",
     ),
+    "poster_map.png": (
+        "Map of the test posters",
+        "Posters that the network sees as alike are near each other. In the small maps, all movies "
+        "of a genre stand out: if they lie together, the network sees the genre. Distances between "
+        "far points, and the directions, have no meaning.",
+    ),
     "model/training.png": (
         "Training",
         "The model of the epoch with the lowest validation loss is kept.",
@@ -39,7 +46,7 @@ PICTURES = {
 }
 
 
-def write_report(metrics, about, store, parameters, is_drawn, data_dir):
+def write_report(metrics, about, store, parameters, is_drawn, doubtful, data_dir):
     """Write report.html.
 
     Args:
@@ -48,6 +55,7 @@ def write_report(metrics, about, store, parameters, is_drawn, data_dir):
         store: the store of step 3.
         parameters: the number of parameters of the model.
         is_drawn: whether the movies are the demonstration set.
+        doubtful: what `test_scores.write_doubtful_labels` returned.
         data_dir: the folder of the pictures.
     """
     render(
@@ -63,6 +71,8 @@ def write_report(metrics, about, store, parameters, is_drawn, data_dir):
         study=STUDY,
         pictures=list_pictures(metrics, about, data_dir),
         per_genre=list_genres(metrics, about),
+        doubtful=doubtful,
+        install=INSTALL,
     )
 
 
@@ -150,6 +160,11 @@ def list_alternative_texts(metrics, about):
         "test_posters.png": (
             "Three rows of posters with their true genres above and their three most probable "
             "genres below, where a tick marks a true genre."
+        ),
+        "poster_map.png": (
+            "A large map of points, one for each test poster, with a color and a shape for its "
+            "main genre, and below it a small map for each of these genres. The title says how "
+            "often near posters have the same main genre."
         ),
         "model/training.png": (
             "Two curves of the cross-entropy of each epoch, for the training sample and for the "

@@ -2,14 +2,16 @@
 
 import sys
 
+import numpy as np
 import pandas as pd
 
+from postergenres.dataset.samples import read_samples
 from postergenres.dataset.store import open_store
 from postergenres.download.manifest import read_manifest
-from postergenres.evaluation import plots
+from postergenres.evaluation import doubtful_labels, plots, poster_map
 from postergenres.evaluation.bootstrap import INTERVAL, compare_with_prior
 from postergenres.evaluation.expected_f1 import choose_genres
-from postergenres.evaluation.inference import predict_probabilities
+from postergenres.evaluation.inference import add_features, predict_with_features
 from postergenres.evaluation.metrics import (
     SCORES,
     STUDY,
@@ -28,7 +30,8 @@ from postergenres.terminal import escape_controls
 from postergenres.words.cache import read_stored_posters
 from postergenres.words.combination import open_words
 
-OUTPUTS = ["metrics.json", "test_predictions.csv", "report.html"]
+DOUBTFUL = "doubtful_labels.csv"
+OUTPUTS = ["metrics.json", "test_predictions.csv", "report.html", DOUBTFUL]
 OUTPUTS += [name for name in PICTURES if name != "model/training.png"]
 DRAWN_POSTER = r"(.*[/\\])?drawn\d{5}\.jpg"  # the path of a poster that data/sample/draw.py drew
 
@@ -47,33 +50,55 @@ def score_test(data_dir):
     test = store.rows("test")
     labels, val_labels = store.labels[test], store.labels[store.rows("val")]
     prior = prior_of_counts(store.train_counts, store.train_movies)
-    probabilities = predict_probabilities(model, store.images, test)
-    probabilities, about, without_words = use_words(probabilities, about, store, data_dir)
-    thresholds = read_thresholds(about)
+    predicted, features = predict_splits(model, store)
+    predicted, about, without_words = use_words(predicted, about, store, data_dir)
+    probabilities, thresholds = predicted["test"], read_thresholds(about)
     overall, per_genre = compare_with_prior(labels, probabilities, thresholds, prior, val_labels)
     per_genre.index = pd.Index(store.genres, name="genre")
     reliability = measure_reliability(labels, probabilities)
     is_drawn = is_demonstration(data_dir)
 
     discard_leftovers(data_dir / name for name in OUTPUTS)
-    (data_dir / "metrics.json").unlink(missing_ok=True)  # written last, once the rest is complete
+    # metrics.json is written last, once the rest is complete; the others are not always written.
+    for name in ("metrics.json", "poster_map.png", DOUBTFUL):
+        (data_dir / name).unlink(missing_ok=True)
     is_predicted = choose_genres(probabilities)
     write_test_predictions(store, test, probabilities, is_predicted, data_dir)
     save_pictures(store, probabilities, is_predicted, prior, overall, per_genre, data_dir)
+    save_map(store, features, per_genre, data_dir)
+    doubtful = write_doubtful_labels(store, predicted, prior, data_dir)
     metrics = gather_metrics(overall, per_genre, reliability, about, store, data_dir)
     if without_words:
         metrics["without_words"] = beside_floor(without_words, overall["floor"])
-    write_report(metrics, about, store, model.count_params(), is_drawn, data_dir)
+    write_report(metrics, about, store, model.count_params(), is_drawn, doubtful, data_dir)
     write_json(metrics, data_dir / "metrics.json")
     print(f"{about['settings']['architecture']} network on {len(test):,} test movies, each once")
     print_test_scores(overall, per_genre, is_drawn)
     if without_words:
         print_without_words(metrics["without_words"])
-    print(
-        f"wrote {data_dir / 'metrics.json'} and {data_dir / 'test_predictions.csv'}\n"
-        f"to view it, open {data_dir / 'report.html'}\nnext: python predict.py POSTER.jpg"
-    )
+    print_written(data_dir)
     return overall
+
+
+def predict_splits(model, store):
+    """Predict the test movies, and the validation movies if their labels are to be questioned.
+
+    Args:
+        model: a network.
+        store: `dataset.store.Store`.
+
+    Returns:
+        {split: probabilities, (M, G)}, and the features of the test movies on the map.
+    """
+    model = add_features(model)
+    test, val = store.rows("test"), store.rows("val")
+    is_mapped = poster_map.draw_mapped(len(test))
+    probabilities, features = predict_with_features(model, store.images, test, is_mapped)
+    predicted = {"test": probabilities}
+    if doubtful_labels.has_cleanlab():
+        is_mapped = np.zeros(len(val), bool)
+        predicted["val"], _ = predict_with_features(model, store.images, val, is_mapped)
+    return predicted, features
 
 
 def open_model_of_store(store, folder):
@@ -87,26 +112,29 @@ def open_model_of_store(store, folder):
     return model, about
 
 
-def use_words(probabilities, about, store, data_dir):
-    """Add the evidence of the words on the test posters, if the model was trained with words.
+def use_words(predicted, about, store, data_dir):
+    """Add the evidence of the words on the posters, if the model was trained with words.
 
     Args:
-        probabilities: (test movies, G), of the network.
+        predicted: {split: probabilities, (M, G)}, of the network.
         about: content of model.json.
         store: `dataset.store.Store`.
         data_dir: the data folder.
 
     Returns:
-        The probabilities; `about` with their thresholds; and the scores without words. Without a
-        change, the last is None.
+        The probabilities; `about` with their thresholds; and the scores of the test movies without
+        words. Without a change, the last is None.
     """
     words_model = open_words(data_dir / "model", about)
     if words_model is None:
-        return probabilities, about, None
-    test = store.rows("test")
-    scores = compute_scores(store.labels[test], probabilities, read_thresholds(about))
-    words = read_stored_posters(data_dir, store, test)
-    return words_model.add_words(probabilities, words), about | words_model.thresholds, scores
+        return predicted, about, None
+    labels = store.labels[store.rows("test")]
+    scores = compute_scores(labels, predicted["test"], read_thresholds(about))
+    with_words = {}
+    for split, probabilities in predicted.items():
+        words = read_stored_posters(data_dir, store, store.rows(split))
+        with_words[split] = words_model.add_words(probabilities, words)
+    return with_words, about | words_model.thresholds, scores
 
 
 def is_demonstration(data_dir):
@@ -170,6 +198,68 @@ def save_pictures(store, probabilities, is_predicted, prior, overall, per_genre,
     chosen = plots.choose_posters(labels, probabilities, prior)
     path = data_dir / "test_posters.png"
     plots.save_posters(chosen, store.images, test, labels, probabilities, genres, path)
+
+
+def save_map(store, features, per_genre, data_dir):
+    """Save the map of the test posters, unless there are too few.
+
+    Args:
+        store: `dataset.store.Store`.
+        features: of the test movies on the map, see `predict_splits`.
+        per_genre: what `bootstrap.compare_with_prior` returned.
+        data_dir: the data folder.
+    """
+    places = poster_map.project(features)
+    if places is None:
+        return
+    test = store.rows("test")
+    labels = store.labels[test[poster_map.draw_mapped(len(test))]]
+    columns = (per_genre[name] for name in ("score", "floor", "movies"))
+    shown = poster_map.choose_map_genres(*columns)
+    path = data_dir / "poster_map.png"
+    poster_map.save_poster_map(places, labels, shown, store.genres, path)
+
+
+def write_doubtful_labels(store, predicted, prior, data_dir):
+    """Write doubtful_labels.csv, if cleanlab is installed.
+
+    Args:
+        store: `dataset.store.Store`.
+        predicted: {split: probabilities, (M, G)}, of the validation and test movies.
+        prior: (G,), the share of the training movies in each genre.
+        data_dir: the data folder.
+
+    Returns:
+        For the report: {"count": number of pairs in the file, "cards": the first ones}; None
+        without cleanlab.
+    """
+    if not doubtful_labels.has_cleanlab():
+        return None
+    rows = np.concatenate([store.rows(split) for split in predicted])
+    probabilities = np.concatenate(list(predicted.values()))
+    table = doubtful_labels.rank_labels(store.labels[rows], probabilities, prior)
+    titles = read_titles(data_dir)
+    write_csv(doubtful_labels.describe_pairs(table, store, rows, titles), data_dir / DOUBTFUL)
+    shown = doubtful_labels.choose_shown(table)
+    return {"count": len(table), "cards": doubtful_labels.list_cards(shown, store, rows, titles)}
+
+
+def read_titles(data_dir):
+    """Return the titles in samples.csv, {id: title}; empty if the file or the column is missing."""
+    if not (data_dir / "samples.csv").is_file():
+        return {}  # scoring does not need it
+    samples = read_samples(data_dir)
+    return dict(zip(samples["id"], samples.get("title", samples["id"]), strict=True))
+
+
+def print_written(data_dir):
+    """Print the files that were written, and the next command."""
+    names = ["metrics.json", "test_predictions.csv", DOUBTFUL]
+    written = [str(data_dir / name) for name in names if (data_dir / name).is_file()]
+    print(
+        f"wrote {', '.join(written[:-1])} and {written[-1]}\n"
+        f"to view it, open {data_dir / 'report.html'}\nnext: python predict.py POSTER.jpg"
+    )
 
 
 def print_test_scores(overall, per_genre, is_drawn):

@@ -95,8 +95,9 @@ def test_the_same_model_and_store_give_the_same_metrics_and_pictures(pipeline, t
     shutil.copytree(pipeline.data, again)
     predict.main(data_dir=again)
     written = [path.name for path in again.glob("*.png")]
-    assert len(written) == 6
-    for name in [*written, "metrics.json", "test_predictions.csv", "report.html"]:
+    assert len(written) == 7
+    tables = [path.name for path in pipeline.data.glob("*labels.csv")]  # with cleanlab
+    for name in [*written, *tables, "metrics.json", "test_predictions.csv", "report.html"]:
         assert (again / name).read_bytes() == (pipeline.data / name).read_bytes(), name
 
 

@@ -42,6 +42,8 @@ ARTEFACTS = STORE_ARTEFACTS | {
     # The files of the run before are replaced.
     "metrics.json": every(goes_on(), folder=blocked("predict")),
     "test_predictions.csv": every(goes_on(), folder=blocked("predict")),
+    "poster_map.png": every(goes_on(), folder=blocked("predict")),
+    "doubtful_labels.csv": every(goes_on(), folder=blocked("predict")),
 }
 
 UNUSABLE = differs(r"^note: no similar movies are shown: .* Run: python preprocessing\.py$")

@@ -14,7 +14,7 @@ RESULTS = {  # what a step makes of its input; no step reads errors.csv
     "sampling": r"samples\.csv|sampling\.json|sampling\.png",
     "preprocessing": r"store/(?!errors\.csv).*",
     "train": r"model/(model\.keras|model\.json|history\.csv)",
-    "predict": r"metrics\.json|test_predictions\.csv",
+    "predict": r"metrics\.json|test_predictions\.csv|poster_map\.png",
 }
 NAMED_RESULT = r"predictions\.csv|similar\.csv"  # of step 5 with posters named
 

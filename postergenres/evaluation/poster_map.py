@@ -1,0 +1,190 @@
+"""Draw a map of the test posters: a point for each, near those that the network sees as alike."""
+
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
+from threadpoolctl import threadpool_limits
+
+from postergenres.plotting import escape_label, save_figure
+
+MOST_POINTS = 5000  # t-SNE takes 9 s for 2,248 posters
+FEWEST_POSTERS = 10  # that differ; t-SNE has no use for fewer
+COMPONENTS = 50  # of the features, which t-SNE gets
+ITERATIONS = 500  # of t-SNE; with 1,000 the neighbors agree no better
+PERPLEXITY = 30  # about the number of neighbors that t-SNE tries to keep
+COLUMNS = 4  # small maps in a row
+NEIGHBORS = 10  # of a poster, whose genres are compared
+OTHER = -1  # the group of movies that have none of the genres that are shown
+# The colors of Okabe and Ito, each with a shape, for up to eight genres, the commonest first: the
+# rarer a genre, the more its points stand out.
+STYLES = (
+    ("#56B4E9", "o"),
+    ("#E69F00", "s"),
+    ("#CC79A7", "v"),
+    ("#F0E442", "*"),
+    ("#D55E00", "P"),
+    ("#009E73", "^"),
+    ("#0072B2", "D"),
+    ("#000000", "X"),
+)
+GRAY = "#B8B8B8"
+
+
+class Agreement(NamedTuple):
+    """How often the neighbors of a poster have its main genre, from 0 to 1.
+
+    Attributes:
+        near: of its nearest posters on the map.
+        any: of all other posters, the floor.
+    """
+
+    near: float
+    any: float
+
+
+def draw_mapped(count, most=MOST_POINTS, seed=0):
+    """Return which of `count` movies are on the map, bool (count,): all, or some at random."""
+    is_mapped = np.zeros(count, bool)
+    is_mapped[np.random.default_rng(seed).permutation(count)[:most]] = True
+    return is_mapped
+
+
+def project(features):
+    """Return the places of posters on a map by t-SNE (van der Maaten and Hinton 2008).
+
+    Features are scaled to unit length, so that near means a small angle. One thread, because the
+    order in which several add up their results is not the same in every run.
+
+    Args:
+        features: (N, F), finite.
+
+    Returns:
+        (N, 2); None if fewer than FEWEST_POSTERS posters differ.
+    """
+    directions = normalize(features.astype(np.float64))
+    if len(np.unique(directions, axis=0)) < FEWEST_POSTERS:
+        return None
+    with threadpool_limits(1):
+        components = min(COMPONENTS, *directions.shape)
+        # This solver takes no random numbers.
+        reduced = PCA(components, svd_solver="covariance_eigh").fit_transform(directions)
+        perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
+        tsne = TSNE(perplexity=perplexity, max_iter=ITERATIONS, init="pca", random_state=0)
+        return tsne.fit_transform(reduced).astype(np.float64)
+
+
+def choose_map_genres(scores, floors, counts):
+    """Return the genres that get a color: those that the network sees best, up to eight.
+
+    Args:
+        scores: (G,), the average precision of each genre; nan if no test movie has it.
+        floors: (G,), its floors.
+        counts: (G,), how many test movies have it.
+
+    Returns:
+        Their numbers, the commonest genre first.
+    """
+    gains = np.nan_to_num(np.asarray(scores, float) - np.asarray(floors, float), nan=-np.inf)
+    best = np.argsort(-gains, kind="stable")[: len(STYLES)]
+    best = best[np.isfinite(gains[best])]
+    return best[np.argsort(-np.asarray(counts)[best], kind="stable")]
+
+
+def find_main_genres(labels, shown):
+    """Return the main genre of each movie: the rarest of its genres that are shown, (N,).
+
+    Args:
+        labels: 0 or 1, (N, G).
+        shown: what `choose_map_genres` returned.
+
+    Returns:
+        Numbers of genres; OTHER for a movie that has none of them.
+    """
+    main = np.full(len(labels), OTHER)
+    for genre in shown:
+        main[labels[:, genre] == 1] = genre
+    return main
+
+
+def measure_agreement(places, main, neighbors=NEIGHBORS):
+    """Return the Agreement of movies that have a main genre.
+
+    Args:
+        places: (N, 2), of at least two posters.
+        main: (N,), what `find_main_genres` returned.
+        neighbors: of each poster; fewer if there are not so many.
+    """
+    count = min(neighbors, len(places) - 1)
+    near = NearestNeighbors(n_neighbors=count).fit(places).kneighbors(return_distance=False)
+    has_main = main != OTHER
+    if not has_main.any():
+        return Agreement(0.0, 0.0)
+    same = [(main == genre).sum() - 1 for genre in main[has_main]]
+    near_same = (main[near] == main[:, None])[has_main]
+    return Agreement(float(near_same.mean()), float(np.mean(same) / (len(main) - 1)))
+
+
+def save_poster_map(places, labels, shown, genres, path):
+    """Draw the map, and below it a small map for each genre with all movies that have it.
+
+    Args:
+        places: (N, 2), what `project` returned.
+        labels: 0 or 1, (N, G).
+        shown: what `choose_map_genres` returned.
+        genres: the G names.
+        path: of the PNG file.
+    """
+    main = find_main_genres(labels, shown)
+    size = np.clip(60_000 / len(places), 12, 60)  # of a point, in square points
+    rows = -(-len(shown) // COLUMNS)
+    figure = Figure(figsize=(9, 8 + 2.4 * rows), layout="constrained")
+    large, small = figure.subfigures(2, 1, height_ratios=(8, 2.4 * rows))
+    draw_groups(large, places, main, shown, genres, size)
+    grid = small.subplots(rows, COLUMNS, squeeze=False)
+    for axes in grid.ravel()[len(shown) :]:
+        axes.remove()
+    for genre, axes, style in zip(shown, grid.ravel(), STYLES, strict=False):
+        has_it = labels[:, genre] == 1
+        draw_points(axes, places[~has_it], GRAY, ".", size / 6)
+        draw_points(axes, places[has_it], *style, size / 3)
+        axes.set_title(f"{shorten(genres[genre])}, all {has_it.sum():,}", fontsize=9)
+    agreement = measure_agreement(places, main)
+    figure.suptitle(
+        f"{len(places):,} test posters; near posters look alike to the network. "
+        f"Of the {NEIGHBORS} nearest, {100 * agreement.near:.0f} % have\nthe same main genre "
+        f"(floor: {100 * agreement.any:.0f} % of all posters). The main genre is the rarest of "
+        "a movie's genres in the legend.",
+        fontsize=10,
+    )
+    save_figure(figure, path, dpi=110)
+
+
+def draw_groups(figure, places, main, shown, genres, size):
+    """Draw all points in the color and shape of their main genre, with a legend."""
+    axes, is_other = figure.subplots(), main == OTHER
+    if is_other.any():
+        draw_points(axes, places[is_other], GRAY, ".", size, f"other ({is_other.sum():,})")
+    for genre, style in zip(shown, STYLES, strict=False):
+        points = places[main == genre]
+        draw_points(axes, points, *style, size, f"{shorten(genres[genre])} ({len(points):,})")
+    figure.legend(loc="outside lower center", ncols=5, frameon=False, labelspacing=0.8)
+
+
+def shorten(genre, most=20):
+    """Return the name of a genre as a label of at most `most` characters."""
+    label = escape_label(genre)
+    return label if len(label) <= most else f"{label[: most - 1]}…"
+
+
+def draw_points(axes, places, color, marker, size, label=None):
+    """Draw points without ticks; stars and crosses are larger, because they look smaller."""
+    size = 1.6 * size if marker in "*PX" else size
+    edge = "none" if marker == "." else "black"
+    style = {"marker": marker, "edgecolors": edge, "linewidths": 0.3}
+    axes.scatter(*places.T, size, color, label=label, **style)
+    axes.set(xticks=[], yticks=[])
