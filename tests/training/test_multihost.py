@@ -150,6 +150,7 @@ def run_joined(line):
     return result.returncode, result.stdout, result.stderr
 
 
+@pytest.mark.slow
 def test_an_error_of_memory_shows_its_traceback():
     error = "RESOURCE_EXHAUSTED: Out of memory allocating 1000 bytes."
     status, output, errors = run_joined(f"raise ValueError({error!r})")
@@ -166,12 +167,14 @@ def test_a_lost_process_is_reported_in_one_line():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGABRT")
+@pytest.mark.slow
 def test_an_abort_is_reported_in_one_line():
     status, _, errors = run_joined("import os; os.abort()")
     assert status == 1 and errors.strip().splitlines()[-1] == multihost.LOST
 
 
 @pytest.mark.parametrize("line, code", [("pass", 0), ("raise SystemExit(3)", 3)])
+@pytest.mark.slow
 def test_exit_statuses_pass_through(line, code):
     assert run_joined(line)[:2] == (code, "rank 0 None\n")
 
