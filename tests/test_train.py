@@ -201,6 +201,7 @@ def shuffle_training_labels(data, pipeline, seed=0):
     seal_store(data / "store", json.loads((data / "store" / "store.json").read_text()))
 
 
+@pytest.mark.slow
 def test_shuffled_labels_give_the_floor(pipeline, tmp_path):
     """No other information about the genres leaks into the training.
 
@@ -541,7 +542,14 @@ def empty_state(checkpoint):
     (checkpoint / "state.json").write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", [delete_weights, flip_weights, empty_state])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip_weights,
+        pytest.param(delete_weights, marks=pytest.mark.slow),
+        pytest.param(empty_state, marks=pytest.mark.slow),
+    ],
+)
 def test_a_damaged_checkpoint_is_set_aside(pipeline, tmp_path, monkeypatch, capsys, damage):
     copy_store(pipeline, tmp_path)
     settings = {"epochs": 2, "batch_size": 16}

@@ -75,7 +75,13 @@ def test_a_run_killed_between_the_last_renames_decodes_nothing_again(hundred, ca
     assert count_decoded(capsys) == 0 and contents(store) == whole
 
 
-@pytest.mark.parametrize("is_broken", [False, True], ids=["renamed array", "copied array"])
+@pytest.mark.parametrize(
+    "is_broken",
+    [
+        pytest.param(False, id="renamed array"),
+        pytest.param(True, id="copied array", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("renames", range(7))
 def test_a_kill_between_the_last_renames_loses_nothing(hundred, capsys, is_broken, renames):
     """The process ends after some of the renames; the next run finishes without decoding."""
