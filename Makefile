@@ -69,11 +69,11 @@ bench: .venv/bench.stamp
 	$(BIN)/python benchmarks/bench_training.py
 	$(BIN)/python benchmarks/bench_training.py --study
 	$(BIN)/python benchmarks/bench_prediction.py $(POSTERS)
-	$(BIN)/python benchmarks/bench_similar.py
 	$(BIN)/python benchmarks/bench_end_to_end.py $(CSV) $(POSTERS)
 	$(BIN)/python benchmarks/bench_profile.py $(CSV) $(POSTERS)
 	$(BIN)/python benchmarks/bench_growth.py $(POSTERS)
 	$(BIN)/python benchmarks/bench_sampling.py
+	$(BIN)/python benchmarks/bench_similar.py
 	$(BIN)/python benchmarks/bench_labels.py
 
 # --- installation: a stamp in .venv says that a set of requirements is installed -------------------
