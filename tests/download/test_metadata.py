@@ -262,7 +262,7 @@ def write_archive(path, *names):
         (["mimetype", "content.xml"], "an OpenDocument spreadsheet, not a CSV. Save it"),
         (["movies.csv"], "a zip archive, not a CSV. Extract the CSV from it"),
         (b"PK\3\4broken", "a zip archive, not a CSV. Extract"),
-        (gzip.compress(b"Id,Genre\na,Drama\n"), "compressed by gzip, not a CSV. Extract"),
+        (gzip.compress(b"Id,Genre\na,Drama\n", mtime=0), "compressed by gzip, not a CSV. Extract"),
         (bz2.compress(b"Id,Genre\na,Drama\n"), "compressed by bzip2, not a CSV. Extract"),
         (lzma.compress(b"Id,Genre\na,Drama\n"), "compressed by xz, not a CSV. Extract"),
         (b"7z\xbc\xaf\x27\x1c", "a 7z archive, not a CSV. Extract"),
