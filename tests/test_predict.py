@@ -99,6 +99,8 @@ def test_nothing_but_progress_is_written_to_standard_error(tmp_path):
 def test_posters_are_predicted_without_tensorflow(pipeline, tmp_path):
     code = (
         "import sys, predict\n"
+        "import postergenres.words.reading\n"
+        "postergenres.words.reading.can_read = lambda: False\n"
         "predict.main(sys.argv[1], 'data')\n"
         "assert not {'tensorflow', 'keras', 'sklearn', 'scipy'} & set(sys.modules)"
     )

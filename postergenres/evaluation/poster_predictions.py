@@ -16,7 +16,7 @@ from postergenres.evaluation.similar import open_similar
 from postergenres.files import discard_leftovers, write_csv
 from postergenres.models.exported import open_exported
 from postergenres.terminal import escape_controls
-from postergenres.words.reading import read_words, select_texts
+from postergenres.words.reading import read_words, select_texts, uses_words
 
 OUTPUTS = ("predictions.csv", "predictions.html", "similar.csv")
 BATCH = 64  # posters
@@ -110,7 +110,7 @@ def name_model(folder, about, data_dir):
 
 def find_words(folder, about):
     """Return the opened `WordsModel` of a model, or None: see `combination.open_words`."""
-    if "words" not in about:
+    if not uses_words(about):
         return None
     from postergenres.words.combination import open_words  # here, because it loads scikit-learn
 

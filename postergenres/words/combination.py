@@ -7,7 +7,7 @@ from scipy.special import expit, logit
 
 from postergenres.files import file_sha256
 from postergenres.models.description import refuse
-from postergenres.words.reading import INSTALL, can_read, describe_reader
+from postergenres.words.reading import describe_reader, uses_words
 from postergenres.words.text_model import TextModel, load_text_model
 
 FILE = "words.npz"  # in the folder of a model
@@ -63,13 +63,7 @@ def open_words(folder, about):
     Raises:
         SystemExit: words.npz is missing or damaged.
     """
-    if "words" not in about:
-        return None
-    if not can_read():
-        print(
-            "note: the model was trained with the words on posters, but their reader is missing: "
-            f"words are not used. To use them, run: {INSTALL}"
-        )
+    if not uses_words(about):
         return None
     path, entry = folder / FILE, about["words"]
     if not path.is_file() or file_sha256(path) != entry["sha256"]:

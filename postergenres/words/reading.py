@@ -43,6 +43,22 @@ def can_read():
     return all(importlib.util.find_spec(name) for name in PACKAGES)
 
 
+def uses_words(about):
+    """Return whether a model uses words; print a note if only the reader is missing.
+
+    Args:
+        about: content of model.json.
+    """
+    if "words" not in about:
+        return False
+    if not can_read():
+        print(
+            "note: the model was trained with the words on posters, but their reader is missing: "
+            f"words are not used. To use them, run: {INSTALL}"
+        )
+    return can_read()
+
+
 def require_reader():
     """Exit with a line that names the command to install the packages, if they are missing."""
     if not can_read():

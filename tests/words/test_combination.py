@@ -3,7 +3,6 @@ import pytest
 from hostile.outcomes import EVERY, HARMS
 from scipy.special import expit, logit
 
-from postergenres.words import combination
 from postergenres.words.combination import FILE, combine, open_words
 from postergenres.words.reading import describe_reader
 from postergenres.words.text_model import fit_text_model
@@ -46,7 +45,7 @@ def test_a_model_without_words_opens_nothing(tmp_path, capsys):
 def test_without_a_reader_words_are_not_used_and_a_line_says_how(
     tmp_path, about, capsys, monkeypatch
 ):
-    monkeypatch.setattr(combination, "can_read", lambda: False)
+    monkeypatch.setattr("postergenres.words.reading.can_read", lambda: False)
     assert open_words(tmp_path, about) is None
     (line,) = capsys.readouterr().out.splitlines()
     assert line.endswith(

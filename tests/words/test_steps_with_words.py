@@ -17,7 +17,6 @@ from postergenres.evaluation.predicted_genres import read_thresholds
 from postergenres.files import read_json
 from postergenres.models.saved import open_model
 from postergenres.training import callbacks, loop
-from postergenres.words import combination
 from postergenres.words.combination import open_words
 
 SETTINGS = {"epochs": 1, "batch_size": 16, "precision": "float32", "words": True}
@@ -102,7 +101,7 @@ def test_without_a_reader_the_network_is_scored_and_predicts_alone(
     trained, pipeline, tmp_path, monkeypatch, capsys
 ):
     data = shutil.copytree(trained.data, tmp_path / "data")
-    monkeypatch.setattr(combination, "can_read", lambda: False)
+    monkeypatch.setattr("postergenres.words.reading.can_read", lambda: False)
     predict.main(data_dir=data)
     out = capsys.readouterr().out
     assert "words are not used. To use them, run: python -m pip install -r requirements/text" in out
