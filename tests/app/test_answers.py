@@ -30,7 +30,9 @@ LOCAL = "it leads to this machine or its local network, from where nothing is fe
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
-    return Answers(tmp_path_factory.mktemp("data"), "improved", top=5, examples=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("postergenres.words.reading.can_read", lambda: False)
+        yield Answers(tmp_path_factory.mktemp("data"), "improved", top=5, examples=3)
 
 
 def as_file(name, body):

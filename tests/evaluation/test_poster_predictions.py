@@ -25,7 +25,10 @@ def test_files_and_the_store_give_the_same_probabilities(pipeline):
         assert table[genre][0] == pytest.approx(scored[genre][movie], abs=2e-4)
 
 
-def test_without_a_model_a_pretrained_one_predicts_and_is_named(pipeline, tmp_path, capsys):
+def test_without_a_model_a_pretrained_one_predicts_and_is_named(
+    pipeline, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("postergenres.words.reading.can_read", lambda: False)
     data = tmp_path / "data"
     table = predict.main([pipeline.images / "m000.jpg"], data)
     out = capsys.readouterr().out
