@@ -73,12 +73,13 @@ def build_page(answers):
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=cleaning) as page:
         show(fill("introduction.html", TEMPLATES))
         with gr.Row(equal_height=True):
-            drop = show(
-                fill("drop.html", TEMPLATES, **limits),
-                js_on_load=fill("drop.js", TEMPLATES, **limits),
-                container=True,
-                padding=True,
-            )
+            with gr.Column():  # a column of its own, which is wrapped on a narrow screen
+                drop = show(
+                    fill("drop.html", TEMPLATES, **limits),
+                    js_on_load=fill("drop.js", TEMPLATES, **limits),
+                    container=True,
+                    padding=True,
+                )
             with gr.Column():
                 url = gr.Textbox(label="Or the URL of a poster", placeholder="https://")
                 fetch = gr.Button("Fetch and predict")
