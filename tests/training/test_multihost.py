@@ -300,7 +300,7 @@ def test_if_one_process_is_killed_the_other_ends_and_both_resume(pipeline, tmp_p
         line = last_line(processes[1 - victim], seconds=30)
         assert line.startswith("Another process of HOSTS has ended") and "python train.py" in line
     first, second = start_two(start, killed, killed)
-    assert "going on after epoch" in finish(first)
+    assert "resuming after epoch" in finish(first)
     finish(second)
     for one, other in zip(weights_of(whole), weights_of(killed), strict=True):
         np.testing.assert_array_equal(one, other)
