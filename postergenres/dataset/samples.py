@@ -56,13 +56,16 @@ def read_samples(data_dir):
 
 
 def read_titles(data_dir):
-    """Return {id: title} of a samples.csv that a store was made from; empty if it has no titles."""
+    """Return {id: title} of a samples.csv that a store was made from; empty if it is missing.
+
+    A movie of a file without titles has its id for a title.
+    """
     path, columns = Path(data_dir) / "samples.csv", ("id", "title")
     if not path.is_file():
         return {}
     options = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
     table = pd.read_csv(path, usecols=lambda name: name in columns, **options)
-    return dict(zip(table["id"], table["title"], strict=True)) if "title" in table else {}
+    return dict(zip(table["id"], table.get("title", table["id"]), strict=True))
 
 
 def find_fault_in_samples(samples):

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pandas as pd
 
-from postergenres.dataset.samples import read_samples
+from postergenres.dataset.samples import read_titles
 from postergenres.dataset.store import open_store
 from postergenres.download.manifest import read_manifest
 from postergenres.evaluation import doubtful_labels, plots, poster_map
@@ -225,7 +225,7 @@ def write_doubtful_labels(store, predicted, prior, data_dir):
 
     Args:
         store: `dataset.store.Store`.
-        predicted: {split: probabilities, (M, G)}, of the validation and test movies.
+        predicted: {split: probabilities, (M, G)}, see `predict_splits`.
         prior: (G,), the share of the training movies in each genre.
         data_dir: the data folder.
 
@@ -233,7 +233,7 @@ def write_doubtful_labels(store, predicted, prior, data_dir):
         For the report: {"count": number of pairs in the file, "cards": the first ones}; None
         without cleanlab.
     """
-    if not doubtful_labels.has_cleanlab():
+    if "val" not in predicted:
         return None
     rows = np.concatenate([store.rows(split) for split in predicted])
     probabilities = np.concatenate(list(predicted.values()))
@@ -242,14 +242,6 @@ def write_doubtful_labels(store, predicted, prior, data_dir):
     write_csv(doubtful_labels.describe_pairs(table, store, rows, titles), data_dir / DOUBTFUL)
     shown = doubtful_labels.choose_shown(table)
     return {"count": len(table), "cards": doubtful_labels.list_cards(shown, store, rows, titles)}
-
-
-def read_titles(data_dir):
-    """Return the titles in samples.csv, {id: title}; empty if the file or the column is missing."""
-    if not (data_dir / "samples.csv").is_file():
-        return {}  # scoring does not need it
-    samples = read_samples(data_dir)
-    return dict(zip(samples["id"], samples.get("title", samples["id"]), strict=True))
 
 
 def print_written(data_dir):
