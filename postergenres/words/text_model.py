@@ -1,16 +1,17 @@
 """Predict genres from the words that were read on a poster.
 
-A poster's words become counts of character n-grams, so that a misread letter leaves most of a word.
-The counts are weighted by TF-IDF, so that rare n-grams count more. A logistic regression for each
-genre is fitted on those of the training posters.
+A poster's words become counts of character n-grams, so that a misread letter leaves most of a word,
+and of words and pairs of words. The counts are weighted by TF-IDF, so that rare ones count more. A
+logistic regression for each genre is fitted on those of the training posters.
 """
 
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
+from scipy import sparse
 from scipy.special import logit
-from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
@@ -18,57 +19,82 @@ from postergenres.evaluation.metrics import estimate_prior
 from postergenres.files import discard_leftovers, file_sha256, replacing
 from postergenres.words.reading import select_texts
 
-REGULARIZATION = 3.0  # C of the regressions; best on 2,248 validation movies
-VECTORIZER = HashingVectorizer(
-    analyzer="char_wb",
-    ngram_range=(2, 5),
-    n_features=2**16,
+REGULARIZATION = 2.0  # C of the regressions; best on 2,248 validation movies
+MIN_POSTERS = 2  # training posters that an n-gram must be on; rarer ones are ignored
+HASHES = 2**18  # columns of each kind of n-gram
+LARGEST = 127  # of an int8
+hash_ngrams = partial(
+    HashingVectorizer,
+    n_features=HASHES,
     strip_accents="unicode",
     alternate_sign=False,
     norm=None,
 )
+VECTORIZERS = (
+    hash_ngrams(analyzer="char_wb", ngram_range=(2, 5)),
+    hash_ngrams(analyzer="word", ngram_range=(1, 2)),
+)
 
 
 def count_ngrams(words):
-    """Return counts of n-grams, 1 + log(count), sparse (N, features).
+    """Return 1 + log(count) of each n-gram, sparse (N, 2 x HASHES): of characters, of words.
 
     Args:
         words: for each poster a list of (text, confidence); without words, its row is 0.
     """
-    counts = VECTORIZER.transform(" ".join(select_texts(lines)) for lines in words)
+    texts = [" ".join(select_texts(lines)) for lines in words]
+    counts = sparse.hstack([vectorizer.transform(texts) for vectorizer in VECTORIZERS], "csr")
     counts.data = 1 + np.log(counts.data)
     return counts
 
 
+def compute_idf(counts):
+    """Return the inverse document frequency of each n-gram, float32; 0 for rare ones.
+
+    Args:
+        counts: of the training posters, see `count_ngrams`.
+    """
+    posters = counts.getnnz(axis=0)
+    idf = 1 + np.log((1 + counts.shape[0]) / (1 + posters))  # as sklearn's TfidfTransformer
+    return np.where(posters < MIN_POSTERS, 0, idf).astype(np.float32)
+
+
 def weigh_ngrams(counts, idf):
-    """Return counts of n-grams weighted by inverse document frequency, with rows of length 1.
+    """Return counts weighted by inverse document frequency, for the n-grams that have one.
 
     Args:
         counts: see `count_ngrams`.
-        idf: (features,).
+        idf: (2 x HASHES,), see `compute_idf`.
+
+    Returns:
+        Sparse (N, U). A row has length 1 in the n-grams of characters and in those of words.
     """
-    return normalize(counts.multiply(idf).tocsr())
+    weighted = counts.multiply(idf).tocsr()
+    parts = normalize(weighted[:, :HASHES]), normalize(weighted[:, HASHES:])
+    return sparse.hstack(parts, "csr")[:, np.flatnonzero(idf)]
 
 
 @dataclass(frozen=True)
 class TextModel:
-    """A logistic regression for each of G genres.
+    """A logistic regression for each of G genres on U n-grams.
 
     Attributes:
-        weights: float16 (features, G); 3 MB for 23 genres, compressed half of it.
+        weights: int8 (U, G), in units of `scale`; 4 MB for 23 genres.
+        scale: float32 (G,).
         bias: float32 (G,).
         prior: float64 (G,), genre shares of the training posters with words.
-        idf: float32 (features,), the inverse document frequency of the n-grams.
+        idf: float32 (2 x HASHES,), see `compute_idf`.
     """
 
     weights: np.ndarray
+    scale: np.ndarray
     bias: np.ndarray
     prior: np.ndarray
     idf: np.ndarray
 
     @cached_property
     def kernel(self):
-        return self.weights.astype(np.float32)
+        return self.weights * self.scale
 
     def predict(self, words):
         """Return the logits of the genres, float64 (N, G); those of the prior without words."""
@@ -106,15 +132,16 @@ def fit_text_model(words, labels, regularization=REGULARIZATION):
         regularization: C of the regressions, the inverse of the penalty's weight.
     """
     counts = count_ngrams(words)
-    idf = TfidfTransformer().fit(counts).idf_.astype(np.float32)
+    idf = compute_idf(counts)
     ngrams = weigh_ngrams(counts, idf)
     has_words = ngrams.getnnz(axis=1) > 0
-    labels, prior = labels[has_words], estimate_prior(labels[has_words])
-    weights, bias = np.zeros((ngrams.shape[1], len(prior)), np.float16), logit(prior)
-    used = np.flatnonzero(ngrams.getnnz(axis=0))  # the other weights stay 0
-    ngrams = ngrams[has_words][:, used]
+    ngrams, labels = ngrams[has_words], labels[has_words]
+    prior = estimate_prior(labels)
+    weights, bias = np.zeros((ngrams.shape[1], len(prior))), logit(prior)
     for genre, column in enumerate(labels.T):
         if 0 < column.sum() < len(column):  # a regression needs both classes
             model = LogisticRegression(C=regularization, max_iter=1000).fit(ngrams, column)
-            weights[used, genre], bias[genre] = model.coef_[0], model.intercept_[0]
-    return TextModel(weights, bias.astype(np.float32), prior, idf)
+            weights[:, genre], bias[genre] = model.coef_[0], model.intercept_[0]
+    scale = np.abs(weights).max(axis=0, initial=0) / LARGEST
+    units = np.rint(weights / np.where(scale, scale, 1)).astype(np.int8)
+    return TextModel(units, scale.astype(np.float32), bias.astype(np.float32), prior, idf)
