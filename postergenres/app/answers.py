@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from postergenres.app.examples import draw_examples
 from postergenres.dataset.decoding import try_decode
 from postergenres.download.faults import Fault
@@ -20,13 +18,12 @@ from postergenres.evaluation.expected_f1 import choose_genres
 from postergenres.evaluation.gradcam import overlay
 from postergenres.evaluation.named_posters import LIMITS, Fetcher
 from postergenres.evaluation.pages import fill
-from postergenres.evaluation.poster_predictions import find_words
+from postergenres.evaluation.poster_predictions import OpenedModel, find_words, predict_read
 from postergenres.evaluation.predicted_genres import rank_genres
 from postergenres.evaluation.sheet import make_card
 from postergenres.evaluation.similar import open_similar
 from postergenres.models.description import PRETRAINED_FOLDERS
-from postergenres.models.exported import ExportedModel, open_exported
-from postergenres.words.combination import WordsModel
+from postergenres.models.exported import open_exported
 from postergenres.words.reading import read_words, select_texts
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -42,14 +39,6 @@ class Poster(NamedTuple):
     name: str
     body: bytes | None
     error: str = ""
-
-
-class Opened(NamedTuple):
-    """An opened model, the content of its model.json, and what it knows about words, or None."""
-
-    model: ExportedModel
-    about: dict
-    words_model: WordsModel | None
 
 
 class Answers:
@@ -79,12 +68,12 @@ class Answers:
         self.open(next(iter(self.folders)))
 
     def open(self, name):
-        """Return a model, `Opened`; it stays open."""
+        """Return an `OpenedModel`; it stays open."""
         with self.opening:
             if name not in self.opened:
                 folder = self.folders[name]
                 model, about = open_exported(folder)
-                self.opened[name] = Opened(model, about, find_words(folder, about))
+                self.opened[name] = OpenedModel(model, about, find_words(folder, about))
                 if self.similar:
                     thread = threading.Thread(target=self.open_movies, args=[name], daemon=True)
                     thread.start()
@@ -155,29 +144,17 @@ class Answers:
 
     def make_cards(self, posters, opened, movies=None):
         """Predict posters, and return their cards for templates/cards.html."""
-        model, about, words_model = opened
-        read = [*self.pool.map(lambda poster: read_poster(poster, about, words_model), posters)]
-        rows = [i for i, (_, error, _) in enumerate(read) if not error]
-        probabilities = np.full((len(posters), len(about["genres"])), np.nan)
-        heat_maps, nearest = None, {}
-        if rows:
-            pixels, _, lines = zip(*(read[i] for i in rows), strict=True)
-            probabilities[rows], heat_maps, features = model.predict(np.stack(pixels))
-            if movies:
-                nearest = dict(zip(rows, movies.find(features, self.similar), strict=True))
-            if words_model:
-                probabilities[rows] = words_model.add_words(probabilities[rows], lines)
-        found = dict(zip(rows, [] if heat_maps is None else heat_maps, strict=False))
+        about = opened.about
+        read = [*self.pool.map(lambda poster: read_poster(poster, opened), posters)]
+        probabilities, heat_maps, neighbors = predict_read(opened, read, movies, self.similar)
         cards = []
         for i, chosen in enumerate(choose_genres(probabilities)):
-            pixels, error, lines = read[i]
-            heat = overlay(pixels, found[i][..., probabilities[i].argmax()]) if i in found else None
-            ranking = (
-                [] if error else rank_genres(probabilities[i], chosen, about["genres"], self.top)
-            )
-            words, similar = " / ".join(select_texts(lines)), nearest.get(i, ())
-            card = posters[i].name, error, pixels, heat, ranking, words, similar, about["prior"]
-            cards.append(make_card(*card))
+            (pixels, error, lines), row, heat_map = read[i], probabilities[i], heat_maps[i]
+            heat = None if heat_map is None else overlay(pixels, heat_map[..., row.argmax()])
+            ranking = [] if error else rank_genres(row, chosen, about["genres"], self.top)
+            words = " / ".join(select_texts(lines))
+            card = posters[i].name, error, pixels, heat, ranking, words, neighbors[i]
+            cards.append(make_card(*card, about["prior"]))
         return cards
 
 
@@ -214,7 +191,7 @@ def fetch_posters(urls):
     return [Poster(url, *result) for url, result in zip(urls, results, strict=True)]
 
 
-def read_poster(poster, about, words_model):
+def read_poster(poster, opened):
     """Check and decode a poster as steps 1 and 3 do.
 
     Returns:
@@ -227,8 +204,8 @@ def read_poster(poster, about, words_model):
         _, error = check_image(poster.body, LIMITS.max_pixels)
     if error:
         return None, error, []
-    pixels, error = try_decode(poster.body, about["H"], about["W"])
-    return pixels, error, read_words(poster.body) if words_model and not error else []
+    pixels, error = try_decode(poster.body, opened.about["H"], opened.about["W"])
+    return pixels, error, read_words(poster.body) if opened.words_model and not error else []
 
 
 def show_message(text):

@@ -1,7 +1,7 @@
 """Predict the genres of posters that a user names, and find similar posters of training movies."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,12 +14,25 @@ from postergenres.evaluation.predicted_genres import join_predicted, rank_genres
 from postergenres.evaluation.sheet import write_sheet
 from postergenres.evaluation.similar import open_similar
 from postergenres.files import discard_leftovers, write_csv
-from postergenres.models.exported import open_exported
+from postergenres.models.exported import ExportedModel, open_exported
 from postergenres.terminal import escape_controls
 from postergenres.words.reading import read_words, select_texts, uses_words
 
 OUTPUTS = ("predictions.csv", "predictions.html", "similar.csv")
 BATCH = 64  # posters
+
+
+class OpenedModel(NamedTuple):
+    """A model that predicts posters.
+
+    Attributes:
+        model, about: what `exported.open_exported` returned.
+        words_model: `words.combination.WordsModel`, or None.
+    """
+
+    model: ExportedModel
+    about: dict
+    words_model: Any
 
 
 class Predictions(NamedTuple):
@@ -62,15 +75,13 @@ def predict_paths(names, folder, data_dir, top, sheet, grad_cam, similar=0):
     """
     model, about = open_exported(folder)
     model_name = name_model(folder, about, data_dir)
-    words_model = find_words(folder, about)
+    opened = OpenedModel(model, about, find_words(folder, about))
     discard_leftovers(data_dir / name for name in OUTPUTS)
     movies = open_similar(data_dir, model, about, folder) if similar else None
-    predictions = predict_posters(
-        model, words_model, about, names, sheet, grad_cam, movies, similar
-    )
+    predictions = predict_posters(opened, names, sheet, grad_cam, movies, similar)
     genres, is_predicted = about["genres"], choose_genres(predictions.probabilities)
     table = make_table(names, predictions, is_predicted, genres)
-    if words_model:
+    if opened.words_model:
         table.insert(3, "words", predictions.words)
     rows = zip(predictions.probabilities, is_predicted, strict=True)
     rankings = [rank_genres(*row, genres, top) for row in rows]
@@ -117,12 +128,11 @@ def find_words(folder, about):
     return open_words(folder, about)
 
 
-def predict_posters(model, words_model, about, names, sheet, grad_cam, movies=None, similar=0):
+def predict_posters(opened, names, sheet, grad_cam, movies=None, similar=0):
     """Read and predict posters, batch by batch.
 
     Args:
-        model, about: what `open_exported` returned.
-        words_model: `words.combination.WordsModel`, or None.
+        opened: `OpenedModel`.
         names: paths and URLs.
         sheet: the number of posters whose pixels are kept.
         grad_cam: the number of posters whose heat maps are kept.
@@ -132,31 +142,53 @@ def predict_posters(model, words_model, about, names, sheet, grad_cam, movies=No
     Returns:
         Predictions.
     """
-    probabilities = np.full((len(names), len(about["genres"])), np.nan)
-    errors, words = [], []
-    thumbnails, heat_maps = [], [None] * min(sheet, grad_cam, len(names))
-    neighbors = [[] for _ in names] if movies else []
-    read = read_words if words_model else None
+    about = opened.about
+    probabilities = np.empty((len(names), len(about["genres"])))
+    errors, words, thumbnails, heat_maps, neighbors = [], [], [], [], []
+    read = read_words if opened.words_model else None
     with tqdm(total=len(names), desc="predicting", unit="poster", disable=None) as bar:
         for batch in decode_batches(names, about["H"], about["W"], BATCH, read):
-            decoded = [i for i, (_, error, _) in enumerate(batch) if not error]
-            if decoded:
-                rows = len(errors) + np.array(decoded)
-                pixels, _, lines = zip(*(batch[i] for i in decoded), strict=True)
-                probabilities[rows], found, features = model.predict(np.stack(pixels))
-                if movies:
-                    for row, nearest in zip(rows, movies.find(features, similar), strict=True):
-                        neighbors[row] = nearest
-                if words_model:
-                    probabilities[rows] = words_model.add_words(probabilities[rows], lines)
-                for row, heat_map in zip(rows, [] if found is None else found, strict=False):
-                    if row < len(heat_maps):
-                        heat_maps[row] = heat_map
-            thumbnails += [pixels for pixels, _, _ in batch[: max(0, sheet - len(errors))]]
+            start = len(errors)
+            predicted, maps, nearest = predict_read(opened, batch, movies, similar)
+            probabilities[start : start + len(batch)] = predicted
+            heat_maps += maps[: max(0, min(sheet, grad_cam) - start)]
+            neighbors += nearest
+            thumbnails += [pixels for pixels, _, _ in batch[: max(0, sheet - start)]]
             errors += [error for _, error, _ in batch]
             words += [" / ".join(select_texts(lines)) for _, _, lines in batch]
             bar.update(len(batch))
-    return Predictions(probabilities, errors, words, thumbnails, heat_maps, neighbors)
+    return Predictions(
+        probabilities, errors, words, thumbnails, heat_maps, neighbors if movies else []
+    )
+
+
+def predict_read(opened, posters, movies=None, similar=0):
+    """Predict posters that were read.
+
+    Args:
+        opened: `OpenedModel`.
+        posters: list of B (pixels, error, words), see `named_posters.decode_batches`.
+        movies: `similar.SimilarMovies`, or None.
+        similar: the number of similar movies to find for each poster.
+
+    Returns:
+        probabilities, (B, G), nan for a poster that could not be read; a list of B heat maps,
+        float32 (rows, columns, G), or None; and B lists of `similar.Neighbor`, empty for a poster
+        that could not be read and without movies.
+    """
+    probabilities = np.full((len(posters), len(opened.about["genres"])), np.nan)
+    heat_maps, neighbors = [None] * len(posters), [[] for _ in posters]
+    rows = [i for i, (_, error, _) in enumerate(posters) if not error]
+    if rows:
+        pixels, _, words = zip(*(posters[i] for i in rows), strict=True)
+        probabilities[rows], maps, features = opened.model.predict(np.stack(pixels))
+        nearest = movies.find(features, similar) if movies else neighbors
+        for place, row in enumerate(rows):
+            heat_maps[row] = None if maps is None else maps[place]
+            neighbors[row] = nearest[place]
+        if opened.words_model:
+            probabilities[rows] = opened.words_model.add_words(probabilities[rows], words)
+    return probabilities, heat_maps, neighbors
 
 
 def make_table(names, predictions, is_predicted, genres):

@@ -18,9 +18,10 @@ from conftest import draw_poster, encode_poster, image_bytes, progressive
 from PIL import Image
 
 from postergenres.app import answers as module
-from postergenres.app.answers import MOST_POSTERS, Answers, Opened, Poster, list_models
+from postergenres.app.answers import MOST_POSTERS, Answers, Poster, list_models
 from postergenres.download import addresses
 from postergenres.evaluation.expected_f1 import choose_genres
+from postergenres.evaluation.poster_predictions import OpenedModel
 from postergenres.evaluation.similar import open_similar
 from postergenres.models.description import PRETRAINED_FOLDERS
 
@@ -116,7 +117,7 @@ def test_an_older_model_is_answered_without_heat_maps(answers):
     _, about, _ = answers.open(MODEL)
     shares = np.linspace(0.9, 0.1, len(about["genres"]))[None]
     model = SimpleNamespace(predict=lambda pixels: (shares, None, None))
-    (card,) = answers.make_cards([Poster("a.jpg", image_bytes())], Opened(model, about, None))
+    (card,) = answers.make_cards([Poster("a.jpg", image_bytes())], OpenedModel(model, about, None))
     assert card["heat_map"] is None and card["ranking"][0][:2] == (about["genres"][0], 0.9)
 
 
@@ -125,7 +126,7 @@ def test_words_count_if_the_model_knows_about_them(answers, monkeypatch):
     monkeypatch.setattr(module, "read_words", lambda body: [("explosion", 0.99)])
     words_model = SimpleNamespace(add_words=lambda probabilities, lines: 0 * probabilities + 0.25)
     posters = [Poster("a.jpg", image_bytes()), Poster("b.jpg", b"text")]
-    good, bad = answers.make_cards(posters, Opened(model, about, words_model))
+    good, bad = answers.make_cards(posters, OpenedModel(model, about, words_model))
     assert good["words"] == "explosion" and good["ranking"][0][1] == 0.25
     assert bad["words"] == "" and bad["error"] == "not an image"
 
