@@ -45,6 +45,7 @@ COLOUR = None  # largest random change of contrast and brightness, as a share; 0
 EMA_MOMENTUM = None  # of the moving average of the weights, which is kept; 0 to average nothing
 SOFT_TARGETS = 0.0  # share of the teacher's probabilities in the targets; 0.7 helps "improved"
 HINTS = 0.0  # weight of the loss on the teacher's features; 0.1 helps "improved"; not for backbones
+TEACHERS = ("efficientnet_lite2",)  # or also "resnet50", which is better: see docs/training.md
 FINE_TUNED = None  # or "elsewhere/model", the folder of a fine-tuned backbone to use as the teacher
 WORDS = False  # True also reads the words on the posters: requirements/text.txt
 PRECISION = "auto"  # or "float32" or "bfloat16"; "auto" picks the faster; with HOSTS, float32
@@ -71,6 +72,7 @@ def main(
     hosts=HOSTS,
     fine_tuned=FINE_TUNED,
     words=WORDS,
+    teachers=TEACHERS,
 ):
     """Train a network, write the model of the best epoch, return the content of model.json."""
     settings = fill_defaults(check_settings("train", locals()))
@@ -81,7 +83,9 @@ def main(
         teacher = None
         if needs_teacher(settings):
             precision = settings["precision"]
-            teacher = prepare_teacher(data_dir, store, fine_tuned, hosts is None, precision)
+            teacher = prepare_teacher(
+                data_dir, store, fine_tuned, hosts is None, precision, lines, teachers
+            )
         process.agree({"HOSTS": hosts} | settings | list_inputs(store, teacher))
         devices = form_devices(settings, process)  # the last check: now the folder is changed
         stages = describe_stages(settings, store, teacher)

@@ -2,7 +2,8 @@
 
     python -m pip install -e . -r requirements/bench.txt
     python benchmarks/compare_models.py thumbnails DATA_DIR   # logistic regression on 12 x 8 pixels
-    python benchmarks/compare_models.py features DATA_DIR     # the ImageNet teacher of train.py
+    python benchmarks/compare_models.py features DATA_DIR     # the teacher of train.py
+    python benchmarks/compare_models.py features DATA_DIR --teachers efficientnet_lite2 resnet50
     python benchmarks/compare_models.py network DATA_DIR      # the model in DATA_DIR/model
     python benchmarks/compare_models.py network DATA_DIR --model data/pretrained/improved
 
@@ -10,7 +11,7 @@ The row has cross-entropy, mAP and macro ROC-AUC with 95 % intervals; parameters
 and posters per second from memory, each with its mirror image: median and range of three turns.
 
 Reads   DATA_DIR, a folder in which steps 1 to 3 were run; `features` also requirements/transfer.txt
-Writes  DATA_DIR/distillation/, if `features` finds no outputs of the ImageNet teacher there
+Writes  DATA_DIR/distillation/, if `features` finds no outputs of this teacher there
 """
 
 import argparse
@@ -27,12 +28,18 @@ from postergenres.dataset.store import open_store
 from postergenres.evaluation.bootstrap import compare_with_prior
 from postergenres.evaluation.inference import predict_batch, predict_probabilities
 from postergenres.evaluation.metrics import choose_thresholds, prior_of_counts
-from postergenres.files import read_json
 from postergenres.models.description import check_sample
-from postergenres.models.efficientnet import FEATURES, build_efficientnet
 from postergenres.models.saved import open_model
-from postergenres.models.transfer import feature_extractor, fit_regressions
-from postergenres.training.distillation import apply_head, prepare_teacher
+from postergenres.models.transfer import fit_regressions
+from postergenres.settings import TEACHERS
+from postergenres.training.distillation import (
+    NETWORKS,
+    TEACHER_HEIGHT,
+    TEACHER_WIDTH,
+    apply_head,
+    build_teacher,
+    prepare_teacher,
+)
 
 # --- settings -------------------------------------------------------------------------------------
 THUMBNAIL = (8, 12)  # pixels, width and height
@@ -41,20 +48,21 @@ TIMED = 256  # posters per turn
 # --------------------------------------------------------------------------------------------------
 
 
-def main(kind, data_dir, model=None):
+def main(kind, data_dir, model=None, teachers=NETWORKS):
     """Score a kind of model and print its row.
 
     Args:
         kind: "thumbnails", "features" or "network".
         data_dir: the data folder.
         model: folder of a network; None for the model in the data folder.
+        teachers: see TEACHERS in train.py.
     """
     data_dir = Path(data_dir)
     store = open_store(data_dir)
     if kind == "thumbnails":
         print_row(kind, store, *compare_thumbnails(store))
     elif kind == "features":
-        print_row(kind, store, *compare_features(store, data_dir))
+        print_row(kind, store, *compare_features(store, data_dir, teachers))
     else:
         print_row(kind, store, *compare_network(store, Path(model or data_dir / "model")))
 
@@ -129,16 +137,17 @@ def shrink(image):
     return np.asarray(Image.fromarray(image).resize(THUMBNAIL, Image.Resampling.BOX)).ravel()
 
 
-def compare_features(store, data_dir):
-    targets = prepare_teacher(data_dir, store).targets
-    settings = read_json(data_dir / "distillation" / "distillation.json")["settings"]
-    size = settings["teacher_height"], settings["teacher_width"]
-    network = build_efficientnet(settings["variant"], *size)
-    classes, head = network.get_layer("_fc").count_params(), (FEATURES + 1) * len(store.genres)
-    parameters = network.count_params() - classes + head
+def compare_features(store, data_dir, teachers):
+    targets = prepare_teacher(data_dir, store, networks=teachers).targets
+    size = TEACHER_HEIGHT, TEACHER_WIDTH
+    backbones = [build_teacher(network, *size, "float32") for network in teachers]
+    features = sum(backbone.output_shape[1] for backbone in backbones)
+    parameters = sum(backbone.count_params() for backbone in backbones)
+    parameters += (features + 1) * len(store.genres)
     posters = np.random.default_rng(0).integers(0, 256, (TIMED, *size, 3), dtype=np.uint8)
-    backbone = feature_extractor(network)
-    speeds = time_batches(lambda batch: predict_batch(backbone, batch), posters)
+    speeds = time_batches(
+        lambda batch: [predict_batch(backbone, batch) for backbone in backbones], posters
+    )
     predicted = [targets[store.rows(split)] for split in ("val", "test")]
     return predicted, parameters, parameters * 4 / 1e6, speeds
 
@@ -165,6 +174,7 @@ if __name__ == "__main__":
     parser.add_argument("kind", choices=["thumbnails", "features", "network"])
     parser.add_argument("data_dir", metavar="DATA_DIR")
     parser.add_argument("--model", metavar="FOLDER", help="instead of DATA_DIR/model")
+    parser.add_argument("--teachers", nargs="+", choices=TEACHERS, default=NETWORKS)
     options = parser.parse_args()
     if options.model and options.kind != "network":
         parser.error("--model needs the kind network")

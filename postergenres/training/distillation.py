@@ -1,13 +1,15 @@
 """The teacher, whose outputs train.py adds to the labels (knowledge distillation).
 
-The teacher is EfficientNet-Lite, trained on ImageNet, with a logistic regression for each genre on
-its features; or a backbone that train.py has fine-tuned. Its probabilities (SOFT_TARGETS) and its
-features (HINTS) are targets of the student, which does not need the teacher after training.
+The teacher is one or more networks trained on photographs, with a logistic regression for each
+genre on their features, and, with WORDS, the words on the posters; or a backbone that train.py has
+fine-tuned. Its probabilities (SOFT_TARGETS) and its features (HINTS) are targets of the student,
+which does not need the teacher after training.
 
-DATA_DIR/distillation/ holds targets.npy, float32 (N, G), and features.npy, float32 (N, COMPONENTS),
-with a row for each poster of the store; a folder of feature files, one for each chunk of posters
-and each with a checksum, with which a stopped run is resumed; and last distillation.json. Making
-the outputs takes a quarter of an hour for 15,000 posters on two cores.
+DATA_DIR/distillation/ holds targets.npy, float32 (N, G), and features.npy, float32 (N, COMPONENTS x
+networks), with a row for each poster of the store; a folder of feature files for each network, one
+file for each chunk of posters and each with a checksum, with which a stopped run is resumed; and
+last distillation.json. Making the outputs of one network takes a quarter of an hour for 15,000
+posters on two cores.
 """
 
 import sys
@@ -45,16 +47,22 @@ from postergenres.files import (
     replacing,
     write_json,
 )
+from postergenres.models import efficientnet, resnet
 from postergenres.models.description import check_sample
-from postergenres.models.efficientnet import FEATURES, build_efficientnet
+from postergenres.models.efficientnet import build_efficientnet
+from postergenres.models.resnet import build_resnet50
 from postergenres.models.saved import open_model
 from postergenres.models.transfer import BACKBONES, feature_extractor, fit_regressions
 from postergenres.training.precision import choose_inference_precision, computing_in
+from postergenres.words.combination import combine
+from postergenres.words.fitting import choose_weights
+from postergenres.words.reading import describe_reader
+from postergenres.words.text_model import fit_text_model
 
-VARIANT = "lite2"  # "lite0" and "lite1" are faster and slightly worse
+NETWORKS = ("efficientnet_lite2",)  # or "efficientnet_lite0", "efficientnet_lite1", "resnet50"
 TEACHER_HEIGHT = 288  # pixels; larger than the posters of the student
 TEACHER_WIDTH = 192  # pixels
-COMPONENTS = 384  # principal components of the features that are kept
+COMPONENTS = 384  # principal components of the features that are kept, for each network
 REGULARISATION = 0.0017  # C of the logistic regressions; lower it for fewer posters
 SEED = 0  # of the folds
 FOLDS = 5
@@ -81,17 +89,27 @@ class Teacher:
 
 
 def prepare_teacher(
-    data_dir, store, fine_tuned=None, may_make=True, precision="float32", **options
+    data_dir,
+    store,
+    fine_tuned=None,
+    may_make=True,
+    precision="float32",
+    words=None,
+    networks=NETWORKS,
+    **options,
 ):
     """Return the teacher; make its outputs first if they are missing or stale.
 
     Args:
         data_dir: the data folder, with store/ and posters/.
         store: `dataset.store.Store`.
-        fine_tuned: model folder of a fine-tuned backbone; None for the ImageNet network.
+        fine_tuned: model folder of a fine-tuned backbone; None for networks of photographs.
         may_make: False on one of several hosts, all of which need the same outputs.
-        precision: of the ImageNet network: see `precision.choose_inference_precision`. It is no
-            reason to make the outputs again.
+        precision: of the networks of photographs: see `precision.choose_inference_precision`. It is
+            no reason to make the outputs again.
+        words: for each row of the store a list of (text, confidence), see `reading.read_words`;
+            None for a teacher that does not read. A fine-tuned backbone does not.
+        networks: names of the networks of photographs, see NETWORKS.
         options: arguments of `imagenet_settings` or `fine_tuned_settings` that are not the default.
 
     Raises:
@@ -102,7 +120,8 @@ def prepare_teacher(
     if fine_tuned:
         settings = fine_tuned_settings(fine_tuned, **options)
     else:
-        settings = imagenet_settings(**options)
+        reader = None if words is None else describe_reader()
+        settings = imagenet_settings(networks, reader=reader, **options)
     reason = find_staleness(folder, store, settings)
     if reason and not may_make:
         sys.exit(
@@ -118,7 +137,7 @@ def prepare_teacher(
         )
         with lock_file(folder / "making.lock", refusal):
             discard_leftovers([folder / "targets.npy", folder / "features.npy"])
-            make_outputs(data_dir, store, settings, choose_inference_precision(precision))
+            make_outputs(data_dir, store, settings, choose_inference_precision(precision), words)
     return open_teacher(data_dir)
 
 
@@ -138,15 +157,16 @@ def open_teacher(data_dir):
 
 
 def imagenet_settings(
-    variant=VARIANT,
+    networks=NETWORKS,
     teacher_height=TEACHER_HEIGHT,
     teacher_width=TEACHER_WIDTH,
     components=COMPONENTS,
     regularisation=REGULARISATION,
     seed=SEED,
+    reader=None,
 ):
-    """Return the settings of an ImageNet teacher as distillation.json records them."""
-    settings = dict(locals())
+    """Return the settings of networks of photographs, as distillation.json records them."""
+    settings = locals() | {"networks": list(networks)}
     check_components(components)
     if not 0 < regularisation < float("inf"):
         raise ValueError(f"regularisation must be above 0, got {regularisation!r}")
@@ -160,8 +180,9 @@ def fine_tuned_settings(fine_tuned, components=COMPONENTS):
 
 
 def check_components(components):
-    if not 1 <= components <= FEATURES:
-        raise ValueError(f"components must be between 1 and {FEATURES}, got {components!r}")
+    if not 1 <= components <= efficientnet.FEATURES:
+        most = efficientnet.FEATURES
+        raise ValueError(f"components must be between 1 and {most}, got {components!r}")
 
 
 def find_staleness(folder, store, settings):
@@ -204,16 +225,16 @@ def is_prior(prior, store):
 # --- making the outputs ---------------------------------------------------------------------------
 
 
-def make_outputs(data_dir, store, settings, precision):
+def make_outputs(data_dir, store, settings, precision, words):
     """Make and write the outputs of a teacher, print its scores, return distillation.json.
 
     Nothing is deleted until all features are there.
     """
-    check_room_for_outputs(data_dir, store, settings["components"])
+    check_room_for_outputs(data_dir, store, settings)
     if "fine_tuned" in settings:
         targets, features, prior = make_fine_tuned(data_dir, store, **settings)
     else:
-        targets, features, prior = make_imagenet(data_dir, store, precision, **settings)
+        targets, features, prior = make_imagenet(data_dir, store, precision, words, **settings)
     folder = Path(data_dir) / "distillation"
     (folder / "distillation.json").unlink(missing_ok=True)  # it marks the outputs as complete
     for name, array in (("targets.npy", targets), ("features.npy", features)):
@@ -234,10 +255,11 @@ def make_outputs(data_dir, store, settings, precision):
     return about
 
 
-def check_room_for_outputs(data_dir, store, components):
-    """Raise OSError if the disk has no room for the features of the network and the outputs."""
+def check_room_for_outputs(data_dir, store, settings):
+    """Raise OSError if the disk has no room for the features of the networks and the outputs."""
     folder = Path(data_dir) / "distillation"
-    numbers = FEATURES + components + len(store.genres)
+    widths = [count_features(network) for network in settings.get("networks", NETWORKS)]
+    numbers = sum(widths) + settings["components"] * len(widths) + len(store.genres)
     written = sum(path.stat().st_size for path in folder.rglob("*.npy"))  # replaced or used again
     check_room(folder, max(0, 4 * numbers * len(store.labels) - written) + SPARE)
 
@@ -246,32 +268,56 @@ def make_imagenet(
     data_dir,
     store,
     precision,
-    variant,
+    words,
+    networks,
     teacher_height,
     teacher_width,
     components,
     regularisation,
     seed,
+    reader,
 ):
-    """Return targets, features and prior of an ImageNet network with logistic regressions.
+    """Return targets, features and prior of networks of photographs with logistic regressions.
 
     Raises:
-        SystemExit: the package with the weights is missing, or a poster is.
+        SystemExit: a package with weights is missing, or a poster is.
     """
-    name = f"{variant}-{teacher_height}x{teacher_width}"
-    if precision != "float32":
-        name += f"-{precision}"
-    build = partial(build_teacher, variant, teacher_height, teacher_width, precision)
-    extracted = extract_features(store, data_dir, name, build)
+    for network in networks:
+        require_package(network)
     train = store.rows("train")
-    features = reduce_features(extracted, train, components)
+    extracted = []
+    for network in networks:
+        name = f"{network.removeprefix('efficientnet_')}-{teacher_height}x{teacher_width}"
+        if precision != "float32":
+            name += f"-{precision}"
+        build = partial(build_teacher, network, teacher_height, teacher_width, precision)
+        features = extract_features(store, data_dir, name, build, count_features(network))
+        # The features of each network have the same mean variance.
+        extracted.append(features / np.sqrt(features[train].var(axis=0).mean()))
+    features = reduce_features(np.hstack(extracted), train, components * len(networks))
     targets = fit_targets(features, store.labels, train, regularisation, seed)
+    if reader:
+        targets = add_words(targets, words, store.labels, train, seed)
     return targets, features, estimate_prior(store.labels[train])
 
 
-def build_teacher(variant, height, width, precision):
+def require_package(network):
+    """Exit with one line if the package with the weights of a network is missing."""
+    if network == "resnet50":
+        resnet.find_package()
+    else:
+        efficientnet.find_weights(BACKBONES[network])
+
+
+def build_teacher(network, height, width, precision):
     with computing_in(precision):
-        return feature_extractor(build_efficientnet(variant, height, width))
+        if network == "resnet50":
+            return build_resnet50(height, width)
+        return feature_extractor(build_efficientnet(BACKBONES[network], height, width))
+
+
+def count_features(network):
+    return resnet.FEATURES if network == "resnet50" else efficientnet.FEATURES
 
 
 def make_fine_tuned(data_dir, store, fine_tuned, components):
@@ -282,7 +328,8 @@ def make_fine_tuned(data_dir, store, fine_tuned, components):
     """
     model = open_fine_tuned(Path(fine_tuned), store)
     name = file_sha256(Path(fine_tuned) / "model.keras")[:16]
-    extracted = extract_features(store, data_dir, name, partial(feature_extractor, model))
+    build = partial(feature_extractor, model)
+    extracted = extract_features(store, data_dir, name, build, efficientnet.FEATURES)
     features = reduce_features(extracted, store.rows("train"), components)
     targets = apply_head(extracted, *model.get_layer("genres").get_weights()).astype(np.float32)
     return targets, features, estimate_prior(store.labels[store.rows("val")])  # see shift_priors
@@ -311,8 +358,8 @@ def open_fine_tuned(folder, store):
 # --- features -------------------------------------------------------------------------------------
 
 
-def extract_features(store, data_dir, name, build):
-    """Return the features of all posters, float32 (N, 1280), each averaged with its mirror image.
+def extract_features(store, data_dir, name, build, width):
+    """Return the features of all posters, float32 (N, F), each averaged with its mirror image.
 
     Args:
         store: `dataset.store.Store`.
@@ -320,8 +367,9 @@ def extract_features(store, data_dir, name, build):
         name: folder name of the files.
         build: a function without arguments that returns the network from posters to features; it
             is called only if a file is missing.
+        width: F.
     """
-    files = FeatureFiles(Path(data_dir) / "distillation" / name, FEATURES, np.float32, CHUNK)
+    files = FeatureFiles(Path(data_dir) / "distillation" / name, width, np.float32, CHUNK)
     ids = store.index["id"].to_list()
     checksums = read_checksums(Path(data_dir) / "store")[ids].to_list()
     build = cache(build)
@@ -334,7 +382,7 @@ def extract_features(store, data_dir, name, build):
 
 
 def extract_chunk(network, movies, data_dir, bar):
-    """Return the features of some movies, float32 (M, 1280); exit if a poster cannot be decoded."""
+    """Return the features of some movies, float32 (M, F); exit if a poster cannot be decoded."""
     height, width = network.input_shape[1:3]
     features = []
     for start in range(0, len(movies), BATCH):
@@ -371,9 +419,6 @@ def reduce_features(features, train, components):
 def fit_targets(features, labels, train, regularisation, seed):
     """Return probabilities of the genres by logistic regression on the features, float32 (N, G).
 
-    The probabilities of a training poster come from a regression that was fitted without it
-    (cross-fitting): a regression fitted with it would repeat its labels.
-
     Args:
         features: (N, F).
         labels: (N, G) of 0 and 1.
@@ -381,13 +426,49 @@ def fit_targets(features, labels, train, regularisation, seed):
         regularisation: C of the regressions.
         seed: of the folds.
     """
-    probabilities = np.empty(labels.shape, np.float32)
-    rest = np.setdiff1d(np.arange(len(labels)), train)
-    probabilities[rest] = predict_others(features, labels, train, rest, regularisation)
-    for fit, predict in KFold(FOLDS, shuffle=True, random_state=seed).split(train):
-        fit, predict = train[fit], train[predict]
-        probabilities[predict] = predict_others(features, labels, fit, predict, regularisation)
-    return probabilities
+
+    def predict(fit, rows):
+        return predict_others(features, labels, fit, rows, regularisation)
+
+    return cross_fit(predict, labels.shape, train, seed)
+
+
+def add_words(targets, words, labels, train, seed):
+    """Return the probabilities with the evidence of the words on the posters, float32 (N, G).
+
+    Args:
+        targets: see `fit_targets`.
+        words: for each row of the store a list of (text, confidence), see `reading.read_words`.
+        labels, train, seed: see `fit_targets`.
+    """
+
+    def weigh(fit, rows):
+        model = fit_text_model([words[row] for row in fit], labels[fit])
+        return model.weigh_evidence([words[row] for row in rows])
+
+    evidence = cross_fit(weigh, labels.shape, train, seed)
+    weights = choose_weights(labels[train], targets[train], evidence[train])
+    return combine(targets, evidence, *weights).astype(np.float32)
+
+
+def cross_fit(predict, shape, train, seed):
+    """Return what models predict that are fitted on the training posters, float32 (N, G).
+
+    A training poster is predicted by a model that was fitted without it: one that was fitted with
+    it would repeat its labels.
+
+    Args:
+        predict: a function of the rows to fit on and the rows to predict; returns (rows, G).
+        shape: (N, G).
+        train: row numbers of the training posters.
+        seed: of the folds.
+    """
+    predicted = np.empty(shape, np.float32)
+    rest = np.setdiff1d(np.arange(shape[0]), train)
+    predicted[rest] = predict(train, rest)
+    for fit, rows in KFold(FOLDS, shuffle=True, random_state=seed).split(train):
+        predicted[train[rows]] = predict(train[fit], train[rows])
+    return predicted
 
 
 def predict_others(features, labels, fit, predict, regularisation):

@@ -51,7 +51,7 @@ def fill_defaults(settings):
     """Return the settings that the model depends on, without None.
 
     A setting that is None gets its default from `RECIPES`. data_dir and hosts are left out, and so
-    is fine_tuned unless a teacher is used.
+    are the settings of a teacher that is not used.
 
     Args:
         settings: {name: value}, the checked arguments of `train.main`.
@@ -59,11 +59,12 @@ def fill_defaults(settings):
     recipe = RECIPES[settings["architecture"]]
     filled = {name: recipe.get(name) if x is None else x for name, x in settings.items()}
     hosts, fine_tuned = filled.pop("hosts"), filled.pop("fine_tuned")
+    networks = list(filled.pop("teachers"))
     del filled["data_dir"]
     if hosts and filled["precision"] == "auto":
         filled["precision"] = "float32"  # a timing on one host does not hold for the others
-    if fine_tuned and needs_teacher(filled):
-        filled["fine_tuned"] = str(fine_tuned)
+    if needs_teacher(filled):
+        filled |= {"fine_tuned": str(fine_tuned)} if fine_tuned else {"teachers": networks}
     return filled
 
 

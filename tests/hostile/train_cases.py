@@ -16,6 +16,7 @@ SETTINGS = {
     "ema_momentum": {"None", "0"},
     "soft_targets": {"0"},
     "hints": {"0", "2.5"},
+    "teachers": set(),
     "fine_tuned": {"None", "text"},
     "words": {"True"},
     "precision": set(),

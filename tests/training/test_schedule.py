@@ -65,6 +65,7 @@ CHECKED = {  # the arguments of train.main, as far as the defaults depend on the
     "precision": "auto",
     "hosts": None,
     "fine_tuned": "elsewhere/model",
+    "teachers": ("efficientnet_lite2",),
 }
 
 
@@ -73,7 +74,7 @@ def test_the_recipe_fills_only_settings_that_are_none():
     assert (filled["epochs"], filled["crop"]) == (8, 0.3)
     assert (filled["learning_rate"], filled["colour"]) == (0.5, 0.0)
     assert list(filled) == [
-        name for name in CHECKED if name not in ("data_dir", "hosts", "fine_tuned")
+        name for name in CHECKED if name not in ("data_dir", "hosts", "fine_tuned", "teachers")
     ]
 
 
@@ -86,6 +87,9 @@ def test_several_hosts_compute_in_float32_unless_another_precision_is_set():
 
 
 @pytest.mark.parametrize("use", [{"soft_targets": 0.5}, {"hints": 0.1}])
-def test_the_fine_tuned_teacher_is_recorded_only_if_it_is_used(use):
-    assert "fine_tuned" not in schedule.fill_defaults(CHECKED)
-    assert schedule.fill_defaults(CHECKED | use)["fine_tuned"] == "elsewhere/model"
+def test_the_teacher_is_recorded_only_if_it_is_used(use):
+    assert not {"fine_tuned", "teachers"} & set(schedule.fill_defaults(CHECKED))
+    filled = schedule.fill_defaults(CHECKED | use)
+    assert filled["fine_tuned"] == "elsewhere/model" and "teachers" not in filled
+    filled = schedule.fill_defaults(CHECKED | use | {"fine_tuned": None})
+    assert filled["teachers"] == ["efficientnet_lite2"] and "fine_tuned" not in filled
