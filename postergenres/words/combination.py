@@ -61,16 +61,19 @@ def open_words(folder, about):
         A `WordsModel`; None if the model was trained without words, or if no reader is installed.
 
     Raises:
-        SystemExit: words.npz is missing or damaged.
+        SystemExit: words.npz is missing, damaged, or from an older version.
     """
     if not uses_words(about):
         return None
     path, entry = folder / FILE, about["words"]
     if not path.is_file() or file_sha256(path) != entry["sha256"]:
         refuse(path, "is missing or damaged")
+    try:
+        model = load_text_model(path)
+    except TypeError as error:
+        refuse(path, "was written by an older version", error)
     print("the words on the posters are used, too")
     if entry["reader"] != describe_reader():
         print(f"note: words are read by {describe_reader()}; in training, by {entry['reader']}")
     thresholds = {name: entry[name] for name in ("thresholds", "shared_thresholds")}
-    model = load_text_model(path)
     return WordsModel(model, entry["image_weight"], entry["text_weight"], thresholds)

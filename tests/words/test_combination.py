@@ -3,6 +3,7 @@ import pytest
 from hostile.outcomes import EVERY, HARMS
 from scipy.special import expit, logit
 
+from postergenres.files import file_sha256
 from postergenres.words.combination import FILE, combine, open_words
 from postergenres.words.reading import describe_reader
 from postergenres.words.text_model import fit_text_model
@@ -57,6 +58,15 @@ def test_another_reader_is_noted(tmp_path, about, capsys):
     about["words"]["reader"] = "an older one"
     assert open_words(tmp_path, about)
     assert "note: words are read by rapidocr 0, onnxruntime 0; " in capsys.readouterr().out
+
+
+def test_a_text_model_of_an_older_version_is_one_line(tmp_path, about):
+    with np.load(tmp_path / FILE) as arrays:
+        older = {name: values for name, values in arrays.items() if name != "scale"}
+    np.savez(tmp_path / FILE, **older)
+    about["words"]["sha256"] = file_sha256(tmp_path / FILE)
+    with pytest.raises(SystemExit, match="was written by an older version. Run: python train.py"):
+        open_words(tmp_path, about)
 
 
 @pytest.mark.parametrize("harm", EVERY)
