@@ -233,7 +233,7 @@ def write_teacher(data, targets, features):
     np.save(folder / "targets.npy", targets.astype(np.float32))
     np.save(folder / "features.npy", features.astype(np.float32))
     store = open_store(data)
-    about = {"settings": distillation.imagenet_settings(), "store_sha256": store.sha256}
+    about = {"settings": distillation.frozen_settings(), "store_sha256": store.sha256}
     for name in ("targets", "features"):
         about[f"{name}_sha256"] = file_sha256(folder / f"{name}.npy")
     about["prior"] = estimate_prior(store.labels[store.rows("train")]).tolist()

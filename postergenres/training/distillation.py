@@ -103,14 +103,14 @@ def prepare_teacher(
     Args:
         data_dir: the data folder, with store/ and posters/.
         store: `dataset.store.Store`.
-        fine_tuned: model folder of a fine-tuned backbone; None for networks of photographs.
+        fine_tuned: model folder of a fine-tuned backbone; None for frozen networks.
         may_make: False on one of several hosts, all of which need the same outputs.
-        precision: of the networks of photographs: see `precision.choose_inference_precision`. It is
+        precision: of the frozen networks: see `precision.choose_inference_precision`. It is
             no reason to make the outputs again.
         words: for each row of the store a list of (text, confidence), see `reading.read_words`;
             None for a teacher that does not read. A fine-tuned backbone does not.
-        networks: names of the networks of photographs, see NETWORKS.
-        options: arguments of `imagenet_settings` or `fine_tuned_settings` that are not the default.
+        networks: names of the frozen networks, see NETWORKS.
+        options: arguments of `frozen_settings` or `fine_tuned_settings` that are not the default.
 
     Raises:
         SystemExit: the outputs cannot be made, or must not.
@@ -121,7 +121,7 @@ def prepare_teacher(
         settings = fine_tuned_settings(fine_tuned, **options)
     else:
         reader = None if words is None else describe_reader()
-        settings = imagenet_settings(networks, reader=reader, **options)
+        settings = frozen_settings(networks, reader=reader, **options)
     reason = find_staleness(folder, store, settings)
     if reason and not may_make:
         sys.exit(
@@ -156,7 +156,7 @@ def open_teacher(data_dir):
 # --- settings of the teacher ----------------------------------------------------------------------
 
 
-def imagenet_settings(
+def frozen_settings(
     networks=NETWORKS,
     teacher_height=TEACHER_HEIGHT,
     teacher_width=TEACHER_WIDTH,
@@ -165,7 +165,7 @@ def imagenet_settings(
     seed=SEED,
     reader=None,
 ):
-    """Return the settings of networks of photographs, as distillation.json records them."""
+    """Return the settings of frozen networks, as distillation.json records them."""
     settings = locals() | {"networks": list(networks)}
     check_components(components)
     if not 0 < regularisation < float("inf"):
@@ -191,7 +191,7 @@ def find_staleness(folder, store, settings):
     Args:
         folder: `pathlib.Path` of DATA_DIR/distillation.
         store: `dataset.store.Store`.
-        settings: see `imagenet_settings` and `fine_tuned_settings`.
+        settings: see `frozen_settings` and `fine_tuned_settings`.
     """
     if not folder.is_dir():
         return f"{folder} is missing"
@@ -234,7 +234,7 @@ def make_outputs(data_dir, store, settings, precision, words):
     if "fine_tuned" in settings:
         targets, features, prior = make_fine_tuned(data_dir, store, **settings)
     else:
-        targets, features, prior = make_imagenet(data_dir, store, precision, words, **settings)
+        targets, features, prior = make_frozen(data_dir, store, precision, words, **settings)
     folder = Path(data_dir) / "distillation"
     (folder / "distillation.json").unlink(missing_ok=True)  # it marks the outputs as complete
     for name, array in (("targets.npy", targets), ("features.npy", features)):
@@ -264,7 +264,7 @@ def check_room_for_outputs(data_dir, store, settings):
     check_room(folder, max(0, 4 * numbers * len(store.labels) - written) + SPARE)
 
 
-def make_imagenet(
+def make_frozen(
     data_dir,
     store,
     precision,
@@ -277,7 +277,7 @@ def make_imagenet(
     seed,
     reader,
 ):
-    """Return targets, features and prior of networks of photographs with logistic regressions.
+    """Return targets, features and prior of frozen networks with logistic regressions.
 
     Raises:
         SystemExit: a package with weights is missing, or a poster is.

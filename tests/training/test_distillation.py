@@ -64,7 +64,7 @@ def test_the_record_of_the_teacher_keeps_its_format(data):
     ]
     networks = {"networks": ["efficientnet_lite2"]}
     assert about["settings"] == networks | SETTINGS | {"seed": 0, "reader": None}
-    assert about["settings"] == distillation.imagenet_settings(**SETTINGS)
+    assert about["settings"] == distillation.frozen_settings(**SETTINGS)
     names = {path.name for path in (data / "distillation").iterdir()}
     assert names == {"distillation.json", "targets.npy", "features.npy", "lite2-30x20"}
 
