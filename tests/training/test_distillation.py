@@ -197,7 +197,7 @@ def test_a_teacher_that_reads_is_better_and_is_made_again_without_words(data, fa
     assert about_of(data)["settings"]["reader"] is None
 
 
-def test_the_words_on_a_training_poster_are_weighed_without_its_own_labels():
+def test_words_are_weighed_without_the_labels_of_validation_and_test():
     words = [[(f"word{row % 7}", 0.9)] for row in range(60)]
     labels = np.random.default_rng(0).integers(0, 2, (60, 2))
     targets, train = np.full((60, 2), 0.3), np.arange(50)

@@ -34,6 +34,8 @@ def test_typical_words_raise_the_probability_of_their_genre(model):
     haunted, misread, accented, plain = expit(model.predict([[(text, 0.8)] for text in texts]))
     assert haunted[0] > 0.9 > 0.3 > haunted[1]
     assert accented[0] > 0.9 and misread[0] > 5 * plain[0]
+    ((misread, _),) = expit(model.predict([[("haumted", 0.8)]]))  # no typical word beside it
+    assert misread > 0.4 > 0.2 > plain[0]
 
 
 @pytest.mark.parametrize("words", [[], [("blood", 0.3)], [("", 0.9)], [("  ", 0.9)]])
