@@ -182,10 +182,11 @@ def predict_read(opened, posters, movies=None, similar=0):
     if rows:
         pixels, _, words = zip(*(posters[i] for i in rows), strict=True)
         probabilities[rows], maps, features = opened.model.predict(np.stack(pixels))
-        nearest = movies.find(features, similar) if movies else neighbors
-        for place, row in enumerate(rows):
-            heat_maps[row] = None if maps is None else maps[place]
-            neighbors[row] = nearest[place]
+        for row, heat_map in zip(rows, [] if maps is None else maps, strict=False):
+            heat_maps[row] = heat_map
+        if movies:
+            for row, nearest in zip(rows, movies.find(features, similar), strict=True):
+                neighbors[row] = nearest
         if opened.words_model:
             probabilities[rows] = opened.words_model.add_words(probabilities[rows], words)
     return probabilities, heat_maps, neighbors

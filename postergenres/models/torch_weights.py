@@ -40,7 +40,7 @@ class TensorUnpickler(pickle.Unpickler):
         return key
 
 
-def find_weights(package, pattern, install):
+def find_file(package, pattern, install):
     """Return the path of a file in an installed package, which is not imported.
 
     Args:

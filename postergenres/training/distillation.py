@@ -59,7 +59,7 @@ from postergenres.words.fitting import choose_weights
 from postergenres.words.reading import describe_reader
 from postergenres.words.text_model import fit_text_model
 
-NETWORKS = ("efficientnet_lite2",)  # or "efficientnet_lite0", "efficientnet_lite1", "resnet50"
+NETWORKS = ("efficientnet_lite2",)  # of settings.TEACHERS
 TEACHER_HEIGHT = 288  # pixels; larger than the posters of the student
 TEACHER_WIDTH = 192  # pixels
 COMPONENTS = 384  # principal components of the features that are kept, for each network
@@ -109,7 +109,7 @@ def prepare_teacher(
             no reason to make the outputs again.
         words: for each row of the store a list of (text, confidence), see `reading.read_words`;
             None for a teacher that does not read. A fine-tuned backbone does not.
-        networks: names of the frozen networks, see NETWORKS.
+        networks: names of the frozen networks, of `settings.TEACHERS`.
         options: arguments of `frozen_settings` or `fine_tuned_settings` that are not the default.
 
     Raises:
