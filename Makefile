@@ -21,9 +21,7 @@ DATASET = $(SHARED) $(wildcard postergenres/dataset/*.py postergenres/parallel/*
 	postergenres/download/manifest.py postergenres/download/metadata.py \
 	postergenres/download/stray_quotes.py
 TRAINING = $(DATASET) model.py $(wildcard postergenres/models/*.py postergenres/training/*.py) \
-	$(wildcard postergenres/words/*.py) \
-	$(addprefix postergenres/evaluation/, __init__.py bootstrap.py inference.py intervals.py \
-	metrics.py predicted_genres.py)
+	$(wildcard postergenres/words/*.py postergenres/scores/*.py)
 
 .PHONY: setup demo app test bench clean distclean
 

@@ -20,10 +20,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
-from postergenres.evaluation.named_posters import find_posters
-from postergenres.evaluation.poster_predictions import predict_paths
 from postergenres.files import lock_file
 from postergenres.models.description import find_model
+from postergenres.report.named_posters import find_posters
+from postergenres.report.poster_report import predict_paths
 from postergenres.settings import check_settings
 from postergenres.stopping import run_from_shell, stopping_cleanly
 
@@ -65,7 +65,7 @@ def main(
         with lock_file(data_dir / "predict.lock", refusal):
             if not paths:  # it needs TensorFlow, which posters are predicted without
                 import postergenres.training.backend  # noqa: F401  # hides the notes of TensorFlow
-                from postergenres.evaluation.test_scores import score_test
+                from postergenres.report.test_report import score_test
 
                 return score_test(data_dir)
             folder = find_model(data_dir, pretrained)

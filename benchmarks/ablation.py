@@ -32,15 +32,15 @@ import sampling
 import train
 from model import build_network
 from postergenres.dataset.store import open_store, seal_store
-from postergenres.evaluation.inference import predict_probabilities
-from postergenres.evaluation.metrics import (
+from postergenres.files import read_json, write_csv
+from postergenres.models.inference import predict_probabilities
+from postergenres.models.saved import open_model
+from postergenres.scores.metrics import (
     choose_thresholds,
     compute_scores,
     prior_of_counts,
     score_prior,
 )
-from postergenres.files import read_json, write_csv
-from postergenres.models.saved import open_model
 from postergenres.training.distillation import prepare_teacher
 from postergenres.training.input import Batches, feed
 

@@ -31,11 +31,11 @@ from cleanlab.multilabel_classification.rank import get_label_quality_scores_per
 from measuring import draw_demonstration, run_step
 
 from postergenres.dataset.store import open_store
-from postergenres.evaluation import doubtful_labels
-from postergenres.evaluation.inference import predict_probabilities
-from postergenres.evaluation.metrics import prior_of_counts
 from postergenres.models.description import check_sample
+from postergenres.models.inference import predict_probabilities
 from postergenres.models.saved import open_model
+from postergenres.report import doubtful_labels
+from postergenres.scores.metrics import prior_of_counts
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder with store/ of step 3 and model/ of step 4; it is only read

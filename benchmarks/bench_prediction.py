@@ -29,11 +29,11 @@ from measuring import format_range, run_process, watching_memory
 from PIL import Image
 
 import predict
-from postergenres.evaluation.inference import predict_batch
-from postergenres.evaluation.named_posters import decode_batches
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.models.exported import open_exported
+from postergenres.models.inference import predict_batch
 from postergenres.models.saved import open_model
+from postergenres.report.named_posters import decode_batches
 
 # --- settings -------------------------------------------------------------------------------------
 MODELS = ("efficientnet_lite2", "improved")  # folders of data/pretrained/
@@ -104,7 +104,7 @@ def time_first(name, path, data_dir):
     keras = (
         "import numpy as np\n"
         "from postergenres.dataset.decoding import decode_poster\n"
-        "from postergenres.evaluation.inference import predict_batch\n"
+        "from postergenres.models.inference import predict_batch\n"
         "from postergenres.models.description import find_model\n"
         "from postergenres.models.saved import open_model\n"
         f"model, about = open_model(find_model({str(data_dir)!r}, {name!r}))\n"

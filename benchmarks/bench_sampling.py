@@ -28,8 +28,8 @@ import sampling
 import train
 from model import build_network
 from postergenres.dataset.store import open_store
-from postergenres.evaluation.inference import predict_probabilities
-from postergenres.evaluation.metrics import (
+from postergenres.models.inference import predict_probabilities
+from postergenres.scores.metrics import (
     choose_thresholds,
     compute_scores,
     prior_of_counts,

@@ -25,9 +25,9 @@ from numpy.lib.format import open_memmap
 from threadpoolctl import threadpool_limits
 
 from postergenres.dataset.feature_files import CHUNK
-from postergenres.evaluation.similar import open_similar, search
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.models.exported import open_exported
+from postergenres.report.similar import open_similar, search
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # with store/

@@ -17,10 +17,10 @@ from sklearn.metrics import f1_score
 
 from postergenres.dataset.store import open_store
 from postergenres.download.manifest import poster_path
-from postergenres.evaluation.expected_f1 import choose_genres
-from postergenres.evaluation.metrics import choose_thresholds, f1_of_movies
-from postergenres.evaluation.named_posters import decode_batches
 from postergenres.models.exported import open_exported
+from postergenres.report.named_posters import decode_batches
+from postergenres.scores.expected_f1 import choose_genres
+from postergenres.scores.metrics import choose_thresholds, f1_of_movies
 
 BATCH = 64  # posters
 MOST = 3  # the largest k

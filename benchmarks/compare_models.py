@@ -25,12 +25,12 @@ from PIL import Image
 from sklearn.metrics import log_loss
 
 from postergenres.dataset.store import open_store
-from postergenres.evaluation.bootstrap import compare_with_prior
-from postergenres.evaluation.inference import predict_batch, predict_probabilities
-from postergenres.evaluation.metrics import choose_thresholds, prior_of_counts
 from postergenres.models.description import check_sample
+from postergenres.models.inference import predict_batch, predict_probabilities
 from postergenres.models.saved import open_model
 from postergenres.models.transfer import fit_regressions
+from postergenres.scores.bootstrap import compare_with_prior
+from postergenres.scores.metrics import choose_thresholds, prior_of_counts
 from postergenres.settings import TEACHERS
 from postergenres.training.distillation import (
     NETWORKS,

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import stats
 from scipy.special import expit, logit
 
-from postergenres.evaluation.intervals import (
+from postergenres.scores.intervals import (
     average_precision_intervals,
     mean_average_precision_interval,
 )

@@ -1,4 +1,4 @@
-"""The package behind the scripts: download, dataset, models, training, evaluation, parallel."""
+"""The package behind the scripts: download, dataset, models, training, scores, report, parallel."""
 
 import os
 

@@ -75,7 +75,7 @@ def encode_poster(image, quality=90, form="JPEG"):
 
 def draw_predictions(movies=400, genres=7, seed=0):
     """Draw labels, probabilities that are better than chance and have ties, and thresholds."""
-    from postergenres.evaluation.metrics import choose_thresholds
+    from postergenres.scores.metrics import choose_thresholds
 
     rng = np.random.default_rng(seed)
     shares = np.linspace(0.03, 0.5, genres)

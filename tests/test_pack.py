@@ -5,9 +5,9 @@ import pytest
 from conftest import ROOT, load_script
 
 from postergenres.dataset.store import open_store
-from postergenres.evaluation.inference import predict_batch
 from postergenres.files import without_checksum
 from postergenres.models.exported import ExportedModel
+from postergenres.models.inference import predict_batch
 from postergenres.models.saved import open_model
 
 

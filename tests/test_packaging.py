@@ -170,7 +170,7 @@ def test_a_step_depends_on_the_output_of_the_step_before(prerequisites, target):
 
 def test_a_change_of_the_report_does_not_repeat_the_training(prerequisites):
     needed = set.union(*(prerequisites[target] for target in TARGETS))
-    assert "postergenres/evaluation/report.py" not in needed
+    assert "postergenres/report/score_page.py" not in needed
 
 
 FOLDERS = ("posters", "model", "distillation", "words", "store", "features")

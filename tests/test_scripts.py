@@ -151,7 +151,7 @@ def edit(script, name, value):
 
 def test_the_data_steps_do_not_load_tensorflow():
     code = (
-        "import sys, database, sampling, preprocessing, postergenres.evaluation.metrics\n"
+        "import sys, database, sampling, preprocessing, postergenres.scores.metrics\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -19,15 +19,14 @@ from PIL import Image
 
 import train
 from postergenres.dataset.store import open_store, seal_store
-from postergenres.evaluation import inference
-from postergenres.evaluation.metrics import (
+from postergenres.files import file_sha256
+from postergenres.models import efficientnet, inference, saved
+from postergenres.scores.metrics import (
     SCORES,
     choose_thresholds,
     compute_scores,
     estimate_prior,
 )
-from postergenres.files import file_sha256
-from postergenres.models import efficientnet, saved
 from postergenres.training import (
     callbacks,
     checkpoints,

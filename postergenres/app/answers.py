@@ -14,16 +14,16 @@ from postergenres.dataset.decoding import try_decode
 from postergenres.download.faults import Fault
 from postergenres.download.images import check_image
 from postergenres.download.metadata import is_url
-from postergenres.evaluation.expected_f1 import choose_genres
-from postergenres.evaluation.gradcam import overlay
-from postergenres.evaluation.named_posters import LIMITS, Fetcher
-from postergenres.evaluation.pages import fill
-from postergenres.evaluation.poster_predictions import OpenedModel, find_words, predict_read
-from postergenres.evaluation.predicted_genres import rank_genres
-from postergenres.evaluation.sheet import make_card
-from postergenres.evaluation.similar import open_similar
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.models.exported import open_exported
+from postergenres.report.gradcam import overlay
+from postergenres.report.named_posters import LIMITS, Fetcher
+from postergenres.report.pages import fill
+from postergenres.report.poster_report import OpenedModel, find_words, predict_read
+from postergenres.report.sheet import make_card
+from postergenres.report.similar import open_similar
+from postergenres.scores.expected_f1 import choose_genres
+from postergenres.scores.predicted_genres import rank_genres
 from postergenres.words.reading import read_words, select_texts
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"

@@ -14,15 +14,15 @@ from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
 from postergenres import settings
-from postergenres.evaluation.inference import predict_batch
-from postergenres.evaluation.metrics import estimate_prior
 from postergenres.models.efficientnet import (
     FEATURES,
     build_layers,
     find_weights,
     load_weights,
 )
+from postergenres.models.inference import predict_batch
 from postergenres.models.torch_weights import read_pth
+from postergenres.scores.metrics import estimate_prior
 
 BACKBONES = {name: name.removeprefix("efficientnet_") for name in settings.BACKBONES}  # variants
 REGULARIZATION = 5e-4  # C of the regressions; best on the validation split of 10,494 movies

@@ -26,16 +26,6 @@ from postergenres.dataset.decoding import try_decode
 from postergenres.dataset.feature_files import FeatureFiles
 from postergenres.dataset.store import read_checksums
 from postergenres.download.manifest import poster_path
-from postergenres.evaluation.inference import predict_batch
-from postergenres.evaluation.metrics import (
-    beside_floor,
-    choose_thresholds,
-    compute_scores,
-    estimate_prior,
-    print_scores,
-    prior_of_counts,
-    score_prior,
-)
 from postergenres.files import (
     add_checksum,
     check_room,
@@ -50,9 +40,19 @@ from postergenres.files import (
 from postergenres.models import efficientnet, resnet
 from postergenres.models.description import check_sample
 from postergenres.models.efficientnet import build_efficientnet
+from postergenres.models.inference import predict_batch
 from postergenres.models.resnet import build_resnet50
 from postergenres.models.saved import open_model
 from postergenres.models.transfer import BACKBONES, feature_extractor, fit_regressions
+from postergenres.scores.metrics import (
+    beside_floor,
+    choose_thresholds,
+    compute_scores,
+    estimate_prior,
+    print_scores,
+    prior_of_counts,
+    score_prior,
+)
 from postergenres.training.precision import choose_inference_precision, computing_in
 from postergenres.words.combination import combine
 from postergenres.words.fitting import choose_weights

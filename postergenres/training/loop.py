@@ -13,8 +13,11 @@ import pandas as pd
 from scipy.special import logit
 
 from postergenres.dataset.store import Store
-from postergenres.evaluation.inference import predict_probabilities
-from postergenres.evaluation.metrics import (
+from postergenres.files import lock_file
+from postergenres.models.inference import predict_probabilities
+from postergenres.models.saved import discard_model, list_versions, save_model
+from postergenres.models.transfer import build_to_train
+from postergenres.scores.metrics import (
     beside_floor,
     choose_thresholds,
     compute_scores,
@@ -23,10 +26,7 @@ from postergenres.evaluation.metrics import (
     prior_of_counts,
     score_prior,
 )
-from postergenres.evaluation.predicted_genres import describe_thresholds
-from postergenres.files import lock_file
-from postergenres.models.saved import discard_model, list_versions, save_model
-from postergenres.models.transfer import build_to_train
+from postergenres.scores.predicted_genres import describe_thresholds
 from postergenres.training.callbacks import (
     AveragedWeights,
     EpochStart,

@@ -4,14 +4,14 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import average_precision_score, log_loss
 
-from postergenres.evaluation.bootstrap import bootstrap
-from postergenres.evaluation.metrics import (
+from postergenres.scores.bootstrap import bootstrap
+from postergenres.scores.metrics import (
     beside_floor,
     choose_thresholds,
     compute_scores,
     print_scores,
 )
-from postergenres.evaluation.predicted_genres import describe_thresholds, read_thresholds
+from postergenres.scores.predicted_genres import describe_thresholds, read_thresholds
 from postergenres.words.combination import combine
 from postergenres.words.reading import describe_reader
 from postergenres.words.text_model import fit_text_model

@@ -15,8 +15,8 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
-from postergenres.evaluation.metrics import estimate_prior
 from postergenres.files import discard_leftovers, file_sha256, replacing
+from postergenres.scores.metrics import estimate_prior
 from postergenres.words.reading import select_texts
 
 REGULARIZATION = 2.0  # C of the regressions; best on 2,248 validation movies

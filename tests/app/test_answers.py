@@ -20,10 +20,10 @@ from PIL import Image
 from postergenres.app import answers as module
 from postergenres.app.answers import MOST_POSTERS, Answers, Poster, list_models
 from postergenres.download import addresses
-from postergenres.evaluation.expected_f1 import choose_genres
-from postergenres.evaluation.poster_predictions import OpenedModel
-from postergenres.evaluation.similar import open_similar
 from postergenres.models.description import PRETRAINED_FOLDERS
+from postergenres.report.poster_report import OpenedModel
+from postergenres.report.similar import open_similar
+from postergenres.scores.expected_f1 import choose_genres
 
 MODEL = "improved (pretrained)"
 LOCAL = "it leads to this machine or its local network, from where nothing is fetched"

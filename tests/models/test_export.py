@@ -5,10 +5,10 @@ import tensorflow as tf
 from conftest import COLOURS
 
 from model import build_network
-from postergenres.evaluation.inference import predict_batch
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.models.export import build_exported, export_model, is_exact_in_float16
 from postergenres.models.exported import ExportedModel
+from postergenres.models.inference import predict_batch
 from postergenres.models.layer_names import (
     GRAD_CAM_ACTIVATIONS,
     GRAD_CAM_MAPS,

@@ -10,10 +10,10 @@ from conftest import ROOT
 
 from postergenres.dataset.decoding import decode_poster
 from postergenres.dataset.store import open_store
-from postergenres.evaluation.inference import predict_batch
 from postergenres.files import read_json, without_checksum, write_json
 from postergenres.models import description, export
 from postergenres.models.exported import open_exported
+from postergenres.models.inference import predict_batch
 from postergenres.models.saved import open_model
 
 

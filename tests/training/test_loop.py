@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit, logit
 
 from postergenres.dataset.store import open_store
-from postergenres.evaluation.metrics import estimate_prior
+from postergenres.scores.metrics import estimate_prior
 from postergenres.training import loop
 
 SETTINGS = {

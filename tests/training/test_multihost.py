@@ -15,8 +15,7 @@ from filelock import FileLock
 
 import train
 from postergenres.dataset.store import open_store
-from postergenres.evaluation import inference
-from postergenres.models import saved
+from postergenres.models import inference, saved
 from postergenres.training import multihost
 
 ADDRESSES = ("10.0.0.1:9999", "10.0.0.2")

@@ -11,11 +11,11 @@ from conftest import ROOT, contents, faking_reader, image_bytes, load_script
 import predict
 import train
 from postergenres.dataset.store import open_store
-from postergenres.evaluation.inference import predict_probabilities
-from postergenres.evaluation.metrics import compute_scores
-from postergenres.evaluation.predicted_genres import read_thresholds
 from postergenres.files import read_json
+from postergenres.models.inference import predict_probabilities
 from postergenres.models.saved import open_model
+from postergenres.scores.metrics import compute_scores
+from postergenres.scores.predicted_genres import read_thresholds
 from postergenres.training import callbacks, loop
 from postergenres.words.combination import open_words
 

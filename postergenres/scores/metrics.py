@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics
 
-from postergenres.evaluation.predicted_genres import Thresholds
+from postergenres.scores.predicted_genres import Thresholds
 
 # The reported scores, in order, with their labels in tables.
 SCORES = {

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from postergenres.evaluation.expected_f1 import choose_genres
+from postergenres.scores.expected_f1 import choose_genres
 
 
 def compute_expected_f1(predicted, probabilities):
@@ -61,7 +61,7 @@ def test_chunks_do_not_change_the_choice(monkeypatch):
     probabilities = np.random.default_rng(0).random((50, 6)) ** 3
     probabilities[7] = np.nan
     whole = choose_genres(probabilities)
-    monkeypatch.setattr("postergenres.evaluation.expected_f1.CELLS", 200)
+    monkeypatch.setattr("postergenres.scores.expected_f1.CELLS", 200)
     assert (choose_genres(probabilities) == whole).all()
 
 

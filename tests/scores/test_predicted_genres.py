@@ -1,6 +1,6 @@
 import numpy as np
 
-from postergenres.evaluation.predicted_genres import (
+from postergenres.scores.predicted_genres import (
     join_genres,
     join_predicted,
     rank_genres,

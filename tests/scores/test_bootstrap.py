@@ -3,7 +3,7 @@ import pytest
 from conftest import draw_predictions
 from sklearn.metrics import average_precision_score
 
-from postergenres.evaluation import bootstrap, metrics
+from postergenres.scores import bootstrap, metrics
 
 
 def scale_to_prevalence(weights, labels):

@@ -4,7 +4,7 @@ import pytest
 from conftest import image_bytes
 from PIL import EpsImagePlugin, features
 
-from postergenres.evaluation.named_posters import decode_batches, find_posters
+from postergenres.report.named_posters import decode_batches, find_posters
 
 
 def test_a_stopped_run_does_not_wait_for_a_slow_host(pipeline, host):

@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from postergenres.evaluation.expected_f1 import choose_genres
-from postergenres.evaluation.gradcam import NO_GRAD_CAM, overlay
-from postergenres.evaluation.named_posters import decode_batches
-from postergenres.evaluation.predicted_genres import join_predicted, rank_genres
-from postergenres.evaluation.sheet import write_sheet
-from postergenres.evaluation.similar import open_similar
 from postergenres.files import discard_leftovers, write_csv
 from postergenres.models.exported import ExportedModel, open_exported
+from postergenres.report.gradcam import NO_GRAD_CAM, overlay
+from postergenres.report.named_posters import decode_batches
+from postergenres.report.sheet import write_sheet
+from postergenres.report.similar import open_similar
+from postergenres.scores.expected_f1 import choose_genres
+from postergenres.scores.predicted_genres import join_predicted, rank_genres
 from postergenres.terminal import escape_controls
 from postergenres.words.reading import read_words, select_texts, uses_words
 

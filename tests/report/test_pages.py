@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from postergenres.evaluation.pages import data_url, encode, render
+from postergenres.report.pages import data_url, encode, render
 
 
 def test_pixels_become_the_data_url_of_a_jpeg():

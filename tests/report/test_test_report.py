@@ -11,14 +11,14 @@ import database
 import predict
 import preprocessing
 from postergenres.dataset.store import open_store
-from postergenres.evaluation.metrics import SCORES
-from postergenres.evaluation.test_scores import (
+from postergenres.files import read_json, without_checksum, write_json
+from postergenres.models import description
+from postergenres.report.test_report import (
     is_demonstration,
     open_model_of_store,
     print_test_scores,
 )
-from postergenres.files import read_json, without_checksum, write_json
-from postergenres.models import description
+from postergenres.scores.metrics import SCORES
 
 
 def test_the_test_movies_are_scored_beside_the_floor(pipeline, capsys):

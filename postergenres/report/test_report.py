@@ -8,11 +8,15 @@ import pandas as pd
 from postergenres.dataset.samples import read_titles
 from postergenres.dataset.store import open_store
 from postergenres.download.manifest import read_manifest
-from postergenres.evaluation import doubtful_labels, plots, poster_map
-from postergenres.evaluation.bootstrap import INTERVAL, compare_with_prior
-from postergenres.evaluation.expected_f1 import choose_genres
-from postergenres.evaluation.inference import add_features, predict_with_features
-from postergenres.evaluation.metrics import (
+from postergenres.files import discard_leftovers, file_sha256, write_csv, write_json
+from postergenres.models.description import check_sample, knows_store
+from postergenres.models.inference import add_features, predict_with_features
+from postergenres.models.saved import open_model
+from postergenres.report import doubtful_labels, plots, poster_map
+from postergenres.report.score_page import PICTURES, write_report
+from postergenres.scores.bootstrap import INTERVAL, compare_with_prior
+from postergenres.scores.expected_f1 import choose_genres
+from postergenres.scores.metrics import (
     SCORES,
     STUDY,
     beside_floor,
@@ -21,11 +25,7 @@ from postergenres.evaluation.metrics import (
     measure_reliability,
     prior_of_counts,
 )
-from postergenres.evaluation.predicted_genres import join_genres, join_predicted, read_thresholds
-from postergenres.evaluation.report import PICTURES, write_report
-from postergenres.files import discard_leftovers, file_sha256, write_csv, write_json
-from postergenres.models.description import check_sample, knows_store
-from postergenres.models.saved import open_model
+from postergenres.scores.predicted_genres import join_genres, join_predicted, read_thresholds
 from postergenres.terminal import escape_controls
 from postergenres.words.cache import read_stored_posters
 from postergenres.words.combination import open_words

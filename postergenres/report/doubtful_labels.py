@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from postergenres.evaluation.pages import encode
+from postergenres.report.pages import encode
 from postergenres.terminal import escape_controls
 
 INSTALL = "python -m pip install -r requirements/labels.txt"

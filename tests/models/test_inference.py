@@ -1,7 +1,7 @@
 import numpy as np
 
 from model import build_network
-from postergenres.evaluation.inference import (
+from postergenres.models.inference import (
     add_features,
     predict_batch,
     predict_probabilities,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, load_script
 
-from postergenres.evaluation.intervals import (
+from postergenres.scores.intervals import (
     average_precision_intervals,
     mean_average_precision_interval,
 )

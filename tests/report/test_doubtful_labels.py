@@ -9,8 +9,8 @@ from test_report import Page
 
 import predict
 from postergenres.dataset.store import open_store
-from postergenres.evaluation import doubtful_labels
-from postergenres.evaluation.doubtful_labels import (
+from postergenres.report import doubtful_labels
+from postergenres.report.doubtful_labels import (
     choose_shown,
     describe_pairs,
     flag_labels,
@@ -18,8 +18,8 @@ from postergenres.evaluation.doubtful_labels import (
     rank_labels,
     rate_labels,
 )
-from postergenres.evaluation.metrics import estimate_prior
-from postergenres.evaluation.test_scores import write_doubtful_labels
+from postergenres.report.test_report import write_doubtful_labels
+from postergenres.scores.metrics import estimate_prior
 
 needs_cleanlab = pytest.mark.skipif(
     not doubtful_labels.has_cleanlab(), reason="python -m pip install -r requirements/labels.txt"

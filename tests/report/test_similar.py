@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import predict
 from postergenres.dataset.store import open_store
-from postergenres.evaluation import similar
-from postergenres.evaluation.similar import open_similar, search
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.models.exported import open_exported
+from postergenres.report import similar
+from postergenres.report.similar import open_similar, search
 
 
 @settings(max_examples=150, deadline=None)

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from postergenres.evaluation.intervals import (
+from postergenres.scores.intervals import (
     average_precision_intervals,
     mean_average_precision_interval,
 )
-from postergenres.evaluation.metrics import (
+from postergenres.scores.metrics import (
     SCORES,
     compute_scores,
     gaps_of_movies,

@@ -9,8 +9,8 @@ from conftest import ROOT
 from PIL import Image
 
 import predict
-from postergenres.evaluation.metrics import SCORES
-from postergenres.evaluation.report import find_commit, list_pictures
+from postergenres.report.score_page import find_commit, list_pictures
+from postergenres.scores.metrics import SCORES
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 

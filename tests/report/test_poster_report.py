@@ -8,13 +8,13 @@ import pytest
 from conftest import image_bytes
 
 import predict
-from postergenres.evaluation.gradcam import overlay
-from postergenres.evaluation.poster_predictions import (
+from postergenres.models.description import PRETRAINED_FOLDERS
+from postergenres.report.gradcam import overlay
+from postergenres.report.poster_report import (
     Predictions,
     draw_heat_maps,
     print_predictions,
 )
-from postergenres.models.description import PRETRAINED_FOLDERS
 
 
 def test_files_and_the_store_give_the_same_probabilities(pipeline):

@@ -3,7 +3,7 @@ import pytest
 from conftest import draw_predictions
 from sklearn import metrics as sklearn_metrics
 
-from postergenres.evaluation import metrics
+from postergenres.scores import metrics
 
 
 def test_scores_equal_a_calculation_by_hand():

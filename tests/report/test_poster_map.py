@@ -6,8 +6,8 @@ from conftest import draw_predictions
 from PIL import Image
 
 import predict
-from postergenres.evaluation import poster_map
-from postergenres.evaluation.poster_map import (
+from postergenres.report import poster_map
+from postergenres.report.poster_map import (
     OTHER,
     choose_map_genres,
     draw_mapped,

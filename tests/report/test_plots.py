@@ -3,7 +3,8 @@ import pytest
 from conftest import draw_predictions
 from PIL import Image
 
-from postergenres.evaluation import bootstrap, metrics, plots
+from postergenres.report import plots
+from postergenres.scores import bootstrap, metrics
 
 GENRES = ["Action", "Comedy", "Cost: $1 or $2", "Drama", "Film-Noir", "War", "Western"]
 

@@ -3,10 +3,10 @@
 import subprocess
 from pathlib import Path
 
-from postergenres.evaluation.doubtful_labels import INSTALL
-from postergenres.evaluation.metrics import SCORES, STUDY
-from postergenres.evaluation.pages import data_url, render
 from postergenres.models.saved import list_versions
+from postergenres.report.doubtful_labels import INSTALL
+from postergenres.report.pages import data_url, render
+from postergenres.scores.metrics import SCORES, STUDY
 
 HERE = Path(__file__).resolve().parent
 

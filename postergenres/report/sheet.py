@@ -1,7 +1,7 @@
 """Write predictions.html, the page about the posters that a user named."""
 
 from postergenres.dataset.decoding import try_decode
-from postergenres.evaluation.pages import encode, render
+from postergenres.report.pages import encode, render
 
 HEIGHT, WIDTH = 75, 50  # pixels of the poster of a similar movie
 
