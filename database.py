@@ -19,7 +19,7 @@ from postergenres.download.posters import (
     print_download_summary,
 )
 from postergenres.download.sources import open_listings
-from postergenres.settings import check_settings
+from postergenres.old_settings import check_settings
 from postergenres.stopping import run_from_shell, stopping_cleanly
 
 # --- settings -------------------------------------------------------------------------------------

@@ -20,11 +20,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
-from postergenres.files import lock_file
 from postergenres.models.description import find_model
+from postergenres.old_files import lock_file
+from postergenres.old_settings import check_settings
 from postergenres.report.named_posters import find_posters
 from postergenres.report.poster_report import predict_paths
-from postergenres.settings import check_settings
 from postergenres.stopping import run_from_shell, stopping_cleanly
 
 # --- settings -------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ from pathlib import Path
 import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
 from postergenres.dataset.builder import StoreBuilder, describe_source
 from postergenres.dataset.samples import read_samples
-from postergenres.files import lock_file
-from postergenres.settings import check_settings
+from postergenres.old_files import lock_file
+from postergenres.old_settings import check_settings
 from postergenres.stopping import run_from_shell, stopping_cleanly
 
 # --- settings -------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ from postergenres.dataset.samples import (
 )
 from postergenres.dataset.stratification import split_movies
 from postergenres.dataset.train_only import add_train_only, clean_train_only
-from postergenres.settings import check_settings
+from postergenres.old_settings import check_settings
 from postergenres.stopping import run_from_shell, stopping_cleanly
 
 # --- settings -------------------------------------------------------------------------------------

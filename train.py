@@ -18,7 +18,7 @@ import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from her
 import postergenres.training.backend  # noqa: F401  # first: reports a missing JAX in one line
 from model import build_network
 from postergenres.dataset.store import open_store
-from postergenres.settings import check_settings
+from postergenres.old_settings import check_settings
 from postergenres.stopping import run_from_shell, stopping_cleanly
 from postergenres.training.distillation import prepare_teacher
 from postergenres.training.loop import (

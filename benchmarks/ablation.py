@@ -32,9 +32,9 @@ import sampling
 import train
 from model import build_network
 from postergenres.dataset.store import open_store, seal_store
-from postergenres.files import read_json, write_csv
 from postergenres.models.inference import predict_probabilities
 from postergenres.models.saved import open_model
+from postergenres.old_files import read_json, write_csv
 from postergenres.scores.metrics import (
     choose_thresholds,
     compute_scores,

@@ -39,7 +39,7 @@ from posters import draw_posters
 
 from postergenres.dataset.decoding import choose_scale, decode_poster, decode_scaled
 from postergenres.download.manifest import poster_path
-from postergenres.files import write_csv
+from postergenres.old_files import write_csv
 
 # --- settings -------------------------------------------------------------------------------------
 POSTERS_DIR = None  # a folder of .jpg; None draws some of 182 x 268 pixels, as IMDb serves them

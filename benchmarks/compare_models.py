@@ -29,9 +29,9 @@ from postergenres.models.description import check_sample
 from postergenres.models.inference import predict_batch, predict_probabilities
 from postergenres.models.saved import open_model
 from postergenres.models.transfer import fit_regressions
+from postergenres.old_settings import TEACHERS
 from postergenres.scores.bootstrap import compare_with_prior
 from postergenres.scores.metrics import choose_thresholds, prior_of_counts
-from postergenres.settings import TEACHERS
 from postergenres.training.distillation import (
     NETWORKS,
     TEACHER_HEIGHT,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from postergenres.files import replacing
+from postergenres.old_files import replacing
 from postergenres.parallel.pool import run_in_processes
 
 SIZE = (182, 268)  # pixels, width and height, as IMDb serves posters

@@ -1,268 +1,157 @@
-"""Check the settings of the five steps: a rule for each setting, and one message for all."""
+"""The types of settings, and how `main()` takes them: as arguments or from the shell.
 
-import os
+A script writes `def main(epochs: Count | None = EPOCHS, ...)` under `@checked`, and calls
+`run_from_shell(main)` last. The signature is the only list of the settings: pydantic checks it, and
+tyro makes the options of the command line from it.
+"""
+
+import inspect
 import re
+import sys
 from collections.abc import Callable
-from numbers import Integral, Real
-from typing import Any, NamedTuple
+from dataclasses import astuple, field, make_dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_type_hints
 
-BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
-ARCHITECTURES = ("study", "improved", *BACKBONES)
-TEACHERS = (*BACKBONES, "resnet50")
-DAY = 86_400  # seconds
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, validate_call
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
 MOST_PIXELS = 89_478_485  # of an image that steps 1 and 3 accept; Pillow's own limit
+
+
+def require_content(value: str | Path) -> str | Path:
+    if not str(value):
+        raise ValueError("should not be empty")
+    return value
+
+
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+CountOrZero = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Workers = Annotated[int, Field(ge=1, le=1000)]
+Retries = Annotated[int, Field(ge=0, le=100)]
+Bytes = Annotated[int, Field(ge=1, le=10**12)]
+Pixels = Annotated[int, Field(ge=1, le=MOST_PIXELS)]  # of an image
+Side = Annotated[int, Field(ge=1, le=10_000)]  # pixels, height or width of an image
+Bits = Annotated[int, Field(ge=0, le=256)]  # of a hash of 256
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Rate = Annotated[float, Field(gt=0, le=1e30)]
+Share = Annotated[float, Field(ge=0, le=1)]
+ShareAboveZero = Annotated[float, Field(gt=0, le=1)]
+Part = Annotated[float, Field(gt=0, lt=1)]
+Momentum = Annotated[float, Field(ge=0, le=0.99999)]
+Weight = Annotated[float, Field(ge=0, le=1000)]
+Folder = Annotated[str | Path, AfterValidator(require_content)]
+File = Folder
+Text = Annotated[str, Field(min_length=1)]
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+Oversampling = Literal["study", "ml-ros", "none"]
+Architecture = Literal[
+    "study", "improved", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"
+]
+Precision = Literal["auto", "float32", "bfloat16"]
+Pretrained = Literal["efficientnet_lite2", "improved"]
 
 
 class SettingError(ValueError):
     """A setting has a value that its step cannot use.
 
     Attributes:
-        step: the step whose `main()` was called: "train".
         name: the argument of `main()`; the constant in the script is the same in capitals.
     """
 
-    def __init__(self, step, name, message):
-        super().__init__(message)
-        self.step, self.name = step, name
+    def __init__(self, name: str, message: str):
+        super().__init__(f"{name} {message}")
+        self.name = name
 
 
-class Rule(NamedTuple):
-    """What a setting may be.
+def checked(main: Callable[P, R]) -> Callable[P, R]:
+    """Return `main` with a check of its arguments, and of its defaults, against its annotations.
 
-    Attributes:
-        wanted: in words; a message puts "must be" before it.
-        allows: a function that says whether it allows a value of any type.
+    Raises (when it is called):
+        SettingError: names the first argument that does not fit, and its value.
     """
+    config = ConfigDict(strict=True, validate_default=True, arbitrary_types_allowed=True)
+    validated = validate_call(config=config)(main)
 
-    wanted: str
-    allows: Callable[[Any], bool]
+    @wraps(main)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = inspect.signature(main).bind(*args, **kwargs)  # a TypeError for an unknown one
+        try:
+            return validated(**given.arguments)  # pyright: ignore  # by name, for the errors
+        except ValidationError as error:
+            raise describe_error(error.errors()[0]) from None
+
+    return call
 
 
-def whole(least, most):
-    """Allow whole numbers from `least` to `most`; True and False are not numbers."""
-    return Rule(
-        f"a whole number from {least:,} to {most:,}",
-        lambda value: is_a(value, Integral) and least <= value <= most,
+def describe_error(error: Any) -> SettingError:
+    """Return the `SettingError` for an error of pydantic."""
+    message = error["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    value = " ".join(repr(error["input"]).splitlines())
+    return SettingError(str(error["loc"][0]), f"{message}, got {value[:200]}")
+
+
+# --- the shell ------------------------------------------------------------------------------------
+
+
+def run_from_shell(main: Callable[..., object]) -> None:
+    """Call `main()` with the settings that the command line gives.
+
+    A setting of the wrong type or an unknown one is a line and exit status 2.
+    """
+    import tyro  # here: processes of a pool and other programs have no command line
+
+    script = Path(inspect.getfile(inspect.unwrap(main)))
+    description = inspect.getdoc(sys.modules[main.__module__]) or ""
+    options = tyro.cli(
+        list_options(main, read_comments(script)),
+        prog=f"python {script.name}",
+        description=description.partition("\n")[0],
     )
+    try:
+        main(**vars(options))
+    except SettingError as error:
+        name, option = error.name.upper(), "--" + error.name.replace("_", "-")
+        print(f"{error}. Change {name} in {script.name}, or {option}", file=sys.stderr)
+        sys.exit(2)
 
 
-def number(least, most):
-    """Allow finite numbers from `least` to `most`."""
-    return Rule(
-        f"a number from {least:,} to {most:,}",
-        lambda value: is_a(value, Real) and least <= value <= most,
-    )
-
-
-def above_zero(most):
-    """Allow finite numbers above 0, up to `most`."""
-    return Rule(
-        f"a number above 0 and at most {most:,}",
-        lambda value: is_a(value, Real) and 0 < value <= most,
-    )
-
-
-def one_of(*choices):
-    """Allow a few strings."""
-    return Rule(
-        f"one of {', '.join(map(repr, choices))}",
-        lambda value: isinstance(value, str) and value in choices,
-    )
-
-
-def some_of(*choices):
-    """Allow a tuple or list of one or more of a few strings, each once."""
-    return Rule(
-        f"a tuple of {', '.join(map(repr, choices))}, or of some of them",
-        lambda value: (
-            is_names(value)
-            and bool(value)
-            and len(set(value)) == len(value)
-            and set(value) <= set(choices)
-        ),
-    )
-
-
-def or_none(rule):
-    """Allow what a rule allows, and None."""
-    return Rule(f"None or {rule.wanted}", lambda value: value is None or rule.allows(value))
-
-
-def is_a(value, kind):
-    """Return whether a value is of a kind; True and False are of none."""
-    return isinstance(value, kind) and not isinstance(value, bool)
-
-
-def is_path(value):
-    """Return whether a value is a path that is not empty."""
-    return isinstance(value, (str, os.PathLike)) and bool(os.fspath(value))
-
-
-def is_path_or_empty(value):
-    """Return whether a value is a path, the start of a URL, an empty string or None."""
-    return value is None or isinstance(value, (str, os.PathLike))
-
-
-def is_names(value):
-    """Return whether a value is a tuple or list of strings."""
-    return isinstance(value, (tuple, list)) and all(isinstance(name, str) for name in value)
-
-
-def is_fill(value):
-    """Return whether a value is pairs of rising counts and of shares from 0 to 1."""
-    if not isinstance(value, (tuple, list)):
-        return False
-    if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in value):
-        return False
-    counts, shares = [pair[0] for pair in value], [pair[1] for pair in value]
-    are_numbers = all(is_a(count, Real) and 0 <= count < float("inf") for count in counts)
-    return are_numbers and counts == sorted(counts) and all(map(SHARE.allows, shares))
-
-
-def is_hosts(value):
-    """Return whether a value is None or a list of addresses, the first with a port."""
-    if value is None:
-        return True
-    is_list = isinstance(value, (tuple, list)) and all(isinstance(host, str) for host in value)
-    return is_list and bool(value) and re.fullmatch(r".+:\d+", value[0]) is not None
-
-
-COUNT, PIXELS, SEED = whole(1, 1_000_000_000), whole(1, 10_000), whole(0, 2**32 - 1)
-SHARE, PATH = number(0, 1), Rule("a path", is_path)
-POSTERS = Rule("a folder, the start of a URL, or None", is_path_or_empty)
-PART = Rule("a number between 0 and 1", lambda value: is_a(value, Real) and 0 < value < 1)
-CLUSTER = Rule(
-    "None or the address of a Dask scheduler",
-    lambda value: value is None or (isinstance(value, str) and bool(value)),
-)
-
-# The arguments of each step's main(), in order. The paths of predict.py are not settings.
-RULES = {
-    "database": {
-        "data_dir": PATH,
-        "metadata_csv": PATH,
-        "poster_base": POSTERS,
-        "train_only_csv": or_none(PATH),
-        "train_only_posters": POSTERS,
-        "limit": or_none(COUNT),
-        "workers": whole(1, 1000),
-        "rate_limit": or_none(above_zero(1_000_000)),  # requests per second
-        "timeout": above_zero(DAY),
-        "retries": whole(0, 100),
-        "time_limit": above_zero(DAY),
-        "max_bytes": whole(1, 10**12),
-        "max_pixels": whole(1, MOST_PIXELS),
-    },
-    "sampling": {
-        "data_dir": PATH,
-        "excluded_genres": Rule("a tuple of names", is_names),
-        "min_genre_movies": COUNT,
-        "near_duplicate": whole(0, 256),  # bits of a hash
-        "sample_fraction": above_zero(1),
-        "oversampling": one_of("study", "ml-ros", "none"),
-        "common_genres": COUNT,
-        "fill": Rule("pairs of rising counts and shares from 0 to 1", is_fill),
-        "growth": number(0, 1000),
-        "max_copies": whole(1, 1000),
-        "val_share": PART,
-        "test_share": PART,
-        "seed": SEED,
-        "cluster": CLUSTER,
-    },
-    "preprocessing": {
-        "data_dir": PATH,
-        "image_height": PIXELS,
-        "image_width": PIXELS,
-        "workers": or_none(whole(1, 1000)),
-        "cluster": CLUSTER,
-    },
-    "train": {
-        "data_dir": PATH,
-        "architecture": one_of(*ARCHITECTURES),
-        "epochs": or_none(whole(1, 100_000)),
-        "batch_size": whole(1, 100_000),
-        "learning_rate": or_none(above_zero(1e30)),
-        "seed": SEED,
-        "patience": whole(1, 100_000),
-        "shift": SHARE,
-        "crop": or_none(SHARE),
-        "colour": or_none(SHARE),
-        "ema_momentum": or_none(number(0, 0.99999)),
-        "soft_targets": SHARE,
-        "hints": number(0, 1000),
-        "teachers": some_of(*TEACHERS),
-        "fine_tuned": or_none(PATH),
-        "words": Rule("True or False", lambda value: isinstance(value, bool)),
-        "precision": one_of("auto", "float32", "bfloat16"),
-        "hosts": Rule('addresses such as ("10.0.0.1:9999", "10.0.0.2"), or None', is_hosts),
-    },
-    "predict": {
-        "data_dir": PATH,
-        "top": whole(1, 1000),
-        "sheet": whole(0, 1_000_000),
-        "grad_cam": whole(0, 1_000_000),
-        "pretrained": one_of("efficientnet_lite2", "improved"),
-        "similar": whole(0, 1000),
-    },
-}
-
-
-def check_settings(step, values):
-    """Check the settings of a step; call it first in `main()`, with `locals()`.
+def list_options(main: Callable[..., object], comments: dict[str, str]) -> type:
+    """Return a dataclass with the arguments of `main`, for tyro.
 
     Args:
-        step: the step: "train".
-        values: {name: value} of at least the settings of the step.
-
-    Returns:
-        The settings of the step, a dict in the order of `values`.
-
-    Raises:
-        SettingError: names the first setting that has no allowed value, and the value.
+        main: the function.
+        comments: {constant: its comment}, the help of the options.
     """
-    rules = RULES[step]
-    settings = {name: value for name, value in values.items() if name in rules}
-    for name, rule in rules.items():
-        if name in settings and not rule.allows(settings[name]):
-            value = describe_value(settings[name])
-            raise SettingError(step, name, f"{name} must be {rule.wanted}, got {value}")
-    if step == "sampling":
-        check_shares(settings)
-    if step == "train":
-        check_backbone(settings)
-        check_hosts(settings)
-    return settings
+    import tyro
+
+    hints = get_type_hints(main, include_extras=True)
+    fields = []
+    for name, parameter in inspect.signature(main).parameters.items():
+        text = "; ".join(filter(None, [comments.get(name.upper()), describe_bounds(hints[name])]))
+        option = Annotated[hints[name], tyro.conf.arg(help=text)]  # pyright: ignore
+        fields.append((name, option, field(default=parameter.default)))
+    return make_dataclass("Settings", fields)
 
 
-def check_shares(settings):
-    """Check that validation and test leave movies to train on."""
-    val_share, test_share = settings["val_share"], settings["test_share"]
-    if val_share + test_share >= 1:
-        message = "val_share and test_share must add up to less than 1"
-        raise SettingError("sampling", "test_share", f"{message}, got {val_share} and {test_share}")
+def read_comments(script: Path) -> dict[str, str]:
+    """Return {constant: comment} of the lines `CONSTANT = value  # comment` of a script."""
+    lines = re.findall(r"^([A-Z]\w*) = .*?  # (.*)$", script.read_text(encoding="utf-8"), re.M)
+    return dict(lines)
 
 
-def check_backbone(settings):
-    """Check the settings that depend on whether the network has a pretrained backbone."""
-    is_backbone = settings["architecture"] in BACKBONES
-    if settings["hints"] and is_backbone:
-        message = f"hints must be 0 for a pretrained backbone, got {settings['hints']}"
-        raise SettingError("train", "hints", message)
-    if settings["crop"] and not is_backbone:
-        message = f"crop is only supported with a pretrained backbone, got {settings['crop']}"
-        raise SettingError("train", "crop", message)
-
-
-def check_hosts(settings):
-    """Check that nothing is asked for that only one host can do."""
-    if settings["words"] and settings["hosts"]:
-        raise SettingError("train", "words", "words must be False with hosts, got True")
-
-
-def describe_value(value):
-    """Return the value as one line for a message; a long value is truncated."""
-    try:
-        text = " ".join(repr(value).splitlines())
-    except ValueError:  # Python refuses to write out a number of over 4,300 digits
-        return "a number of thousands of digits"
-    return text if len(text) <= 200 else f"{text[:200]}..."
+def describe_bounds(annotation: Any) -> str:
+    """Return the bounds of a type of this module in words, such as `at least 0, at most 1`."""
+    words = {Ge: "at least", Gt: "above", Le: "at most", Lt: "below"}
+    found = []
+    for part in (annotation, *get_args(annotation)):
+        for constraint in getattr(part, "__metadata__", ()):
+            for bound in getattr(constraint, "metadata", ()):
+                if type(bound) in words:
+                    found.append(f"{words[type(bound)]} {astuple(bound)[0]:,}")
+    return ", ".join(found)

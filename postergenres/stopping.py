@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from postergenres.settings import RULES, SettingError
+from postergenres.old_settings import RULES, SettingError
 
 STATUS = 130  # after Ctrl-C, as shells have it
 GRACE = 1.5  # seconds to clean up after Ctrl-C, in the blocks of `insisting_on_ctrl_c`

@@ -370,7 +370,7 @@ def five_posters(tmp_path):
     """Return a data folder with the posters of SAMPLES and their store; the one of c is broken."""
     import preprocessing
     from postergenres.download.manifest import poster_path
-    from postergenres.files import write_csv
+    from postergenres.old_files import write_csv
 
     (tmp_path / "posters").mkdir()
     for movie, _, _, _, color in SAMPLES:
@@ -387,7 +387,7 @@ def hundred(tmp_path):
     """Return a data folder with 100 posters and their store; poster 40 is broken."""
     import preprocessing
     from postergenres.download.manifest import poster_path
-    from postergenres.files import write_csv
+    from postergenres.old_files import write_csv
 
     data = tmp_path / "hundred"
     (data / "posters").mkdir(parents=True)

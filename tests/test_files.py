@@ -1,11 +1,11 @@
-"""Files are written completely or not at all; locks and checksums."""
+"""Files and folders are written completely or not at all; every changed byte is noticed."""
 
-import hashlib
+import os
+import random
+import shutil
 
-import numpy as np
 import pandas as pd
 import pytest
-from filelock import FileLock
 
 from postergenres import files
 
@@ -15,8 +15,7 @@ def test_a_file_is_replaced_when_the_block_ends(tmp_path):
     path.write_text("old")
     with files.replacing(path) as part:
         part.write_text("new")
-        assert part.suffix == ".json" and part.parent == tmp_path
-        assert path.read_text() == "old"
+        assert part.suffix == ".json" and path.read_text() == "old"
     assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
 
 
@@ -30,68 +29,105 @@ def test_a_file_stays_as_it_was_if_the_block_raises(tmp_path, error):
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_two_processes_write_beside_each_other(tmp_path, monkeypatch):
-    path = tmp_path / "a.json"
-    with files.replacing(path) as part, monkeypatch.context() as other:
-        other.setattr(files.os, "getpid", lambda: 1)
-        part.write_text("whole")
-        with files.replacing(path) as part_of_other:
-            part_of_other.write_text("of the other")
-        assert part.read_text() == "whole" and path.read_text() == "of the other"
-    assert path.read_text() == "whole" and list(tmp_path.iterdir()) == [path]
-
-
-def test_leftovers_of_killed_runs_are_deleted_and_nothing_else(tmp_path):
-    kept = ["a.json", "ab.12.part.json", "a.12.part.csv", "a.part", "[b].part.json"]
-    for name in [*kept, "a.part.json", "a.12.part.json", "[b].1.part.csv"]:
-        (tmp_path / name).write_text("x")
-    files.discard_leftovers([tmp_path / "a.json", tmp_path / "[b].csv", tmp_path / "none.json"])
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
-
-
-def test_a_block_that_writes_nothing_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError), files.replacing(tmp_path / "a.json"):
-        pass
-
-
 def test_csv_files_are_utf8_with_plain_newlines(tmp_path):
     table = pd.DataFrame({"id": ["a"], "title": ["é, x"]})
     files.write_csv(table, tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_bytes() == 'id,title\na,"é, x"\n'.encode()
-    assert files.csv_bytes(table) == (tmp_path / "a.csv").read_bytes()
 
 
-def test_json_keeps_text_and_the_values_of_numpy_scalars(tmp_path):
-    path = tmp_path / "a.json"
-    files.write_json({"title": "é", "count": np.int64(3), "share": np.float64(0.5)}, path)
-    assert path.read_bytes() == '{\n  "title": "é",\n  "count": 3,\n  "share": 0.5\n}\n'.encode()
-    assert files.read_json(path) == {"title": "é", "count": 3, "share": 0.5}
+def write_folder(folder, content="new"):
+    with files.writing_folder(folder) as part:
+        (part / "a.txt").write_text(content)
+        (part / "b.bin").write_bytes(bytes(range(256)) * 20)
 
 
-def test_json_of_an_unsupported_object_leaves_no_file(tmp_path):
-    with pytest.raises(AttributeError):
-        files.write_json({"x": object()}, tmp_path / "a.json")
-    assert not list(tmp_path.iterdir())
+def test_a_folder_is_replaced_when_the_block_ends(tmp_path):
+    folder = tmp_path / "store"
+    write_folder(folder, "old")
+    with files.writing_folder(folder) as part:
+        (part / "a.txt").write_text("new")
+        assert (folder / "a.txt").read_text() == "old"
+    assert files.find_damage(folder) is None and list(tmp_path.iterdir()) == [folder]
+    assert sorted(path.name for path in folder.iterdir()) == ["a.txt", "checksums.json"]
 
 
-def test_the_checksum_is_sha256(tmp_path):
-    (tmp_path / "a").write_bytes(b"content")
-    assert files.file_sha256(tmp_path / "a") == hashlib.sha256(b"content").hexdigest()
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_folder_stays_as_it_was_if_the_block_raises(tmp_path, error):
+    folder = tmp_path / "store"
+    write_folder(folder, "old")
+    with pytest.raises(error), files.writing_folder(folder) as part:
+        (part / "a.txt").write_text("half")
+        raise error
+    assert files.find_damage(folder) is None and (folder / "a.txt").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_a_lock_excludes_a_second_run_and_leaves_no_file(tmp_path):
-    path = tmp_path / "a.lock"
-    with files.lock_file(path, "locked"):
-        assert path.exists()
-        with pytest.raises(SystemExit, match="^locked$"), files.lock_file(path, "locked"):
-            pass
-    assert not path.exists()
-    with FileLock(path), pytest.raises(SystemExit, match="^locked$"):  # by another process
-        files.lock_file(path, "locked").__enter__()
+def test_a_kill_at_any_moment_leaves_the_old_folder_or_the_new_one(tmp_path):
+    """The states between the system calls of writing_folder, made by hand."""
+    folder, old, part = (tmp_path / name for name in ("store", "store.old", "store.part"))
+    write_folder(folder, "old")
+    part.mkdir()
+    (part / "a.txt").write_text("ha")
+    assert files.find_damage(folder) is None and (folder / "a.txt").read_text() == "old"
+    folder.rename(old)  # between the two renames
+    assert files.find_damage(folder) is None and (folder / "a.txt").read_text() == "old"
+    write_folder(folder, "new")
+    shutil.copytree(folder, old)  # before the old folder is deleted
+    assert files.find_damage(folder) is None and (folder / "a.txt").read_text() == "new"
+    write_folder(folder, "newer")
+    assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_a_lock_is_released_if_the_block_raises(tmp_path):
-    with pytest.raises(ValueError), files.lock_file(tmp_path / "a.lock", "locked"):
-        raise ValueError
-    with files.lock_file(tmp_path / "a.lock", "locked"):
-        pass
+def test_every_changed_byte_is_noticed(tmp_path):
+    folder, rng = tmp_path / "store", random.Random(0)
+    write_folder(folder)
+    for path in sorted(folder.iterdir()):
+        whole = path.read_bytes()
+        for place in {rng.randrange(len(whole)) for _ in range(40)}:
+            changed = bytearray(whole)
+            changed[place] ^= 1 << rng.randrange(8)
+            path.write_bytes(changed)
+            assert files.find_damage(folder), (path.name, place)
+        path.write_bytes(whole[:-1])
+        assert str(path) in (files.find_damage(folder) or "") or path.name == "checksums.json"
+        path.write_bytes(whole)
+    assert files.find_damage(folder) is None
+
+
+def test_damage_names_the_file(tmp_path):
+    folder = tmp_path / "store"
+    assert files.find_damage(folder) == f"{folder} is missing"
+    write_folder(folder)
+    (folder / "b.bin").unlink()
+    assert files.find_damage(folder) == f"{folder / 'b.bin'} is missing"
+    assert files.find_damage(folder, ["a.txt"]) is None
+    (folder / "a.txt").write_text("neW")
+    assert files.find_damage(folder, ["a.txt"]) == f"{folder / 'a.txt'} was changed or damaged"
+    text = (folder / "checksums.json").read_text()
+    (folder / "checksums.json").write_text(text.replace('"format": 1', '"format": 2'))
+    assert "another version" in files.find_damage(folder)
+
+
+def test_files_are_added_to_a_folder_one_by_one(tmp_path):
+    for name in "abc":
+        (tmp_path / name).write_text(name)
+        files.record_checksums(tmp_path, [name])
+    assert files.find_damage(tmp_path) is None
+    (tmp_path / "b").write_text("c")
+    assert files.find_damage(tmp_path, ["a", "c"]) is None
+    assert files.find_damage(tmp_path) == f"{tmp_path / 'b'} was changed or damaged"
+
+
+def test_the_identity_changes_with_the_content(tmp_path):
+    write_folder(tmp_path / "a", "x")
+    write_folder(tmp_path / "b", "x")
+    write_folder(tmp_path / "c", "y")
+    a, b, c = (files.identify_folder(tmp_path / name) for name in "abc")
+    assert a == b != c
+
+
+def test_a_disk_without_room_is_an_error(tmp_path):
+    files.check_room(tmp_path / "not" / "there", 1)
+    with pytest.raises(OSError, match="No space left on device, .* MB are needed"):
+        files.check_room(tmp_path, shutil.disk_usage(tmp_path).total + 1)
+    assert os.listdir(tmp_path) == []

@@ -36,10 +36,10 @@ from postergenres.dataset.builder import StoreBuilder, describe_source
 from postergenres.dataset.samples import read_samples, read_train_counts
 from postergenres.dataset.store import open_store
 from postergenres.download import manifest
-from postergenres.files import read_json, write_json
 from postergenres.models.description import read_about
 from postergenres.models.saved import open_model, save_model
-from postergenres.settings import RULES, check_settings, describe_value
+from postergenres.old_files import read_json, write_json
+from postergenres.old_settings import RULES, check_settings, describe_value
 from postergenres.training import callbacks, distillation, loop
 
 TABLES = {

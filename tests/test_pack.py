@@ -5,10 +5,10 @@ import pytest
 from conftest import ROOT, load_script
 
 from postergenres.dataset.store import open_store
-from postergenres.files import without_checksum
 from postergenres.models.exported import ExportedModel
 from postergenres.models.inference import predict_batch
 from postergenres.models.saved import open_model
+from postergenres.old_files import without_checksum
 
 
 @pytest.fixture

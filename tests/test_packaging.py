@@ -7,17 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
 import zipfile
 from types import FunctionType, ModuleType
 
 import pytest
 from conftest import ROOT
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # which pytest installs
 
 STEPS = ("database", "sampling", "preprocessing", "train", "predict")
 SCRIPTS = (*STEPS, "model")

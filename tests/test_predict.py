@@ -11,9 +11,9 @@ from PIL import Image
 import predict
 import preprocessing
 from postergenres.dataset.store import open_store
-from postergenres.files import lock_file
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.models.saved import open_model
+from postergenres.old_files import lock_file
 
 
 def test_named_posters_are_predicted_in_order(pipeline, tmp_path, capsys):

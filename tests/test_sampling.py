@@ -19,8 +19,8 @@ import sampling
 from postergenres.dataset import oversampling
 from postergenres.dataset.samples import read_samples, read_train_counts
 from postergenres.download.manifest import poster_path
-from postergenres.files import file_sha256, lock_file, write_csv
-from postergenres.settings import SettingError
+from postergenres.old_files import file_sha256, lock_file, write_csv
+from postergenres.old_settings import SettingError
 
 
 def write_posters(data_dir, genres, status="ok"):

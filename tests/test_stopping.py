@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 from conftest import ROOT
 
-from postergenres.settings import SettingError
+from postergenres.old_settings import SettingError
 from postergenres.stopping import insisting_on_ctrl_c, run_from_shell, stopping_cleanly
 
 
@@ -179,7 +179,7 @@ sys.meta_path.insert(0, Slow())
     # Sleeps at the first line of main().
     "main": """
 import time
-import postergenres.settings as settings
+import postergenres.old_settings as settings
 def check_settings(step, values):
     print("here", flush=True)
     time.sleep(10)

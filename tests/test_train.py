@@ -19,8 +19,8 @@ from PIL import Image
 
 import train
 from postergenres.dataset.store import open_store, seal_store
-from postergenres.files import file_sha256
 from postergenres.models import efficientnet, inference, saved
+from postergenres.old_files import file_sha256
 from postergenres.scores.metrics import (
     SCORES,
     choose_thresholds,

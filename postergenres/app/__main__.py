@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 
 from postergenres.app.answers import Answers
-from postergenres.settings import PATH, one_of, whole
+from postergenres.old_settings import PATH, one_of, whole
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that train.py wrote to

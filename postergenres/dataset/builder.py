@@ -26,7 +26,7 @@ from postergenres.dataset.store import (
     write_store,
 )
 from postergenres.download.manifest import poster_path
-from postergenres.files import (
+from postergenres.old_files import (
     check_room,
     discard_leftovers,
     file_sha256,

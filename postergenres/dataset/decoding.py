@@ -16,7 +16,7 @@ from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOp
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from postergenres.download.manifest import poster_path
-from postergenres.settings import MOST_PIXELS
+from postergenres.old_settings import MOST_PIXELS
 
 # Pixels also depend on the decoders: another version may differ by a gray level.
 DECODER = (

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from postergenres.files import discard_leftovers, file_sha256, replacing
+from postergenres.old_files import discard_leftovers, file_sha256, replacing
 from postergenres.progress import show_progress
 
 CHUNK = 1024  # posters per file

@@ -12,7 +12,7 @@ import pandas as pd
 from postergenres.dataset.genres import MIN_MOVIES
 from postergenres.dataset.sampling_plot import save_sampling_plot
 from postergenres.download.manifest import TRAIN_ONLY, read_manifest, require_manifest
-from postergenres.files import (
+from postergenres.old_files import (
     add_checksum,
     csv_bytes,
     discard_leftovers,

@@ -20,7 +20,7 @@ import pandas as pd
 import xxhash
 from numpy.lib.format import open_memmap
 
-from postergenres.files import (
+from postergenres.old_files import (
     add_checksum,
     check_room,
     csv_bytes,

@@ -13,7 +13,7 @@ from collections import defaultdict
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from ipaddress import ip_address
@@ -302,7 +302,7 @@ class Downloader:
             return Attempt("gone" if is_final else "failed", exception_line(error))
         except ConnectionLost as error:
             return Attempt("failed", exception_line(error.__cause__), may_change=True)
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             return Attempt("failed", exception_line(error), may_change=True)
 
     async def get(self, url, time_limit):
@@ -491,8 +491,8 @@ def parse_retry_after(value):
     except (ValueError, OverflowError):
         return 0.0
     if date.tzinfo is None:
-        date = date.replace(tzinfo=timezone.utc)
-    return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())
+        date = date.replace(tzinfo=UTC)
+    return max(0.0, (date - datetime.now(UTC)).total_seconds())
 
 
 @lru_cache

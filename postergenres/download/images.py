@@ -6,7 +6,7 @@ import re
 from PIL import Image
 
 from postergenres.download.faults import Fault, exception_line
-from postergenres.settings import MOST_PIXELS
+from postergenres.old_settings import MOST_PIXELS
 
 MAX_SCANS = 100  # of a JPEG; a progressive one has ten, each costs as much as the whole image
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from postergenres.download.faults import Fault
 from postergenres.download.metadata import find_host, is_url
-from postergenres.files import replacing
+from postergenres.old_files import replacing
 
 COLUMNS = ["id", "title", "genres", "url", "status", "error"]
 TRAIN_ONLY = "train_only"  # a further column if there is a TRAIN_ONLY_CSV

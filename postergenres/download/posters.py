@@ -20,7 +20,7 @@ from postergenres.download.manifest import (
 )
 from postergenres.download.metadata import is_url
 from postergenres.download.sources import list_rows
-from postergenres.files import discard_leftovers, lock_file, replacing
+from postergenres.old_files import discard_leftovers, lock_file, replacing
 from postergenres.progress import show_progress
 
 # Posters in progress for each worker; most of them wait for their next attempt.

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from postergenres.files import (
+from postergenres.old_files import (
     add_checksum,
     file_sha256,
     has_checksum,

@@ -17,11 +17,11 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from postergenres.files import replacing
 from postergenres.models.layer_names import (
     GRAD_CAM_MAPS,
     GRAD_CAM_NORMALIZATION,
 )
+from postergenres.old_files import replacing
 from postergenres.quiet_import import hiding_notes
 
 

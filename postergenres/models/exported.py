@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from postergenres.files import file_sha256, without_checksum
 from postergenres.models.description import (
     CHECKSUM,
     EXPORT_CHECKSUM,
@@ -18,6 +17,7 @@ from postergenres.models.description import (
     refuse,
     write_about,
 )
+from postergenres.old_files import file_sha256, without_checksum
 from postergenres.quiet_import import hiding_notes
 
 MOST_THREADS = 8  # each has a copy of the weights

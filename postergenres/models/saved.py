@@ -9,7 +9,6 @@ from pathlib import Path
 
 import keras
 
-from postergenres.files import discard_leftovers, replacing, without_checksum
 from postergenres.models.description import (
     CHECKSUM,
     EXPORT_CHECKSUM,
@@ -18,6 +17,7 @@ from postergenres.models.description import (
     write_about,
 )
 from postergenres.models.export import export_model
+from postergenres.old_files import discard_leftovers, replacing, without_checksum
 
 DATE = (1980, 1, 1, 0, 0, 0)  # of all files in model.keras, the first date that a zip file can hold
 

@@ -13,7 +13,7 @@ from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
-from postergenres import settings
+from postergenres import old_settings as settings
 from postergenres.models.efficientnet import (
     FEATURES,
     build_layers,

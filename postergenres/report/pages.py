@@ -13,7 +13,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from postergenres.files import replacing
+from postergenres.old_files import replacing
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 

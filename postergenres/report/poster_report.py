@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from postergenres.files import discard_leftovers, write_csv
 from postergenres.models.exported import ExportedModel, open_exported
+from postergenres.old_files import discard_leftovers, write_csv
 from postergenres.report.gradcam import NO_GRAD_CAM, overlay
 from postergenres.report.named_posters import decode_batches
 from postergenres.report.sheet import write_sheet

@@ -23,7 +23,7 @@ from postergenres.dataset.feature_files import CHUNK, FeatureFiles, has_checksum
 from postergenres.dataset.samples import read_titles
 from postergenres.dataset.store import open_store, read_checksums
 from postergenres.download.manifest import poster_path
-from postergenres.files import check_room, file_sha256, lock_file
+from postergenres.old_files import check_room, file_sha256, lock_file
 
 BATCH = 64  # posters
 FEW = 16  # posters with which the time for all of them is estimated

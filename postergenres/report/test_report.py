@@ -8,10 +8,10 @@ import pandas as pd
 from postergenres.dataset.samples import read_titles
 from postergenres.dataset.store import open_store
 from postergenres.download.manifest import read_manifest
-from postergenres.files import discard_leftovers, file_sha256, write_csv, write_json
 from postergenres.models.description import check_sample, knows_store
 from postergenres.models.inference import add_features, predict_with_features
 from postergenres.models.saved import open_model
+from postergenres.old_files import discard_leftovers, file_sha256, write_csv, write_json
 from postergenres.report import doubtful_labels, plots, poster_map
 from postergenres.report.score_page import PICTURES, write_report
 from postergenres.scores.bootstrap import INTERVAL, compare_with_prior

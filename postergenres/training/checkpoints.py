@@ -13,7 +13,7 @@ import h5py
 import keras
 import numpy as np
 
-from postergenres.files import (
+from postergenres.old_files import (
     add_checksum,
     check_room,
     file_sha256,

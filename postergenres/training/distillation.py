@@ -26,7 +26,14 @@ from postergenres.dataset.decoding import try_decode
 from postergenres.dataset.feature_files import FeatureFiles
 from postergenres.dataset.store import read_checksums
 from postergenres.download.manifest import poster_path
-from postergenres.files import (
+from postergenres.models import efficientnet, resnet
+from postergenres.models.description import check_sample
+from postergenres.models.efficientnet import build_efficientnet
+from postergenres.models.inference import predict_batch
+from postergenres.models.resnet import build_resnet50
+from postergenres.models.saved import open_model
+from postergenres.models.transfer import BACKBONES, feature_extractor, fit_regressions
+from postergenres.old_files import (
     add_checksum,
     check_room,
     discard_leftovers,
@@ -37,13 +44,6 @@ from postergenres.files import (
     replacing,
     write_json,
 )
-from postergenres.models import efficientnet, resnet
-from postergenres.models.description import check_sample
-from postergenres.models.efficientnet import build_efficientnet
-from postergenres.models.inference import predict_batch
-from postergenres.models.resnet import build_resnet50
-from postergenres.models.saved import open_model
-from postergenres.models.transfer import BACKBONES, feature_extractor, fit_regressions
 from postergenres.scores.metrics import (
     beside_floor,
     choose_thresholds,

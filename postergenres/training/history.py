@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from postergenres.files import write_csv
+from postergenres.old_files import write_csv
 from postergenres.plotting import save_figure
 
 

@@ -13,10 +13,10 @@ import pandas as pd
 from scipy.special import logit
 
 from postergenres.dataset.store import Store
-from postergenres.files import lock_file
 from postergenres.models.inference import predict_probabilities
 from postergenres.models.saved import discard_model, list_versions, save_model
 from postergenres.models.transfer import build_to_train
+from postergenres.old_files import lock_file
 from postergenres.scores.metrics import (
     beside_floor,
     choose_thresholds,

@@ -6,7 +6,7 @@ In DATA_DIR/model/, `unfinished` holds the checkpoints of each stage of the newe
 
 import shutil
 
-from postergenres.settings import RULES
+from postergenres.old_settings import RULES
 from postergenres.training.checkpoints import discard_checkpoints, find_damage, read_state
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from postergenres.dataset.store import read_checksums
 from postergenres.download.manifest import poster_path
-from postergenres.files import has_checksum, lock_file, read_json
+from postergenres.old_files import has_checksum, lock_file, read_json
 from postergenres.parallel.pool import run_in_processes
 from postergenres.progress import show_progress
 from postergenres.words.reading import describe_reader, require_reader, write_chunk

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit, logit
 
-from postergenres.files import file_sha256
 from postergenres.models.description import refuse
+from postergenres.old_files import file_sha256
 from postergenres.words.reading import describe_reader, uses_words
 from postergenres.words.text_model import TextModel, load_text_model
 

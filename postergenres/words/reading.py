@@ -17,7 +17,7 @@ from importlib.metadata import version
 import numpy as np
 
 from postergenres.dataset.decoding import try_decode
-from postergenres.files import add_checksum, write_json
+from postergenres.old_files import add_checksum, write_json
 
 PACKAGES = ("rapidocr", "onnxruntime")
 INSTALL = "python -m pip install -r requirements/text.txt"

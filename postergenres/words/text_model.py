@@ -15,7 +15,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
-from postergenres.files import discard_leftovers, file_sha256, replacing
+from postergenres.old_files import discard_leftovers, file_sha256, replacing
 from postergenres.scores.metrics import estimate_prior
 from postergenres.words.reading import select_texts
 

@@ -15,7 +15,7 @@ import preprocessing
 from postergenres.dataset import builder
 from postergenres.dataset.store import open_store, read_checksums
 from postergenres.download.manifest import poster_path
-from postergenres.files import write_csv
+from postergenres.old_files import write_csv
 
 
 def test_a_finished_store_is_kept_until_a_poster_or_the_size_changes(five_posters, capsys):

@@ -16,7 +16,7 @@ from postergenres.dataset.samples import (
     select_samples,
     write_samples,
 )
-from postergenres.files import write_csv
+from postergenres.old_files import write_csv
 
 LABELS = np.array([[1, 0], [1, 0], [0, 1], [1, 1], [1, 1]], dtype=np.uint8)
 MOVIES = pd.DataFrame(

@@ -5,7 +5,7 @@ import itertools
 import os
 import re
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -40,7 +40,7 @@ def test_retry_after_is_a_number_of_seconds(value, seconds):
 
 
 def test_retry_after_can_be_a_date():
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     assert 28 < client.parse_retry_after(format_datetime(now + timedelta(seconds=30), True)) <= 30
     assert 28 < client.parse_retry_after(format_datetime(now + timedelta(seconds=30))) <= 30
     assert client.parse_retry_after(format_datetime(now - timedelta(days=1))) == 0

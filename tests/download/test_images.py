@@ -7,7 +7,7 @@ from PIL import Image
 from postergenres.dataset.decoding import try_decode
 from postergenres.download.faults import Fault
 from postergenres.download.images import check_image
-from postergenres.settings import MOST_PIXELS, RULES
+from postergenres.old_settings import MOST_PIXELS, RULES
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF"])

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from conftest import image_bytes, progressive
 
 from hostile.outcomes import blocked, every, goes_on
-from postergenres.settings import MOST_PIXELS
+from postergenres.old_settings import MOST_PIXELS
 
 SETTINGS = {
     "data_dir": {"text"},

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from postergenres.files import CONTENT_SHA256
+from postergenres.old_files import CONTENT_SHA256
 
 HOSTILE_VALUES = {
     "True": True,

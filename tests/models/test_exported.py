@@ -10,11 +10,11 @@ from conftest import ROOT
 
 from postergenres.dataset.decoding import decode_poster
 from postergenres.dataset.store import open_store
-from postergenres.files import read_json, without_checksum, write_json
 from postergenres.models import description, export
 from postergenres.models.exported import open_exported
 from postergenres.models.inference import predict_batch
 from postergenres.models.saved import open_model
+from postergenres.old_files import read_json, without_checksum, write_json
 
 
 @pytest.fixture

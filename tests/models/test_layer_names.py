@@ -2,7 +2,7 @@ import pytest
 
 from model import build_network
 from postergenres.models import layer_names
-from postergenres.settings import ARCHITECTURES
+from postergenres.old_settings import ARCHITECTURES
 
 NAMES = {value for name, value in vars(layer_names).items() if name.startswith("GRAD_CAM")}
 

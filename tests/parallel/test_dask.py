@@ -32,7 +32,7 @@ from postergenres.dataset import builder
 from postergenres.dataset.decoding import decode_poster
 from postergenres.dataset.store import open_store
 from postergenres.download.manifest import poster_path
-from postergenres.files import write_csv
+from postergenres.old_files import write_csv
 from postergenres.parallel import dask
 
 

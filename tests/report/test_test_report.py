@@ -11,8 +11,8 @@ import database
 import predict
 import preprocessing
 from postergenres.dataset.store import open_store
-from postergenres.files import read_json, without_checksum, write_json
 from postergenres.models import description
+from postergenres.old_files import read_json, without_checksum, write_json
 from postergenres.report.test_report import (
     is_demonstration,
     open_model_of_store,

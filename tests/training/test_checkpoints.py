@@ -1,6 +1,6 @@
 import numpy as np
 
-from postergenres.files import write_json
+from postergenres.old_files import write_json
 from postergenres.training.checkpoints import Checkpoints, discard_checkpoints
 
 SETTINGS = {"epochs": 9, "store": "abc"}

@@ -10,11 +10,11 @@ from filelock import FileLock
 
 from postergenres.dataset.decoding import decode_poster
 from postergenres.dataset.store import open_store
-from postergenres.files import read_json, write_json
 from postergenres.models import efficientnet, resnet, transfer
 from postergenres.models.description import write_about
 from postergenres.models.inference import predict_batch
 from postergenres.models.saved import open_model, save_model
+from postergenres.old_files import read_json, write_json
 from postergenres.training import distillation
 from postergenres.words.cache import read_stored_posters
 

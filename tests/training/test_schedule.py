@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import model
-from postergenres import settings
+from postergenres import old_settings as settings
 from postergenres.training import schedule
 
 

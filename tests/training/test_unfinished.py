@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from postergenres.files import add_checksum, file_sha256, write_json
+from postergenres.old_files import add_checksum, file_sha256, write_json
 from postergenres.training.checkpoints import FILES
 from postergenres.training.unfinished import choose_unfinished
 

@@ -11,9 +11,9 @@ from conftest import ROOT, contents, faking_reader, image_bytes, load_script
 import predict
 import train
 from postergenres.dataset.store import open_store
-from postergenres.files import read_json
 from postergenres.models.inference import predict_probabilities
 from postergenres.models.saved import open_model
+from postergenres.old_files import read_json
 from postergenres.scores.metrics import compute_scores
 from postergenres.scores.predicted_genres import read_thresholds
 from postergenres.training import callbacks, loop
