@@ -9,15 +9,15 @@ has several genres, so the last layer is a sigmoid per genre and the outputs do 
 import postergenres.training.backend  # noqa: F401  # first: hides the notes of TensorFlow
 
 # isort: split
-import keras
-from keras import layers
-
 from postergenres.models.layer_names import (
     GRAD_CAM_ACTIVATIONS,
     GRAD_CAM_MAPS,
     GRAD_CAM_NORMALIZATION,
 )
 from postergenres.models.transfer import BACKBONES, build_transfer
+
+import keras
+from keras import layers
 
 
 def build_network(architecture, image_height, image_width, genre_count):

@@ -20,8 +20,6 @@ import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from her
 import sys
 from contextlib import suppress
 
-import numpy as np
-
 from postergenres.dataset.duplicates import find_duplicates, list_groups
 from postergenres.dataset.genres import clean_genres, encode_genres
 from postergenres.dataset.imbalance import summarize_samples
@@ -37,6 +35,8 @@ from postergenres.dataset.stratification import split_movies
 from postergenres.dataset.train_only import add_train_only, clean_train_only
 from postergenres.old_settings import check_settings
 from postergenres.stopping import run_from_shell, stopping_cleanly
+
+import numpy as np
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that database.py wrote

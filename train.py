@@ -16,7 +16,6 @@ Takes   about a minute for the demonstration set, 15 minutes for 8,500 posters o
 
 import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
 import postergenres.training.backend  # noqa: F401  # first: reports a missing JAX in one line
-from model import build_network
 from postergenres.dataset.store import open_store
 from postergenres.old_settings import check_settings
 from postergenres.stopping import run_from_shell, stopping_cleanly
@@ -31,6 +30,8 @@ from postergenres.training.loop import (
 from postergenres.training.multihost import joining
 from postergenres.training.schedule import fill_defaults, needs_teacher, require_weights
 from postergenres.words.cache import read_stored_posters
+
+from model import build_network
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that preprocessing.py wrote

@@ -24,13 +24,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import keras
-import numpy as np
-import pandas as pd
-
-import sampling
-import train
-from model import build_network
 from postergenres.dataset.store import open_store, seal_store
 from postergenres.models.inference import predict_probabilities
 from postergenres.models.saved import open_model
@@ -43,6 +36,14 @@ from postergenres.scores.metrics import (
 )
 from postergenres.training.distillation import prepare_teacher
 from postergenres.training.input import Batches, feed
+
+import keras
+import numpy as np
+import pandas as pd
+
+import sampling
+import train
+from model import build_network
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder in which the steps were run; --data overrides it

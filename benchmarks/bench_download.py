@@ -28,12 +28,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlretrieve
 
+from postergenres.download.metadata import Movies
+
 import numpy as np
 from measuring import format_range
 from posters import draw_posters
 
 import database
-from postergenres.download.metadata import Movies
 
 # --- settings -------------------------------------------------------------------------------------
 METADATA_CSV = None  # a CSV of URLs on your own host with LATENCY; None: drawn posters, served here

@@ -22,12 +22,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from postergenres.dataset.store import open_store
+from postergenres.download.manifest import poster_path
+
 import numpy as np
 import study
 from measuring import draw_demonstration, format_range, run_process, run_step
-
-from postergenres.dataset.store import open_store
-from postergenres.download.manifest import poster_path
 
 # --- settings -------------------------------------------------------------------------------------
 SAMPLE = {"sample_fraction": 1.0, "oversampling": "none"}  # of sampling.py: every poster once

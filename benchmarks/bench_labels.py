@@ -24,18 +24,18 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-from cleanlab.multilabel_classification.filter import find_multilabel_issues_per_class
-from cleanlab.multilabel_classification.rank import get_label_quality_scores_per_class
-from measuring import draw_demonstration, run_step
-
 from postergenres.dataset.store import open_store
 from postergenres.models.description import check_sample
 from postergenres.models.inference import predict_probabilities
 from postergenres.models.saved import open_model
 from postergenres.report import doubtful_labels
 from postergenres.scores.metrics import prior_of_counts
+
+import numpy as np
+import pandas as pd
+from cleanlab.multilabel_classification.filter import find_multilabel_issues_per_class
+from cleanlab.multilabel_classification.rank import get_label_quality_scores_per_class
+from measuring import draw_demonstration, run_step
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder with store/ of step 3 and model/ of step 4; it is only read

@@ -24,16 +24,17 @@ import time
 from contextlib import redirect_stdout
 from pathlib import Path
 
-import numpy as np
-from measuring import format_range, run_process, watching_memory
-from PIL import Image
-
-import predict
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.models.exported import open_exported
 from postergenres.models.inference import predict_batch
 from postergenres.models.saved import open_model
 from postergenres.report.named_posters import decode_batches
+
+import numpy as np
+from measuring import format_range, run_process, watching_memory
+from PIL import Image
+
+import predict
 
 # --- settings -------------------------------------------------------------------------------------
 MODELS = ("efficientnet_lite2", "improved")  # folders of data/pretrained/

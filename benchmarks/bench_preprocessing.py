@@ -29,6 +29,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from postergenres.dataset.decoding import choose_scale, decode_poster, decode_scaled
+from postergenres.download.manifest import poster_path
+from postergenres.old_files import write_csv
+
 import numpy as np
 import pandas as pd
 import simplejpeg
@@ -36,10 +40,6 @@ import study
 from measuring import format_range
 from PIL import Image
 from posters import draw_posters
-
-from postergenres.dataset.decoding import choose_scale, decode_poster, decode_scaled
-from postergenres.download.manifest import poster_path
-from postergenres.old_files import write_csv
 
 # --- settings -------------------------------------------------------------------------------------
 POSTERS_DIR = None  # a folder of .jpg; None draws some of 182 x 268 pixels, as IMDb serves them

@@ -17,16 +17,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import keras
-import numpy as np
-import pandas as pd
-from measuring import draw_demonstration, run_step
-from scipy.special import expit, logit
-
-import preprocessing
-import sampling
-import train
-from model import build_network
 from postergenres.dataset.store import open_store
 from postergenres.models.inference import predict_probabilities
 from postergenres.scores.metrics import (
@@ -39,6 +29,17 @@ from postergenres.training import loop
 from postergenres.training.callbacks import shift_priors
 from postergenres.training.checkpoints import Checkpoints
 from postergenres.training.schedule import RECIPES, Stage, initialize_network
+
+import keras
+import numpy as np
+import pandas as pd
+from measuring import draw_demonstration, run_step
+from scipy.special import expit, logit
+
+import preprocessing
+import sampling
+import train
+from model import build_network
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder with posters.csv and posters/ of step 1; it is only read

@@ -19,15 +19,15 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-from measuring import format_range
-from numpy.lib.format import open_memmap
-from threadpoolctl import threadpool_limits
-
 from postergenres.dataset.feature_files import CHUNK
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.models.exported import open_exported
 from postergenres.report.similar import open_similar, search
+
+import numpy as np
+from measuring import format_range
+from numpy.lib.format import open_memmap
+from threadpoolctl import threadpool_limits
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # with store/

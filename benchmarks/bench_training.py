@@ -73,9 +73,10 @@ def ours(architecture, count, precision, prepare=True):
         precision: "float32" or "bfloat16".
         prepare: whether to read and augment each batch; if not, the same batch is used again.
     """
-    from model import build_network, keras
     from postergenres.training.input import Batches, feed
     from postergenres.training.precision import computing_in
+
+    from model import build_network, keras
 
     file = Path(tempfile.mkdtemp()) / "images.npy"
     np.save(file, random_posters(count))
@@ -114,10 +115,11 @@ def ours_improved_prepared(precision):
 
 def keras_improved(precision):
     """Train the improved network on posters in memory, without augmentation, as PyTorch does."""
+    from postergenres.training.precision import computing_in
+
     import tensorflow as tf
 
     from model import build_network, keras
-    from postergenres.training.precision import computing_in
 
     with computing_in(precision):
         network = build_network("improved", IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
@@ -239,8 +241,9 @@ def study_in_another_way(way):
     """Train the study's network in one of the WAYS."""
     batch_size, options, precision, environment = WAYS[way]
     os.environ.update(environment)  # before the import of TensorFlow, which reads it
-    from model import build_network, keras
     from postergenres.training.precision import computing_in
+
+    from model import build_network, keras
 
     with computing_in(precision):
         network = build_network("study", IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
@@ -330,8 +333,9 @@ def main():
 
 def choose(architecture):
     """Return the precision that train.py would choose on this machine."""
-    from model import build_network
     from postergenres.training.precision import choose_precision
+
+    from model import build_network
 
     build = partial(build_network, architecture, IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
     return choose_precision("auto", build, 32)

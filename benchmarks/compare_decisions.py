@@ -11,16 +11,16 @@ efficientnet_lite2 on 2,248 posters.
 import argparse
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-from sklearn.metrics import f1_score
-
 from postergenres.dataset.store import open_store
 from postergenres.download.manifest import poster_path
 from postergenres.models.exported import open_exported
 from postergenres.report.named_posters import decode_batches
 from postergenres.scores.expected_f1 import choose_genres
 from postergenres.scores.metrics import choose_thresholds, f1_of_movies
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import f1_score
 
 BATCH = 64  # posters
 MOST = 3  # the largest k

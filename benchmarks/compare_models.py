@@ -19,11 +19,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-from measuring import format_range
-from PIL import Image
-from sklearn.metrics import log_loss
-
 from postergenres.dataset.store import open_store
 from postergenres.models.description import check_sample
 from postergenres.models.inference import predict_batch, predict_probabilities
@@ -40,6 +35,11 @@ from postergenres.training.distillation import (
     build_teacher,
     prepare_teacher,
 )
+
+import numpy as np
+from measuring import format_range
+from PIL import Image
+from sklearn.metrics import log_loss
 
 # --- settings -------------------------------------------------------------------------------------
 THUMBNAIL = (8, 12)  # pixels, width and height

@@ -15,14 +15,14 @@ Takes   about ten minutes, most of them for mAP
 
 import argparse
 
-import numpy as np
-from scipy import stats
-from scipy.special import expit, logit
-
 from postergenres.scores.intervals import (
     average_precision_intervals,
     mean_average_precision_interval,
 )
+
+import numpy as np
+from scipy import stats
+from scipy.special import expit, logit
 
 # --- settings -------------------------------------------------------------------------------------
 MOVIES = 2248  # test movies of the study's posters

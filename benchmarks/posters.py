@@ -6,11 +6,11 @@ import sys
 from collections import deque
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from postergenres.old_files import replacing
 from postergenres.parallel.pool import run_in_processes
+
+import numpy as np
+from PIL import Image
 
 SIZE = (182, 268)  # pixels, width and height, as IMDb serves posters
 SOURCES = 2000  # posters that are cut into quarters

@@ -2,10 +2,10 @@
 
 from functools import lru_cache
 
-import numpy as np
-
 from postergenres.files import replacing
 from postergenres.terminal import escape_controls
+
+import numpy as np
 
 # Fonts of the systems that have the scripts which Matplotlib's own font lacks; the installed ones
 # are used. No package on PyPI ships a font of all scripts.

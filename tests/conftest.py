@@ -295,9 +295,9 @@ def pipeline(tmp_path_factory):
 
 def build_color_network(variant, height, width):
     """Stand in for the teacher's network: features are the mean colors of both poster halves."""
-    import keras
-
     from postergenres.models.efficientnet import FEATURES
+
+    import keras
 
     pictures = keras.Input((height, width, 3))
     halves = keras.layers.AveragePooling2D((height // 2, width))(pictures)
@@ -368,9 +368,10 @@ SAMPLES = [
 @pytest.fixture
 def five_posters(tmp_path):
     """Return a data folder with the posters of SAMPLES and their store; the one of c is broken."""
-    import preprocessing
     from postergenres.download.manifest import poster_path
     from postergenres.old_files import write_csv
+
+    import preprocessing
 
     (tmp_path / "posters").mkdir()
     for movie, _, _, _, color in SAMPLES:
@@ -385,9 +386,10 @@ def five_posters(tmp_path):
 @pytest.fixture
 def hundred(tmp_path):
     """Return a data folder with 100 posters and their store; poster 40 is broken."""
-    import preprocessing
     from postergenres.download.manifest import poster_path
     from postergenres.old_files import write_csv
+
+    import preprocessing
 
     data = tmp_path / "hundred"
     (data / "posters").mkdir(parents=True)

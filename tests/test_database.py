@@ -14,12 +14,13 @@ import time
 from collections import Counter
 from urllib.parse import quote
 
+from postergenres.download import manifest
+
 import pytest
 from conftest import ROOT, Server, contents, image_bytes, progressive
 from filelock import FileLock
 
 import database
-from postergenres.download import manifest
 
 
 def write_movies(tmp_path, posters):

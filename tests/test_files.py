@@ -4,10 +4,10 @@ import os
 import random
 import shutil
 
+from postergenres import files
+
 import pandas as pd
 import pytest
-
-from postergenres import files
 
 
 def test_a_file_is_replaced_when_the_block_ends(tmp_path):

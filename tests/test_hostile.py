@@ -8,6 +8,16 @@ import re
 import shutil
 from pathlib import Path
 
+from postergenres.dataset.builder import StoreBuilder, describe_source
+from postergenres.dataset.samples import read_samples, read_train_counts
+from postergenres.dataset.store import open_store
+from postergenres.download import manifest
+from postergenres.models.description import read_about
+from postergenres.models.saved import open_model, save_model
+from postergenres.old_files import read_json, write_json
+from postergenres.old_settings import RULES, check_settings, describe_value
+from postergenres.training import callbacks, distillation, loop
+
 import h5py
 import numpy as np
 import pytest
@@ -32,15 +42,6 @@ import predict
 import preprocessing
 import sampling
 import train
-from postergenres.dataset.builder import StoreBuilder, describe_source
-from postergenres.dataset.samples import read_samples, read_train_counts
-from postergenres.dataset.store import open_store
-from postergenres.download import manifest
-from postergenres.models.description import read_about
-from postergenres.models.saved import open_model, save_model
-from postergenres.old_files import read_json, write_json
-from postergenres.old_settings import RULES, check_settings, describe_value
-from postergenres.training import callbacks, distillation, loop
 
 TABLES = {
     "database": database_cases,

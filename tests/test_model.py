@@ -1,13 +1,14 @@
 import subprocess
 import sys
 
+from postergenres.models.saved import save_model
+
 import keras
 import numpy as np
 import pytest
 from conftest import ROOT
 
 import model
-from postergenres.models.saved import save_model
 
 
 def layers_of(network, kind):

@@ -2,12 +2,12 @@
 
 import hashlib
 
+from postergenres import old_files as files
+
 import numpy as np
 import pandas as pd
 import pytest
 from filelock import FileLock
-
-from postergenres import old_files as files
 
 
 def test_a_file_is_replaced_when_the_block_ends(tmp_path):

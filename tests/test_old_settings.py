@@ -8,12 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from postergenres import old_settings as settings
+from postergenres.old_settings import RULES, SettingError, check_settings
+
 import numpy as np
 import pytest
 from conftest import ROOT
-
-from postergenres import old_settings as settings
-from postergenres.old_settings import RULES, SettingError, check_settings
 
 STEPS = ("database", "sampling", "preprocessing", "train", "predict")
 HUGE = 10**30

@@ -1,14 +1,14 @@
 import json
 
-import numpy as np
-import pytest
-from conftest import ROOT, load_script
-
 from postergenres.dataset.store import open_store
 from postergenres.models.exported import ExportedModel
 from postergenres.models.inference import predict_batch
 from postergenres.models.saved import open_model
 from postergenres.old_files import without_checksum
+
+import numpy as np
+import pytest
+from conftest import ROOT, load_script
 
 
 @pytest.fixture

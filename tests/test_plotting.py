@@ -1,10 +1,10 @@
+from postergenres import plotting
+from postergenres.plotting import draw_heat_map, escape_label, save_figure
+
 import numpy as np
 import pytest
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-
-from postergenres import plotting
-from postergenres.plotting import draw_heat_map, escape_label, save_figure
 
 
 def test_a_dollar_sign_is_shown_literally():

@@ -3,6 +3,11 @@ import shutil
 import subprocess
 import sys
 
+from postergenres.dataset.store import open_store
+from postergenres.models.description import PRETRAINED_FOLDERS
+from postergenres.models.saved import open_model
+from postergenres.old_files import lock_file
+
 import pandas as pd
 import pytest
 from conftest import ROOT
@@ -10,10 +15,6 @@ from PIL import Image
 
 import predict
 import preprocessing
-from postergenres.dataset.store import open_store
-from postergenres.models.description import PRETRAINED_FOLDERS
-from postergenres.models.saved import open_model
-from postergenres.old_files import lock_file
 
 
 def test_named_posters_are_predicted_in_order(pipeline, tmp_path, capsys):

@@ -9,6 +9,12 @@ import sys
 import time
 from contextlib import suppress
 
+from postergenres.dataset import oversampling
+from postergenres.dataset.samples import read_samples, read_train_counts
+from postergenres.download.manifest import poster_path
+from postergenres.old_files import file_sha256, lock_file, write_csv
+from postergenres.old_settings import SettingError
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,11 +22,6 @@ from conftest import ROOT, contents, draw_poster, encode_poster
 from PIL import Image
 
 import sampling
-from postergenres.dataset import oversampling
-from postergenres.dataset.samples import read_samples, read_train_counts
-from postergenres.download.manifest import poster_path
-from postergenres.old_files import file_sha256, lock_file, write_csv
-from postergenres.old_settings import SettingError
 
 
 def write_posters(data_dir, genres, status="ok"):

@@ -10,13 +10,13 @@ import sys
 import time
 from pathlib import Path
 
+from postergenres.download.manifest import poster_path
+from postergenres.old_files import write_csv
+
 import pandas as pd
 import pytest
 from conftest import ROOT, contents, draw_colours, image_bytes, load_draw
 from PIL import Image
-
-from postergenres.download.manifest import poster_path
-from postergenres.old_files import write_csv
 
 # Of the CSV that draw.py must write on every machine; other movies would have other scores.
 DRAWN_CSV_SHA256 = "58e358ffc2a85a958ce9784aae65555565ffb817f222dc45efb2722da25b06ad"

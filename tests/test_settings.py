@@ -4,11 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-import pytest
-
 from postergenres import settings
 from postergenres.settings import SettingError, checked
+
+import numpy as np
+import pytest
 
 ALLOWED = {
     settings.Count: [1, 10**9],

@@ -9,10 +9,10 @@ import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-import pytest
-
 import postergenres
 from postergenres.step import step
+
+import pytest
 
 ROOT = Path(postergenres.__file__).parents[1]
 SCRIPT = """

@@ -9,11 +9,11 @@ import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
 
-import pytest
-from conftest import ROOT
-
 from postergenres.old_settings import SettingError
 from postergenres.stopping import insisting_on_ctrl_c, run_from_shell, stopping_cleanly
+
+import pytest
+from conftest import ROOT
 
 
 def test_a_step_that_ends_by_itself_is_left_alone(capsys):

@@ -1,6 +1,6 @@
-import pytest
-
 from postergenres.terminal import escape_controls
+
+import pytest
 
 
 @pytest.mark.parametrize(

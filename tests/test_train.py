@@ -9,15 +9,6 @@ from contextlib import nullcontext
 from itertools import pairwise
 from types import SimpleNamespace
 
-import keras
-import numpy as np
-import pandas as pd
-import pytest
-from conftest import ROOT, build_color_network, contents
-from filelock import FileLock
-from PIL import Image
-
-import train
 from postergenres.dataset.store import open_store, seal_store
 from postergenres.models import efficientnet, inference, saved
 from postergenres.old_files import file_sha256
@@ -36,6 +27,16 @@ from postergenres.training import (
     precision,
     schedule,
 )
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, build_color_network, contents
+from filelock import FileLock
+from PIL import Image
+
+import train
 
 
 @pytest.fixture(autouse=True)

@@ -20,9 +20,6 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-import h5py
-import numpy as np
-
 from postergenres.dataset.store import open_store
 from postergenres.models.description import PRETRAINED_FOLDERS, check_sample, write_about
 from postergenres.models.export import export_model
@@ -30,6 +27,9 @@ from postergenres.models.inference import predict_probabilities
 from postergenres.models.saved import copy_archive, open_model
 from postergenres.old_files import replacing
 from postergenres.words.combination import FILE as WORDS_FILE
+
+import h5py
+import numpy as np
 
 TOLERANCE = 0.01  # the largest accepted change of a probability
 WEIGHTS = "model.weights.h5"  # in the zip file

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 # Read as Gradio is imported: it tells nobody that the page was opened.
 os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
-import gradio as gr  # noqa: E402
-
 from postergenres.app.answers import MOST_BYTES, MOST_POSTERS, TEMPLATES  # noqa: E402
 from postergenres.report.named_posters import LIMITS  # noqa: E402
 from postergenres.report.pages import fill  # noqa: E402
+
+import gradio as gr  # noqa: E402
 
 ADDRESS = "127.0.0.1"  # other machines cannot open the page
 TITLE = "Movie genres from posters"

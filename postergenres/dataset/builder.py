@@ -10,10 +10,6 @@ from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
-import xxhash
-from numpy.lib.format import open_memmap
-
 from postergenres.dataset.decoding import DECODER, decode_rows, fill_rows, write_rows
 from postergenres.dataset.genres import encode_genres
 from postergenres.dataset.samples import read_train_counts
@@ -36,6 +32,10 @@ from postergenres.old_files import (
 from postergenres.parallel.dask import run_on_cluster
 from postergenres.parallel.pool import run_in_processes
 from postergenres.progress import show_progress
+
+import numpy as np
+import xxhash
+from numpy.lib.format import open_memmap
 
 FILES = "images.npy labels.npy index.csv checksums.csv errors.csv store.json".split()
 CHUNK = 32  # posters that a process decodes at a time

@@ -9,14 +9,14 @@ import threading
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 
+from postergenres.download.manifest import poster_path
+from postergenres.old_settings import MOST_PIXELS
+
 import numpy as np
 import PIL
 import simplejpeg
 from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
 from PIL import ExifTags, Image, UnidentifiedImageError, features
-
-from postergenres.download.manifest import poster_path
-from postergenres.old_settings import MOST_PIXELS
 
 # Pixels also depend on the decoders: another version may differ by a gray level.
 DECODER = (

@@ -13,18 +13,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-import imagehash
-import numpy as np
-from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-
 from postergenres.dataset.decoding import decode_poster
 from postergenres.download.manifest import poster_path
 from postergenres.parallel.dask import run_on_cluster
 from postergenres.parallel.pool import run_in_processes
 from postergenres.progress import show_progress
 from postergenres.terminal import escape_controls
+
+import imagehash
+import numpy as np
+from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 HASH_SIZE = 16  # frequencies each way; the usual 8 confuses posters of the same layout
 BITS = HASH_SIZE**2

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from postergenres.old_files import discard_leftovers, file_sha256, replacing
 from postergenres.progress import show_progress
+
+import numpy as np
 
 CHUNK = 1024  # posters per file
 

@@ -3,9 +3,9 @@
 import sys
 from collections import Counter
 
-import numpy as np
-
 from postergenres.terminal import escape_controls
+
+import numpy as np
 
 MIN_MOVIES = 10  # with fewer movies a split could be empty
 TOO_FEW = {  # what is true of the dropped movies, and what to do

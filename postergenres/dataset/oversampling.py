@@ -7,9 +7,9 @@ No strategy raises the count of a genre above the highest count before. So the h
 the same, no other count falls, and neither a genre's imbalance ratio nor their mean, MeanIR, rises.
 """
 
-import numpy as np
-
 from postergenres.dataset.imbalance import count_genres, imbalance_ratios
+
+import numpy as np
 
 STRATEGIES = ("study", "ml-ros", "none")  # the values that OVERSAMPLING may have
 

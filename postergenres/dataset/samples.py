@@ -7,8 +7,6 @@ from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
-import pandas as pd
-
 from postergenres.dataset.genres import MIN_MOVIES
 from postergenres.dataset.sampling_plot import save_sampling_plot
 from postergenres.download.manifest import TRAIN_ONLY, read_manifest, require_manifest
@@ -25,6 +23,8 @@ from postergenres.old_files import (
     write_json,
 )
 from postergenres.terminal import escape_controls
+
+import pandas as pd
 
 OUTPUTS = ("samples.csv", "sampling.json", "sampling.png")
 COLUMNS = ["id", "title", "genres", "split", "copies"]

@@ -1,8 +1,8 @@
 """Draw sampling.png: the genre counts, and which genres occur together."""
 
-import numpy as np
-
 from postergenres.plotting import draw_heat_map, escape_label, save_figure
+
+import numpy as np
 
 MOST_GENRES = 30  # labels of more genres would be too small to read
 

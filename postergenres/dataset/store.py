@@ -15,11 +15,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-import xxhash
-from numpy.lib.format import open_memmap
-
 from postergenres.old_files import (
     add_checksum,
     check_room,
@@ -31,6 +26,11 @@ from postergenres.old_files import (
     without_checksum,
     write_json,
 )
+
+import numpy as np
+import pandas as pd
+import xxhash
+from numpy.lib.format import open_memmap
 
 IDENTITY_FILES = ("index.csv", "checksums.csv")  # with store.json, they determine all rows
 FILES = ("images.npy", "labels.npy", *IDENTITY_FILES)  # their checksums are in store.json

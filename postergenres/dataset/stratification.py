@@ -2,10 +2,10 @@
 
 import sys
 
+from postergenres.dataset.samples import SPLITS
+
 import numpy as np
 from iterstrat.ml_stratifiers import IterativeStratification
-
-from postergenres.dataset.samples import SPLITS
 
 TOLERANCE = 0.1  # of a genre's share of a split
 MIN_MOVIES = 20  # a genre of fewer movies has no even share of each split

@@ -20,15 +20,15 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.request import getproxies
 
-import aiohttp
-import certifi
-from PIL import Image
-from yarl import URL
-
 from postergenres.download.addresses import NotPublic, open_public_socket
 from postergenres.download.faults import Fault, exception_line
 from postergenres.download.images import check_image
 from postergenres.download.metadata import find_host
+
+import aiohttp
+import certifi
+from PIL import Image
+from yarl import URL
 
 MAX_REDIRECTS = 10
 MAX_PAUSE = 8  # seconds between two attempts, unless the host asks for more

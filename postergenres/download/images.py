@@ -3,10 +3,10 @@
 import io
 import re
 
-from PIL import Image
-
 from postergenres.download.faults import Fault, exception_line
 from postergenres.old_settings import MOST_PIXELS
+
+from PIL import Image
 
 MAX_SCANS = 100  # of a JPEG; a progressive one has ten, each costs as much as the whole image
 

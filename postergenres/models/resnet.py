@@ -6,10 +6,10 @@ torchvision's ImageNet weights and trained them further to predict which picture
 falsely; PyTorch is not needed.
 """
 
+from postergenres.models.torch_weights import find_file, fold_norm, read_pth
+
 import keras
 from keras import layers
-
-from postergenres.models.torch_weights import find_file, fold_norm, read_pth
 
 FEATURES = 2048
 STAGES = ((3, 64), (4, 128), (6, 256), (3, 512))  # blocks, filters

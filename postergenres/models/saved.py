@@ -7,8 +7,6 @@ import re
 import zipfile
 from pathlib import Path
 
-import keras
-
 from postergenres.models.description import (
     CHECKSUM,
     EXPORT_CHECKSUM,
@@ -18,6 +16,8 @@ from postergenres.models.description import (
 )
 from postergenres.models.export import export_model
 from postergenres.old_files import discard_leftovers, replacing, without_checksum
+
+import keras
 
 DATE = (1980, 1, 1, 0, 0, 0)  # of all files in model.keras, the first date that a zip file can hold
 

@@ -6,13 +6,6 @@ and Ruder 2018, ULMFiT). A head with random weights would otherwise spoil the ba
 
 import math
 
-import keras
-import numpy as np
-from keras import layers
-from scipy.special import logit
-from sklearn.linear_model import LogisticRegression
-from tqdm import tqdm
-
 from postergenres import old_settings as settings
 from postergenres.models.efficientnet import (
     FEATURES,
@@ -23,6 +16,13 @@ from postergenres.models.efficientnet import (
 from postergenres.models.inference import predict_batch
 from postergenres.models.torch_weights import read_pth
 from postergenres.scores.metrics import estimate_prior
+
+import keras
+import numpy as np
+from keras import layers
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
+from tqdm import tqdm
 
 BACKBONES = {name: name.removeprefix("efficientnet_") for name in settings.BACKBONES}  # variants
 REGULARIZATION = 5e-4  # C of the regressions; best on the validation split of 10,494 movies

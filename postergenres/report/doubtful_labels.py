@@ -7,11 +7,11 @@ confident learning (Northcutt et al. 2021) needs them. requirements/labels.txt i
 import importlib.util
 import warnings
 
-import numpy as np
-import pandas as pd
-
 from postergenres.report.pages import encode
 from postergenres.terminal import escape_controls
+
+import numpy as np
+import pandas as pd
 
 INSTALL = "python -m pip install -r requirements/labels.txt"
 SHOWN = 24  # pairs on the page, half of them of a listed genre

@@ -9,11 +9,11 @@ import io
 from functools import lru_cache
 from pathlib import Path
 
+from postergenres.old_files import replacing
+
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
-
-from postergenres.old_files import replacing
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 

@@ -4,11 +4,11 @@ The colors are from Okabe and Ito (2008, Color Universal Design), for color-blin
 colors in one picture always come with two shapes, so that the picture can be printed in gray.
 """
 
+from postergenres.plotting import draw_heat_map, escape_label, save_figure
+
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve
-
-from postergenres.plotting import draw_heat_map, escape_label, save_figure
 
 BLUE, SKY = "#0072B2", "#56B4E9"
 COLUMNS = 6  # posters, or small diagrams, in a row

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from postergenres.plotting import escape_label, save_figure
+
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
@@ -9,8 +11,6 @@ from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
-
-from postergenres.plotting import escape_label, save_figure
 
 MOST_POINTS = 5000  # t-SNE takes 9 s for 2,248 posters
 FEWEST_POSTERS = 10  # that differ; t-SNE has no use for fewer

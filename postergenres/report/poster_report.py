@@ -3,10 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-import pandas as pd
-from tqdm import tqdm
-
 from postergenres.models.exported import ExportedModel, open_exported
 from postergenres.old_files import discard_leftovers, write_csv
 from postergenres.report.gradcam import NO_GRAD_CAM, overlay
@@ -17,6 +13,10 @@ from postergenres.scores.expected_f1 import choose_genres
 from postergenres.scores.predicted_genres import join_predicted, rank_genres
 from postergenres.terminal import escape_controls
 from postergenres.words.reading import read_words, select_texts, uses_words
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
 
 OUTPUTS = ("predictions.csv", "predictions.html", "similar.csv")
 BATCH = 64  # posters

@@ -16,14 +16,14 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from postergenres.dataset.decoding import try_decode
 from postergenres.dataset.feature_files import CHUNK, FeatureFiles, has_checksum
 from postergenres.dataset.samples import read_titles
 from postergenres.dataset.store import open_store, read_checksums
 from postergenres.download.manifest import poster_path
 from postergenres.old_files import check_room, file_sha256, lock_file
+
+import numpy as np
 
 BATCH = 64  # posters
 FEW = 16  # posters with which the time for all of them is estimated

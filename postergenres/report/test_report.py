@@ -2,9 +2,6 @@
 
 import sys
 
-import numpy as np
-import pandas as pd
-
 from postergenres.dataset.samples import read_titles
 from postergenres.dataset.store import open_store
 from postergenres.download.manifest import read_manifest
@@ -29,6 +26,9 @@ from postergenres.scores.predicted_genres import join_genres, join_predicted, re
 from postergenres.terminal import escape_controls
 from postergenres.words.cache import read_stored_posters
 from postergenres.words.combination import open_words
+
+import numpy as np
+import pandas as pd
 
 DOUBTFUL = "doubtful_labels.csv"
 OUTPUTS = ["metrics.json", "test_predictions.csv", "report.html", DOUBTFUL]

@@ -10,10 +10,6 @@ because the split is stratified.
 
 import warnings
 
-import numpy as np
-import pandas as pd
-from tqdm import tqdm
-
 from postergenres.scores.intervals import (
     average_precision_intervals,
     mean_average_precision_interval,
@@ -25,6 +21,10 @@ from postergenres.scores.metrics import (
     score_movies,
     score_prior,
 )
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
 
 RESAMPLES = 1000
 INTERVAL = (  # as metrics.json and the report describe it

@@ -5,11 +5,11 @@ never looks at a poster, so only the distance from the floor was learned from po
 computed by the same functions as the scores of a model, thresholds included.
 """
 
+from postergenres.scores.predicted_genres import Thresholds
+
 import numpy as np
 import pandas as pd
 from sklearn import metrics
-
-from postergenres.scores.predicted_genres import Thresholds
 
 # The reported scores, in order, with their labels in tables.
 SCORES = {

@@ -9,10 +9,6 @@ import shutil
 import zipfile
 from pathlib import Path
 
-import h5py
-import keras
-import numpy as np
-
 from postergenres.old_files import (
     add_checksum,
     check_room,
@@ -21,6 +17,10 @@ from postergenres.old_files import (
     read_json,
     write_json,
 )
+
+import h5py
+import keras
+import numpy as np
 
 FILES = ("best.npz", "latest.weights.h5", "training_metadata.json")  # beside state.json
 SPARE = 20_000_000  # bytes for what the training writes beside its checkpoints

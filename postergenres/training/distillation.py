@@ -17,11 +17,6 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-import numpy as np
-from scipy.special import expit
-from sklearn.decomposition import PCA
-from sklearn.model_selection import KFold
-
 from postergenres.dataset.decoding import try_decode
 from postergenres.dataset.feature_files import FeatureFiles
 from postergenres.dataset.store import read_checksums
@@ -58,6 +53,11 @@ from postergenres.words.combination import combine
 from postergenres.words.fitting import choose_weights
 from postergenres.words.reading import describe_reader
 from postergenres.words.text_model import fit_text_model
+
+import numpy as np
+from scipy.special import expit
+from sklearn.decomposition import PCA
+from sklearn.model_selection import KFold
 
 NETWORKS = ("efficientnet_lite2",)  # of settings.TEACHERS
 TEACHER_HEIGHT = 288  # pixels; larger than the posters of the student

@@ -1,9 +1,9 @@
 """The training history as a table and a picture."""
 
-from matplotlib.figure import Figure
-
 from postergenres.old_files import write_csv
 from postergenres.plotting import save_figure
+
+from matplotlib.figure import Figure
 
 
 def save_history(history, floor, folder):

@@ -1,9 +1,9 @@
 """Batches of posters and targets, read from the memory map on demand."""
 
+from postergenres.training.augmentation import change_colours, crop_at_random, mirror_and_shift
+
 import keras
 import numpy as np
-
-from postergenres.training.augmentation import change_colours, crop_at_random, mirror_and_shift
 
 
 class Batches(keras.utils.PyDataset):

@@ -7,11 +7,6 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-import keras
-import numpy as np
-import pandas as pd
-from scipy.special import logit
-
 from postergenres.dataset.store import Store
 from postergenres.models.inference import predict_probabilities
 from postergenres.models.saved import discard_model, list_versions, save_model
@@ -55,6 +50,11 @@ from postergenres.training.targets import add_hints, make_targets
 from postergenres.training.unfinished import choose_unfinished
 from postergenres.words.combination import FILE as WORDS_FILE
 from postergenres.words.fitting import fit_words, print_words
+
+import keras
+import numpy as np
+import pandas as pd
+from scipy.special import logit
 
 
 @dataclass(frozen=True)

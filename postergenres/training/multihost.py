@@ -18,10 +18,10 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
+from postergenres.training.supervisor import enter_child, supervise
+
 import keras
 import numpy as np
-
-from postergenres.training.supervisor import enter_child, supervise
 
 JOIN_SECONDS = 300  # until all processes must have started
 SILENT_SECONDS = 60  # without a heartbeat, after which a process counts as lost

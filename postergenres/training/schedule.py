@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass
 
-import keras
-from scipy.special import logit
-
 from postergenres.models.efficientnet import VARIANTS, find_weights
 from postergenres.models.transfer import (
     BACKBONES,
@@ -14,6 +11,9 @@ from postergenres.models.transfer import (
     load_imagenet,
 )
 from postergenres.scores.metrics import estimate_prior
+
+import keras
+from scipy.special import logit
 
 # Defaults for the settings of train.py that are None, by architecture.
 PLAIN = {"epochs": 15, "crop": 0.0, "colour": 0.0, "ema_momentum": 0.0}

@@ -2,13 +2,13 @@
 
 from typing import NamedTuple
 
-import numpy as np
-from scipy.special import expit, logit
-
 from postergenres.models.description import refuse
 from postergenres.old_files import file_sha256
 from postergenres.words.reading import describe_reader, uses_words
 from postergenres.words.text_model import TextModel, load_text_model
+
+import numpy as np
+from scipy.special import expit, logit
 
 FILE = "words.npz"  # in the folder of a model
 

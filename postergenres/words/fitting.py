@@ -1,9 +1,5 @@
 """Learn from the words on the training posters; measure on the validation movies what they add."""
 
-import numpy as np
-from scipy.optimize import minimize_scalar
-from sklearn.metrics import average_precision_score, log_loss
-
 from postergenres.scores.bootstrap import bootstrap
 from postergenres.scores.metrics import (
     beside_floor,
@@ -15,6 +11,10 @@ from postergenres.scores.predicted_genres import describe_thresholds, read_thres
 from postergenres.words.combination import combine
 from postergenres.words.reading import describe_reader
 from postergenres.words.text_model import fit_text_model
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from sklearn.metrics import average_precision_score, log_loss
 
 RATIOS = np.linspace(0, 2, 41)  # weights of the words, beside 1 for the network, that are tried
 

@@ -14,10 +14,10 @@ import sys
 from functools import cache
 from importlib.metadata import version
 
-import numpy as np
-
 from postergenres.dataset.decoding import try_decode
 from postergenres.old_files import add_checksum, write_json
+
+import numpy as np
 
 PACKAGES = ("rapidocr", "onnxruntime")
 INSTALL = "python -m pip install -r requirements/text.txt"

@@ -8,16 +8,16 @@ logistic regression for each genre is fitted on those of the training posters.
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 
+from postergenres.old_files import discard_leftovers, file_sha256, replacing
+from postergenres.scores.metrics import estimate_prior
+from postergenres.words.reading import select_texts
+
 import numpy as np
 from scipy import sparse
 from scipy.special import logit
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
-
-from postergenres.old_files import discard_leftovers, file_sha256, replacing
-from postergenres.scores.metrics import estimate_prior
-from postergenres.words.reading import select_texts
 
 REGULARIZATION = 2.0  # C of the regressions; best on 2,248 validation movies
 MIN_POSTERS = 2  # training posters that an n-gram must be on; rarer ones are ignored

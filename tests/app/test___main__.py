@@ -4,10 +4,10 @@ import os
 import subprocess
 import sys
 
+from postergenres.app import __main__ as app
+
 import pytest
 from conftest import ROOT
-
-from postergenres.app import __main__ as app
 
 
 def test_without_gradio_one_line_names_the_command_that_installs_it(tmp_path):

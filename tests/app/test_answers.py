@@ -12,11 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from types import SimpleNamespace
 
-import numpy as np
-import pytest
-from conftest import draw_poster, encode_poster, image_bytes, progressive
-from PIL import Image
-
 from postergenres.app import answers as module
 from postergenres.app.answers import MOST_POSTERS, Answers, Poster, list_models
 from postergenres.download import addresses
@@ -24,6 +19,11 @@ from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.report.poster_report import OpenedModel
 from postergenres.report.similar import open_similar
 from postergenres.scores.expected_f1 import choose_genres
+
+import numpy as np
+import pytest
+from conftest import draw_poster, encode_poster, image_bytes, progressive
+from PIL import Image
 
 MODEL = "improved (pretrained)"
 LOCAL = "it leads to this machine or its local network, from where nothing is fetched"

@@ -1,8 +1,8 @@
 import io
 
-from PIL import Image
-
 from postergenres.app.examples import draw_examples
+
+from PIL import Image
 
 
 def test_examples_are_drawn_posters_named_by_title_and_genres():

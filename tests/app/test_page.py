@@ -11,10 +11,10 @@ import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 
+from postergenres.app.answers import Answers
+
 import pytest
 from conftest import ROOT, draw_poster, encode_poster, image_bytes
-
-from postergenres.app.answers import Answers
 
 INSTALL = "pip install -r requirements/app.txt"
 module = pytest.importorskip("postergenres.app.page", reason=INSTALL)

@@ -6,16 +6,17 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+from postergenres.dataset import builder
+from postergenres.dataset.store import open_store, read_checksums
+from postergenres.download.manifest import poster_path
+from postergenres.old_files import write_csv
+
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, SAMPLES, contents, count_decoded, image_bytes, leave_unfinished
 
 import preprocessing
-from postergenres.dataset import builder
-from postergenres.dataset.store import open_store, read_checksums
-from postergenres.download.manifest import poster_path
-from postergenres.old_files import write_csv
 
 
 def test_a_finished_store_is_kept_until_a_poster_or_the_size_changes(five_posters, capsys):

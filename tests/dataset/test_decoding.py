@@ -7,15 +7,6 @@ import zlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-import pytest
-import simplejpeg
-from conftest import image_bytes, progressive
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import ExifTags, Image
-from PIL.PngImagePlugin import PngImageFile
-
 from postergenres.dataset import decoding
 from postergenres.dataset.decoding import (
     PixelBudget,
@@ -28,6 +19,15 @@ from postergenres.dataset.decoding import (
     try_decode,
 )
 from postergenres.download.manifest import poster_path
+
+import numpy as np
+import pytest
+import simplejpeg
+from conftest import image_bytes, progressive
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngImageFile
 
 
 def save(tmp_path, image, name="x.png", **options):

@@ -1,11 +1,5 @@
 import io
 
-import numpy as np
-import pandas as pd
-import pytest
-from conftest import draw_poster, encode_poster, image_bytes
-from PIL import Image
-
 from postergenres.dataset.duplicates import (
     PosterHash,
     count_differences,
@@ -16,6 +10,12 @@ from postergenres.dataset.duplicates import (
     list_groups,
 )
 from postergenres.download.manifest import poster_path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import draw_poster, encode_poster, image_bytes
+from PIL import Image
 
 DISTANCE = 68
 

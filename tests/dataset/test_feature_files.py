@@ -1,8 +1,8 @@
+from postergenres.dataset.feature_files import FeatureFiles, has_checksum
+
 import numpy as np
 import pytest
 from conftest import contents
-
-from postergenres.dataset.feature_files import FeatureFiles, has_checksum
 
 IDS = [f"m{i}" for i in range(10)]
 CHECKSUMS = [f"{i:064x}" for i in range(10)]

@@ -1,7 +1,7 @@
+from postergenres.dataset.genres import clean_genres, encode_genres
+
 import pandas as pd
 import pytest
-
-from postergenres.dataset.genres import clean_genres, encode_genres
 
 
 def test_excluded_rare_and_missing_genres_are_dropped(capsys):

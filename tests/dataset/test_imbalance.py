@@ -1,13 +1,13 @@
-import numpy as np
-import pandas as pd
-import pytest
-
 from postergenres.dataset.imbalance import (
     count_genres,
     imbalance_ratios,
     measure_imbalance,
     summarize_samples,
 )
+
+import numpy as np
+import pandas as pd
+import pytest
 
 #                   A  B  C
 LABELS = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=np.uint8)

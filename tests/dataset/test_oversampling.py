@@ -1,8 +1,3 @@
-import numpy as np
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from postergenres.dataset.imbalance import count_genres, imbalance_ratios
 from postergenres.dataset.oversampling import (
     STRATEGIES,
@@ -11,6 +6,11 @@ from postergenres.dataset.oversampling import (
     oversample_ml_ros,
     oversample_study,
 )
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 FILL = ((1000, 0.9),)
 

@@ -1,11 +1,6 @@
 import hashlib
 import json
 
-import numpy as np
-import pandas as pd
-import pytest
-from conftest import contents
-
 from postergenres.dataset import samples
 from postergenres.dataset.imbalance import summarize_samples
 from postergenres.dataset.samples import (
@@ -17,6 +12,11 @@ from postergenres.dataset.samples import (
     write_samples,
 )
 from postergenres.old_files import write_csv
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import contents
 
 LABELS = np.array([[1, 0], [1, 0], [0, 1], [1, 1], [1, 1]], dtype=np.uint8)
 MOVIES = pd.DataFrame(

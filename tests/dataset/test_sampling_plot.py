@@ -1,9 +1,9 @@
+from postergenres.dataset.sampling_plot import draw_genre_counts, draw_pairs, save_sampling_plot
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
-
-from postergenres.dataset.sampling_plot import draw_genre_counts, draw_pairs, save_sampling_plot
 
 
 def save(path, genres, **options):

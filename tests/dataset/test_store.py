@@ -1,14 +1,15 @@
 import hashlib
 import json
 
+from postergenres.dataset.store import FILES, open_store, seal_store
+from postergenres.old_files import without_checksum
+
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import SAMPLES, contents
 
 import preprocessing
-from postergenres.dataset.store import FILES, open_store, seal_store
-from postergenres.old_files import without_checksum
 
 
 def test_the_store_holds_each_poster_once_and_leaves_out_broken_ones(five_posters):

@@ -1,6 +1,3 @@
-import numpy as np
-import pytest
-
 from postergenres.dataset.stratification import (
     count_splits,
     even_out_splits,
@@ -10,6 +7,9 @@ from postergenres.dataset.stratification import (
     split_movies,
     stratify,
 )
+
+import numpy as np
+import pytest
 
 SHARES = (0.7, 0.15, 0.15)
 

@@ -1,10 +1,10 @@
 """Movies that are only trained on; tests/test_sampling.py tries them in step 2 as a whole."""
 
+from postergenres.dataset.train_only import add_train_only, clean_train_only
+
 import numpy as np
 import pandas as pd
 import pytest
-
-from postergenres.dataset.train_only import add_train_only, clean_train_only
 
 
 def test_genres_outside_the_vocabulary_and_excluded_movies_are_dropped(capsys):

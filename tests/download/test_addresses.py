@@ -4,10 +4,10 @@ import asyncio
 import socket
 from urllib.parse import quote
 
-import pytest
-
 from postergenres.download import addresses, client
 from postergenres.download.faults import Fault
+
+import pytest
 
 LIMITS = client.Limits(
     timeout=1, retries=1, time_limit=10, rate_limit=None, max_bytes=10**6, max_pixels=10**7

@@ -10,11 +10,11 @@ from email.utils import format_datetime
 from pathlib import Path
 from urllib.parse import quote
 
-import pytest
-from conftest import image_bytes, progressive
-
 from postergenres.download import client
 from postergenres.download.faults import Fault
+
+import pytest
+from conftest import image_bytes, progressive
 
 LIMITS = client.Limits(
     timeout=1, retries=1, time_limit=10, rate_limit=None, max_bytes=10**6, max_pixels=10**7

@@ -1,8 +1,8 @@
 """The texts of posters.csv are part of its format: they stay byte for byte as they are."""
 
-import pytest
-
 from postergenres.download.faults import Fault, exception_line
+
+import pytest
 
 TEXTS = {
     "UNUSABLE_ID": ((), "the id cannot name a file"),

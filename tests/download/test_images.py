@@ -1,13 +1,13 @@
 """The check of images; test_hostile.py has many more broken bodies, through main()."""
 
-import pytest
-from conftest import image_bytes, progressive
-from PIL import Image
-
 from postergenres.dataset.decoding import try_decode
 from postergenres.download.faults import Fault
 from postergenres.download.images import check_image
 from postergenres.old_settings import MOST_PIXELS, RULES
+
+import pytest
+from conftest import image_bytes, progressive
+from PIL import Image
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF"])

@@ -3,10 +3,10 @@
 import json
 import os
 
-import pytest
-
 from postergenres.download import manifest
 from postergenres.download.manifest import PreviousRuns, open_manifest, poster_path
+
+import pytest
 
 
 def make_row(id, status="", error="", url=None):

@@ -6,10 +6,10 @@ import gzip
 import lzma
 import zipfile
 
-import pytest
-
 from postergenres.download import metadata
 from postergenres.download.metadata import Movies
+
+import pytest
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,14 @@
 
 from collections import Counter
 
-import pytest
-from conftest import image_bytes
-
 from postergenres.download import posters
 from postergenres.download.client import Limits
 from postergenres.download.manifest import read_manifest
 from postergenres.download.metadata import Movies
 from postergenres.download.sources import Source
+
+import pytest
+from conftest import image_bytes
 
 LIMITS = Limits(
     timeout=1, retries=0, time_limit=10, rate_limit=None, max_bytes=10**6, max_pixels=10**7

@@ -1,11 +1,11 @@
 """The proxies of the environment: an unusable one is one line before any request."""
 
-import pytest
-from conftest import image_bytes
-
 from postergenres.download import proxies
 from postergenres.download.metadata import Movies
 from postergenres.download.sources import find_source
+
+import pytest
+from conftest import image_bytes
 
 
 @pytest.fixture(autouse=True)

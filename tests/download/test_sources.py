@@ -1,11 +1,11 @@
 """Where the posters are: in a folder, or at URLs."""
 
-import pytest
-from conftest import image_bytes
-
 from postergenres.download import sources
 from postergenres.download.metadata import Movies
 from postergenres.download.sources import Source
+
+import pytest
+from conftest import image_bytes
 
 
 def make_movie(poster="", id="m1", names=("", "m1")):

@@ -3,12 +3,12 @@
 import csv
 import io
 
+from postergenres.download.metadata import Movies
+from postergenres.download.stray_quotes import Records
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from postergenres.download.metadata import Movies
-from postergenres.download.stray_quotes import Records
 
 END = {",": "\n", ";": "\r\n", "\t": "\n"}  # the line ends that the tests use
 

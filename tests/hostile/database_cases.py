@@ -4,10 +4,11 @@ import struct
 import zlib
 from urllib.parse import quote
 
+from postergenres.old_settings import MOST_PIXELS
+
 from conftest import image_bytes, progressive
 
 from hostile.outcomes import blocked, every, goes_on
-from postergenres.old_settings import MOST_PIXELS
 
 SETTINGS = {
     "data_dir": {"text"},

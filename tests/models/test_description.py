@@ -1,9 +1,9 @@
 import random
 import shutil
 
-import pytest
-
 from postergenres.models import description, saved
+
+import pytest
 
 
 def test_any_flipped_byte_of_model_json_is_noticed_or_harmless(tmp_path):

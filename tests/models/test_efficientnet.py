@@ -1,10 +1,10 @@
+from postergenres.models import efficientnet
+
 import numpy as np
 import pytest
 from PIL import Image
 from skimage import data
 from sklearn.datasets import load_sample_image
-
-from postergenres.models import efficientnet
 
 PHOTOGRAPHS = {  # each with ImageNet classes that a person would name
     "cup of coffee": (data.coffee, {967, 968, 504}),  # espresso, cup, coffee mug

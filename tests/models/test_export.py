@@ -1,10 +1,3 @@
-import keras
-import numpy as np
-import pytest
-import tensorflow as tf
-from conftest import COLOURS
-
-from model import build_network
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.models.export import build_exported, export_model, is_exact_in_float16
 from postergenres.models.exported import ExportedModel
@@ -17,6 +10,14 @@ from postergenres.models.layer_names import (
 from postergenres.models.saved import open_model
 from postergenres.models.transfer import build_transfer, load_imagenet
 from postergenres.training.precision import computing_in
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import COLOURS
+
+from model import build_network
 
 RNG = np.random.default_rng(0)
 POSTERS = RNG.integers(0, 256, (3, 64, 48, 3), dtype=np.uint8)

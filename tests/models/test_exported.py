@@ -3,11 +3,6 @@ import shutil
 import subprocess
 import sys
 
-import keras
-import numpy as np
-import pytest
-from conftest import ROOT
-
 from postergenres.dataset.decoding import decode_poster
 from postergenres.dataset.store import open_store
 from postergenres.models import description, export
@@ -15,6 +10,11 @@ from postergenres.models.exported import open_exported
 from postergenres.models.inference import predict_batch
 from postergenres.models.saved import open_model
 from postergenres.old_files import read_json, without_checksum, write_json
+
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT
 
 
 @pytest.fixture

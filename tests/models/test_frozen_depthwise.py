@@ -1,9 +1,9 @@
+from postergenres.models import frozen_depthwise
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from postergenres.models import frozen_depthwise
 
 RNG = np.random.default_rng(0)
 

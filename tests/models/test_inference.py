@@ -1,12 +1,13 @@
-import numpy as np
-
-from model import build_network
 from postergenres.models.inference import (
     add_features,
     predict_batch,
     predict_probabilities,
     predict_with_features,
 )
+
+import numpy as np
+
+from model import build_network
 
 RNG = np.random.default_rng(0)
 

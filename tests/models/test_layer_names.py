@@ -1,8 +1,9 @@
+from postergenres.models import layer_names
+from postergenres.old_settings import ARCHITECTURES
+
 import pytest
 
 from model import build_network
-from postergenres.models import layer_names
-from postergenres.old_settings import ARCHITECTURES
 
 NAMES = {value for name, value in vars(layer_names).items() if name.startswith("GRAD_CAM")}
 

@@ -1,10 +1,10 @@
 import importlib.util
 
+from postergenres.models import resnet
+
 import numpy as np
 import pytest
 from skimage import data
-
-from postergenres.models import resnet
 
 
 def test_the_network_has_the_published_size_and_takes_the_weights_of_the_package():

@@ -3,14 +3,15 @@ import json
 import shutil
 import time
 
+from postergenres.models import description, saved
+from postergenres.models.inference import predict_probabilities
+from postergenres.old_files import read_json, write_json
+
 import keras
 import numpy as np
 import pytest
 
 from model import build_network
-from postergenres.models import description, saved
-from postergenres.models.inference import predict_probabilities
-from postergenres.old_files import read_json, write_json
 
 
 def test_a_saved_model_predicts_the_same(tmp_path):

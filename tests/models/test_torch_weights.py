@@ -6,10 +6,10 @@ import zipfile
 from collections import Counter, OrderedDict
 from types import ModuleType
 
+from postergenres.models import torch_weights
+
 import numpy as np
 import pytest
-
-from postergenres.models import torch_weights
 
 MAGIC = 0x1950A86A20F9469CFC6C
 

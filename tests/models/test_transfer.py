@@ -1,8 +1,8 @@
+from postergenres.models import efficientnet, transfer
+
 import keras
 import numpy as np
 import pytest
-
-from postergenres.models import efficientnet, transfer
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(200, 5)) * 3 + 7

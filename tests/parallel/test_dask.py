@@ -12,6 +12,13 @@ import time
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 
+from postergenres.dataset import builder
+from postergenres.dataset.decoding import decode_poster
+from postergenres.dataset.store import open_store
+from postergenres.download.manifest import poster_path
+from postergenres.old_files import write_csv
+from postergenres.parallel import dask
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,12 +35,6 @@ from distributed import Client
 import database
 import preprocessing
 import sampling
-from postergenres.dataset import builder
-from postergenres.dataset.decoding import decode_poster
-from postergenres.dataset.store import open_store
-from postergenres.download.manifest import poster_path
-from postergenres.old_files import write_csv
-from postergenres.parallel import dask
 
 
 @contextmanager

@@ -6,10 +6,10 @@ import time
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 
+from postergenres.parallel.pool import run_in_processes
+
 import pytest
 from conftest import ROOT
-
-from postergenres.parallel.pool import run_in_processes
 
 
 def test_pool_results_come_in_order_with_few_tasks_at_a_time():

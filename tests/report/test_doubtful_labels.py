@@ -1,13 +1,6 @@
 import shutil
 from types import SimpleNamespace
 
-import numpy as np
-import pandas as pd
-import pytest
-from scipy.special import expit
-from test_report import Page
-
-import predict
 from postergenres.dataset.store import open_store
 from postergenres.report import doubtful_labels
 from postergenres.report.doubtful_labels import (
@@ -20,6 +13,14 @@ from postergenres.report.doubtful_labels import (
 )
 from postergenres.report.test_report import write_doubtful_labels
 from postergenres.scores.metrics import estimate_prior
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+from test_report import Page
+
+import predict
 
 needs_cleanlab = pytest.mark.skipif(
     not doubtful_labels.has_cleanlab(), reason="python -m pip install -r requirements/labels.txt"

@@ -1,8 +1,8 @@
+from postergenres.report.gradcam import overlay
+
 import numpy as np
 from matplotlib import colormaps
 from PIL import Image
-
-from postergenres.report.gradcam import overlay
 
 
 def test_the_heat_map_is_scaled_to_the_poster_and_its_maximum_to_one():

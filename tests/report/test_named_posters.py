@@ -1,10 +1,10 @@
 import time
 
+from postergenres.report.named_posters import decode_batches, find_posters
+
 import pytest
 from conftest import image_bytes
 from PIL import EpsImagePlugin, features
-
-from postergenres.report.named_posters import decode_batches, find_posters
 
 
 def test_a_stopped_run_does_not_wait_for_a_slow_host(pipeline, host):

@@ -1,12 +1,12 @@
 import base64
 import io
 
+from postergenres.report.pages import data_url, encode, render
+
 import jinja2
 import numpy as np
 import pytest
 from PIL import Image
-
-from postergenres.report.pages import data_url, encode, render
 
 
 def test_pixels_become_the_data_url_of_a_jpeg():

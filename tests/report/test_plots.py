@@ -1,10 +1,10 @@
+from postergenres.report import plots
+from postergenres.scores import bootstrap, metrics
+
 import numpy as np
 import pytest
 from conftest import draw_predictions
 from PIL import Image
-
-from postergenres.report import plots
-from postergenres.scores import bootstrap, metrics
 
 GENRES = ["Action", "Comedy", "Cost: $1 or $2", "Drama", "Film-Noir", "War", "Western"]
 

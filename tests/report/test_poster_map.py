@@ -1,11 +1,5 @@
 import shutil
 
-import numpy as np
-import pytest
-from conftest import draw_predictions
-from PIL import Image
-
-import predict
 from postergenres.report import poster_map
 from postergenres.report.poster_map import (
     OTHER,
@@ -16,6 +10,13 @@ from postergenres.report.poster_map import (
     project,
     save_poster_map,
 )
+
+import numpy as np
+import pytest
+from conftest import draw_predictions
+from PIL import Image
+
+import predict
 
 GENRES = ["Action", "🎬" * 9, "Cost: $1 or $2", "x" * 10_000, "a\nb\x1b[31m", "War", "Western"]
 

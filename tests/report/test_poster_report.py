@@ -2,12 +2,6 @@ import json
 import os
 import shutil
 
-import numpy as np
-import pandas as pd
-import pytest
-from conftest import image_bytes
-
-import predict
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.report.gradcam import overlay
 from postergenres.report.poster_report import (
@@ -15,6 +9,13 @@ from postergenres.report.poster_report import (
     draw_heat_maps,
     print_predictions,
 )
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import image_bytes
+
+import predict
 
 
 def test_files_and_the_store_give_the_same_probabilities(pipeline):

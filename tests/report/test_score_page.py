@@ -4,13 +4,14 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+from postergenres.report.score_page import find_commit, list_pictures
+from postergenres.scores.metrics import SCORES
+
 import pytest
 from conftest import ROOT
 from PIL import Image
 
 import predict
-from postergenres.report.score_page import find_commit, list_pictures
-from postergenres.scores.metrics import SCORES
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 

@@ -1,9 +1,9 @@
+from postergenres.report.sheet import write_sheet
+from postergenres.report.similar import Neighbor
+
 import numpy as np
 import pandas as pd
 from conftest import image_bytes
-
-from postergenres.report.sheet import write_sheet
-from postergenres.report.similar import Neighbor
 
 
 def test_the_page_shows_bars_errors_and_heat_maps_of_the_first_posters(tmp_path):

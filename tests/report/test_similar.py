@@ -1,6 +1,12 @@
 import shutil
 from types import SimpleNamespace
 
+from postergenres.dataset.store import open_store
+from postergenres.models.description import PRETRAINED_FOLDERS
+from postergenres.models.exported import open_exported
+from postergenres.report import similar
+from postergenres.report.similar import open_similar, search
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,11 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import predict
-from postergenres.dataset.store import open_store
-from postergenres.models.description import PRETRAINED_FOLDERS
-from postergenres.models.exported import open_exported
-from postergenres.report import similar
-from postergenres.report.similar import open_similar, search
 
 
 @settings(max_examples=150, deadline=None)

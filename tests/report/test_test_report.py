@@ -1,15 +1,6 @@
 import json
 import shutil
 
-import numpy as np
-import pandas as pd
-import pytest
-from conftest import load_draw
-from PIL import Image
-
-import database
-import predict
-import preprocessing
 from postergenres.dataset.store import open_store
 from postergenres.models import description
 from postergenres.old_files import read_json, without_checksum, write_json
@@ -19,6 +10,16 @@ from postergenres.report.test_report import (
     print_test_scores,
 )
 from postergenres.scores.metrics import SCORES
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import load_draw
+from PIL import Image
+
+import database
+import predict
+import preprocessing
 
 
 def test_the_test_movies_are_scored_beside_the_floor(pipeline, capsys):

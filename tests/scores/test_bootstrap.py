@@ -1,9 +1,9 @@
+from postergenres.scores import bootstrap, metrics
+
 import numpy as np
 import pytest
 from conftest import draw_predictions
 from sklearn.metrics import average_precision_score
-
-from postergenres.scores import bootstrap, metrics
 
 
 def scale_to_prevalence(weights, labels):

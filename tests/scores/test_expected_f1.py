@@ -2,13 +2,13 @@
 
 from itertools import product
 
+from postergenres.scores.expected_f1 import choose_genres
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-
-from postergenres.scores.expected_f1 import choose_genres
 
 
 def compute_expected_f1(predicted, probabilities):

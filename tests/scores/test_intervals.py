@@ -1,11 +1,11 @@
-import numpy as np
-import pytest
-from conftest import ROOT, load_script
-
 from postergenres.scores.intervals import (
     average_precision_intervals,
     mean_average_precision_interval,
 )
+
+import numpy as np
+import pytest
+from conftest import ROOT, load_script
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,9 @@
+from postergenres.scores import metrics
+
 import numpy as np
 import pytest
 from conftest import draw_predictions
 from sklearn import metrics as sklearn_metrics
-
-from postergenres.scores import metrics
 
 
 def test_scores_equal_a_calculation_by_hand():

@@ -1,11 +1,11 @@
-import numpy as np
-
 from postergenres.scores.predicted_genres import (
     join_genres,
     join_predicted,
     rank_genres,
     read_thresholds,
 )
+
+import numpy as np
 
 GENRES = ["Action", "Comedy", "Drama"]
 

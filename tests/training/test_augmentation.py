@@ -1,7 +1,7 @@
+from postergenres.training import augmentation
+
 import numpy as np
 import pytest
-
-from postergenres.training import augmentation
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 20, 12, 3), dtype=np.uint8)
 

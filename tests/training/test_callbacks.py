@@ -1,8 +1,8 @@
+from postergenres.training import callbacks
+
 import keras
 import numpy as np
 import pytest
-
-from postergenres.training import callbacks
 
 IMAGES = np.random.default_rng(0).random((32, 8)).astype(np.float32)
 LABELS = np.random.default_rng(1).integers(0, 2, (32, 3)).astype(np.float32)

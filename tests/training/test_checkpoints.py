@@ -1,7 +1,7 @@
-import numpy as np
-
 from postergenres.old_files import write_json
 from postergenres.training.checkpoints import Checkpoints, discard_checkpoints
+
+import numpy as np
 
 SETTINGS = {"epochs": 9, "store": "abc"}
 EPOCHS = [{"loss": 0.5, "val_loss": 0.4}, {"loss": 0.4, "val_loss": 0.45}]

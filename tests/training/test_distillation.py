@@ -2,12 +2,6 @@ import json
 import re
 import shutil
 
-import keras
-import numpy as np
-import pytest
-from conftest import build_color_network, contents
-from filelock import FileLock
-
 from postergenres.dataset.decoding import decode_poster
 from postergenres.dataset.store import open_store
 from postergenres.models import efficientnet, resnet, transfer
@@ -17,6 +11,12 @@ from postergenres.models.saved import open_model, save_model
 from postergenres.old_files import read_json, write_json
 from postergenres.training import distillation
 from postergenres.words.cache import read_stored_posters
+
+import keras
+import numpy as np
+import pytest
+from conftest import build_color_network, contents
+from filelock import FileLock
 
 SETTINGS = {"teacher_height": 30, "teacher_width": 20, "components": 20, "regularisation": 1.0}
 

@@ -1,9 +1,10 @@
+from postergenres.training import distributed
+
 import keras
 import pytest
 import tensorflow as tf
 
 from model import build_network
-from postergenres.training import distributed
 
 
 def test_one_device_needs_no_strategy():

@@ -1,7 +1,7 @@
+from postergenres.training.history import draw_history, save_history
+
 import pandas as pd
 from PIL import Image
-
-from postergenres.training.history import draw_history, save_history
 
 HISTORY = pd.DataFrame(
     {

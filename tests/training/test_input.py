@@ -1,7 +1,7 @@
+from postergenres.training import input
+
 import numpy as np
 import pytest
-
-from postergenres.training import input
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 20, 12, 3), dtype=np.uint8)
 LABELS = np.random.default_rng(1).integers(0, 2, (50, 3)).astype(np.float32)

@@ -1,12 +1,12 @@
 from types import SimpleNamespace
 
-import numpy as np
-import pytest
-from scipy.special import expit, logit
-
 from postergenres.dataset.store import open_store
 from postergenres.scores.metrics import estimate_prior
 from postergenres.training import loop
+
+import numpy as np
+import pytest
+from scipy.special import expit, logit
 
 SETTINGS = {
     "architecture": "efficientnet_lite0",

@@ -7,6 +7,10 @@ import subprocess
 import sys
 import time
 
+from postergenres.dataset.store import open_store
+from postergenres.models import inference, saved
+from postergenres.training import multihost
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,9 +18,6 @@ from conftest import ROOT, contents
 from filelock import FileLock
 
 import train
-from postergenres.dataset.store import open_store
-from postergenres.models import inference, saved
-from postergenres.training import multihost
 
 ADDRESSES = ("10.0.0.1:9999", "10.0.0.2")
 SETTINGS = {"epochs": 4, "batch_size": 16, "seed": 3}

@@ -1,10 +1,11 @@
 from functools import partial
 
+from postergenres.training import precision
+
 import keras
 import pytest
 
 from model import build_network
-from postergenres.training import precision
 
 BUILD = partial(build_network, "improved", 40, 32, 3)
 

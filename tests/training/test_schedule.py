@@ -1,10 +1,11 @@
+from postergenres import old_settings as settings
+from postergenres.training import schedule
+
 import keras
 import numpy as np
 import pytest
 
 import model
-from postergenres import old_settings as settings
-from postergenres.training import schedule
 
 
 def test_the_first_stage_trains_the_last_blocks_without_their_depthwise_filters():

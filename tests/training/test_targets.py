@@ -1,10 +1,11 @@
 from types import SimpleNamespace
 
+from postergenres.training.targets import add_hints, make_targets
+
 import numpy as np
 import pytest
 
 import model
-from postergenres.training.targets import add_hints, make_targets
 
 LABELS = np.random.default_rng(0).integers(0, 2, (9, 3)).astype(np.uint8)
 STORE = SimpleNamespace(labels=LABELS)

@@ -1,12 +1,12 @@
 """Which unfinished run is resumed, and which is kept."""
 
-import h5py
-import numpy as np
-import pytest
-
 from postergenres.old_files import add_checksum, file_sha256, write_json
 from postergenres.training.checkpoints import FILES
 from postergenres.training.unfinished import choose_unfinished
+
+import h5py
+import numpy as np
+import pytest
 
 OLD, NEW, THIRD = ({"epochs": epochs, "store": "abc"} for epochs in (9, 10, 11))
 

@@ -1,13 +1,13 @@
 import hashlib
 
+from postergenres.dataset.store import open_store
+from postergenres.words import cache
+from postergenres.words.cache import read_stored_posters
+
 import numpy as np
 import pytest
 from conftest import contents
 from filelock import FileLock
-
-from postergenres.dataset.store import open_store
-from postergenres.words import cache
-from postergenres.words.cache import read_stored_posters
 
 ROWS = np.arange(4)  # the posters of `five_posters` without the broken one
 

@@ -1,12 +1,12 @@
-import numpy as np
-import pytest
-from hostile.outcomes import EVERY, HARMS
-from scipy.special import expit, logit
-
 from postergenres.old_files import file_sha256
 from postergenres.words.combination import FILE, combine, open_words
 from postergenres.words.reading import describe_reader
 from postergenres.words.text_model import fit_text_model
+
+import numpy as np
+import pytest
+from hostile.outcomes import EVERY, HARMS
+from scipy.special import expit, logit
 
 WORDS = [[("blood", 0.9)], [("laughs", 0.9)]] * 20
 

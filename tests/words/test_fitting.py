@@ -1,14 +1,14 @@
 from types import SimpleNamespace
 
-import numpy as np
-import pytest
-from conftest import draw_predictions
-from scipy.special import expit, logit
-
 from postergenres.scores.metrics import choose_thresholds, compute_scores
 from postergenres.words import fitting
 from postergenres.words.combination import combine
 from postergenres.words.fitting import choose_weights, fit_words, measure_gain, print_words
+
+import numpy as np
+import pytest
+from conftest import draw_predictions
+from scipy.special import expit, logit
 
 
 def draw_evidence(labels, strength, seed=1):

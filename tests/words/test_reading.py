@@ -1,11 +1,11 @@
 import hashlib
 
+from postergenres.words import reading
+
 import numpy as np
 import pytest
 from conftest import encode_poster, image_bytes
 from PIL import Image, ImageDraw, ImageFont
-
-from postergenres.words import reading
 
 RED = image_bytes((220, 40, 40), (40, 60))
 

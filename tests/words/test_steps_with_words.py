@@ -3,13 +3,6 @@
 import shutil
 from types import SimpleNamespace
 
-import numpy as np
-import pandas as pd
-import pytest
-from conftest import ROOT, contents, faking_reader, image_bytes, load_script
-
-import predict
-import train
 from postergenres.dataset.store import open_store
 from postergenres.models.inference import predict_probabilities
 from postergenres.models.saved import open_model
@@ -18,6 +11,14 @@ from postergenres.scores.metrics import compute_scores
 from postergenres.scores.predicted_genres import read_thresholds
 from postergenres.training import callbacks, loop
 from postergenres.words.combination import open_words
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, contents, faking_reader, image_bytes, load_script
+
+import predict
+import train
 
 SETTINGS = {"epochs": 1, "batch_size": 16, "precision": "float32", "words": True}
 SETTINGS["learning_rate"] = 1e-6  # the network learns nothing

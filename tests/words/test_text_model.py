@@ -1,11 +1,11 @@
+from postergenres.words.reading import read_words
+from postergenres.words.text_model import count_ngrams, fit_text_model, load_text_model
+
 import numpy as np
 import pytest
 from conftest import encode_poster
 from PIL import Image, ImageDraw, ImageFont
 from scipy.special import expit, logit
-
-from postergenres.words.reading import read_words
-from postergenres.words.text_model import count_ngrams, fit_text_model, load_text_model
 
 GENRES = {"Horror": ["blood", "haunted", "grave"], "Comedy": ["crazy", "laughs", "wedding"]}
 
