@@ -5,23 +5,20 @@
 Reads   DATA_DIR/samples.csv and DATA_DIR/posters/
 Writes  DATA_DIR/store/: images.npy (N, H, W, 3) and labels.npy (N, G), both uint8, a row for each
         poster; index.csv: row, id, split, copies; errors.csv: posters that could not be decoded
-        and are left out; checksums.csv: id and SHA-256 of each poster; and last store.json: genres
-        in order, H, W, N, what the store was made from, and the checksums of the other files
+        and are left out; checksums.csv: id and SHA-256 of each poster; store.json: genres in
+        order, H, W, N, and what the store was made from
 Takes   about 15 s for 15,000 posters on two cores; 45 kB of disk per poster at 150 x 101.
 
-A stopped run resumes. If posters or samples have changed, the pixels of unchanged posters are
-copied from the existing store, provided that it has the same image size.
+The new store is written beside the old one. If nothing has changed, it is not made again.
 """
 
-import sys
 from pathlib import Path
 
-import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
-from postergenres.dataset.builder import StoreBuilder, describe_source
+from postergenres.dataset.builder import build_store, describe_source, is_up_to_date
 from postergenres.dataset.samples import read_samples
-from postergenres.old_files import lock_file
-from postergenres.old_settings import check_settings
-from postergenres.stopping import run_from_shell, stopping_cleanly
+from postergenres.parallel import open_executor
+from postergenres.settings import Folder, Side, Text, Workers, checked, run_from_shell
+from postergenres.step import step
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that sampling.py wrote
@@ -32,29 +29,24 @@ CLUSTER = None  # or a Dask scheduler's address, "tcp://192.168.0.1:8786": decod
 # --------------------------------------------------------------------------------------------------
 
 
+@checked
 def main(
-    data_dir=DATA_DIR,
-    image_height=IMAGE_HEIGHT,
-    image_width=IMAGE_WIDTH,
-    workers=WORKERS,
-    cluster=CLUSTER,
-):
+    data_dir: Folder = DATA_DIR,
+    image_height: Side = IMAGE_HEIGHT,
+    image_width: Side = IMAGE_WIDTH,
+    workers: Workers | None = WORKERS,
+    cluster: Text | None = CLUSTER,
+) -> None:
     """Write the store, or print that it is up to date."""
-    settings = check_settings("preprocessing", locals())
     data_dir = Path(data_dir)
-    with stopping_cleanly("preprocessing"):
+    with step("preprocessing", data_dir):
         samples = read_samples(data_dir)
-        builder = StoreBuilder(samples, data_dir, describe_source(samples, settings))
-        refusal = f"Another run is writing {builder.store}. Wait until it ends, then run this again"
-        with lock_file(data_dir / "store.lock", refusal):
-            if builder.is_current():
-                builder.discard_unfinished()
-                print(f"{builder.store} is up to date\nnext: python train.py")
-                return
-            checksums, errors = builder.decode_posters(workers, cluster)
-            if not samples.equals(read_samples(data_dir)):
-                sys.exit("samples.csv was changed during this run. Run: python preprocessing.py")
-            builder.finish(checksums, errors)
+        source = describe_source(samples, data_dir, image_height, image_width)
+        if is_up_to_date(samples, source, data_dir):
+            print(f"{data_dir / 'store'} is up to date")
+            return
+        with open_executor(workers, cluster) as executor:
+            build_store(samples, source, data_dir, executor)
 
 
 if __name__ == "__main__":

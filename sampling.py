@@ -14,27 +14,49 @@ Writes  DATA_DIR/samples.csv: id, title, genres, split (train, val, test), copie
 Takes   about 25 s for 15,000 movies, most of it to find duplicate posters.
 """
 
-import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
+from dataclasses import asdict
+from pathlib import Path
 
-# isort: split
-import sys
-from contextlib import suppress
-
-from postergenres.dataset.duplicates import find_duplicates, list_groups
-from postergenres.dataset.genres import clean_genres, encode_genres
+from postergenres.dataset.duplicates import (
+    group_duplicates,
+    hash_posters,
+    leave_out_placeholders,
+    list_groups,
+)
+from postergenres.dataset.genres import clean_genres, encode_genres, list_genres
 from postergenres.dataset.imbalance import summarize_samples
-from postergenres.dataset.oversampling import draw_movies, oversample
-from postergenres.dataset.samples import (
-    claim_samples,
-    print_sampling_summary,
-    read_downloaded_movies,
-    select_samples,
-    write_samples,
+from postergenres.dataset.oversampling import Rules, draw_movies, oversample
+from postergenres.dataset.samples import read_downloaded_movies, select_samples, write_samples
+from postergenres.dataset.sampling_plot import save_sampling_plot
+from postergenres.dataset.sampling_report import (
+    report_duplicates,
+    report_genres,
+    report_posters,
+    report_sample,
+    report_split,
+    report_train_only,
 )
 from postergenres.dataset.stratification import split_movies
 from postergenres.dataset.train_only import add_train_only, clean_train_only
-from postergenres.old_settings import check_settings
-from postergenres.stopping import run_from_shell, stopping_cleanly
+from postergenres.download.manifest import poster_path
+from postergenres.settings import (
+    Bits,
+    Copies,
+    Count,
+    Fill,
+    Folder,
+    Names,
+    Oversampling,
+    Part,
+    Seed,
+    SettingError,
+    ShareAboveZero,
+    Text,
+    Weight,
+    checked,
+    run_from_shell,
+)
+from postergenres.step import step
 
 import numpy as np
 
@@ -58,50 +80,87 @@ CLUSTER = None  # or a Dask scheduler's address, "tcp://192.168.0.1:8786": compa
 # --------------------------------------------------------------------------------------------------
 
 
+@checked
 def main(
-    data_dir=DATA_DIR,
-    excluded_genres=EXCLUDED_GENRES,
-    min_genre_movies=MIN_GENRE_MOVIES,
-    near_duplicate=NEAR_DUPLICATE,
-    sample_fraction=SAMPLE_FRACTION,
-    oversampling=OVERSAMPLING,
-    common_genres=COMMON_GENRES,
-    fill=FILL,
-    growth=GROWTH,
-    max_copies=MAX_COPIES,
-    val_share=VAL_SHARE,
-    test_share=TEST_SHARE,
-    seed=SEED,
-    cluster=CLUSTER,
-):
+    data_dir: Folder = DATA_DIR,
+    excluded_genres: Names = EXCLUDED_GENRES,
+    min_genre_movies: Count = MIN_GENRE_MOVIES,
+    near_duplicate: Bits = NEAR_DUPLICATE,
+    sample_fraction: ShareAboveZero = SAMPLE_FRACTION,
+    oversampling: Oversampling = OVERSAMPLING,
+    common_genres: Count = COMMON_GENRES,
+    fill: Fill = FILL,
+    growth: Weight = GROWTH,
+    max_copies: Copies = MAX_COPIES,
+    val_share: Part = VAL_SHARE,
+    test_share: Part = TEST_SHARE,
+    seed: Seed = SEED,
+    cluster: Text | None = CLUSTER,
+) -> None:
     """Write samples.csv from posters.csv, and print a summary of the genres."""
-    settings = check_settings("sampling", locals())
-    with suppress(AttributeError):  # a notebook has another stdout
-        sys.stdout.reconfigure(errors="replace")  # a title that the terminal cannot show
-    with stopping_cleanly("sampling", after="To start again"), claim_samples(data_dir):
-        downloaded, train_only = read_downloaded_movies(data_dir)
-        movies, genres = clean_genres(downloaded, excluded_genres, min_genre_movies)
-        train_only = clean_train_only(train_only, excluded_genres, genres)
-        groups, all_groups = find_duplicates(movies, train_only, data_dir, near_duplicate, cluster)
-        split_labels = encode_genres(movies["genres"], genres)
-        movies["split"] = split_movies(split_labels, groups, val_share, test_share, seed)
-        duplicates = list_groups(movies["id"], groups)
+    data_dir = Path(data_dir)
+    if val_share + test_share >= 1:
+        values = f"{test_share} and {val_share}"
+        raise SettingError("test_share", f"and val_share must add up to less than 1, got {values}")
+    rules = Rules(
+        oversampling=oversampling,
+        common_genres=common_genres,
+        fill=fill,
+        growth=growth,
+        max_copies=max_copies,
+    )
+    with step("sampling", data_dir):
+        downloaded = read_downloaded_movies(data_dir)
+        paths = [poster_path(data_dir.absolute(), movie) for movie in downloaded["id"]]
+        downloaded["poster"] = hash_posters(paths, cluster)
+        usable = leave_out_placeholders(downloaded)
+        report_posters(downloaded, usable, data_dir)
 
-        movies = add_train_only(movies, train_only, all_groups)
-        labels = encode_genres(movies["genres"], genres)
-        train_labels = labels[movies["split"] == "train"]
+        movies, dropped = clean_genres(
+            usable.loc[~usable.train_only], excluded_genres, min_genre_movies
+        )
+        report_genres(dropped, len(movies), excluded_genres, min_genre_movies)
+        genres = list_genres(movies.genres)
+
+        groups = group_duplicates(movies.poster, near_duplicate)
+        duplicates = list_groups(movies.id, groups)
+        report_duplicates(duplicates, movies.set_index("id").title)
+
+        labels = encode_genres(movies.genres, genres)
+        shares = (1 - val_share - test_share, val_share, test_share)
+        movies["split"] = split_movies(labels, groups, shares, seed)
+        report_split(labels, movies.split, groups, shares)
+
+        train_only, unfit = clean_train_only(usable.loc[usable.train_only], excluded_genres, genres)
+        movies = add_train_only(movies, train_only, near_duplicate)
+        report_train_only(unfit, len(train_only), movies.train_only.sum(), excluded_genres)
+
+        labels = encode_genres(movies.genres, genres)
+        train_labels = labels[movies.split == "train"]
         rng = np.random.default_rng(seed)
         drawn = draw_movies(len(train_labels), sample_fraction, rng)
-        copies = oversample(
-            train_labels, drawn, oversampling, common_genres, fill, growth, max_copies, rng
-        )
-        counts, measures = summarize_samples(
-            labels, movies["split"], movies["train_only"], drawn, copies, genres
-        )
-        print_sampling_summary(counts, measures, drawn, copies)
+        copies = oversample(train_labels, drawn, rules, rng)
+        summary = summarize_samples(movies, labels, genres, drawn=drawn, copies=copies)
+        report_sample(summary, drawn, copies)
 
-        samples = select_samples(movies, copies)
-        write_samples(samples, split_labels, counts, measures, duplicates, settings, data_dir)
+        save_sampling_plot(labels[~movies.train_only], summary.counts, data_dir / "sampling.png")
+        settings = {
+            "excluded_genres": excluded_genres,
+            "min_genre_movies": min_genre_movies,
+            "near_duplicate": near_duplicate,
+            "sample_fraction": sample_fraction,
+            **asdict(rules),
+            "val_share": val_share,
+            "test_share": test_share,
+            "seed": seed,
+        }
+        write_samples(
+            select_samples(movies, copies),
+            summary,
+            data_dir,
+            settings=settings,
+            duplicates=duplicates,
+        )
 
 
 if __name__ == "__main__":

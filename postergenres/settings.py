@@ -23,6 +23,13 @@ R = TypeVar("R")
 MOST_PIXELS = 89_478_485  # of an image that steps 1 and 3 accept; Pillow's own limit
 
 
+def require_rising(value: tuple[tuple[int, float], ...]) -> tuple[tuple[int, float], ...]:
+    counts = [count for count, _ in value]
+    if counts != sorted(counts):
+        raise ValueError("should have rising counts")
+    return value
+
+
 def require_content(value: str | Path) -> str | Path:
     if not str(value):
         raise ValueError("should not be empty")
@@ -47,6 +54,9 @@ Momentum = Annotated[float, Field(ge=0, le=0.99999)]
 Weight = Annotated[float, Field(ge=0, le=1000)]
 Folder = Annotated[str | Path, AfterValidator(require_content)]
 File = Folder
+Copies = Annotated[int, Field(ge=1, le=1000)]
+Pair = Annotated[tuple[CountOrZero, Share], Field(strict=False)]
+Fill = Annotated[tuple[Pair, ...], Field(strict=False), AfterValidator(require_rising)]
 Text = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 Oversampling = Literal["study", "ml-ros", "none"]

@@ -5,16 +5,19 @@ Pool workers import this module: without pandas they start in 0.3 s, with pandas
 
 import hashlib
 import io
+import platform
 import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
+from pathlib import Path
 
-from postergenres.download.manifest import poster_path
-from postergenres.old_settings import MOST_PIXELS
+from postergenres.settings import MOST_PIXELS
 
 import numpy as np
 import PIL
 import simplejpeg
+import xxhash
 from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
@@ -51,7 +54,7 @@ FORMATS = [
 SIDEWAYS = [TURNS[orientation] for orientation in (5, 6, 7, 8)]
 
 
-def decode_poster(source, image_height, image_width):
+def decode_poster(source: bytes | Path, image_height: int, image_width: int) -> np.ndarray:
     """Return the pixels of an image, resized: RGB, uint8 of shape (H, W, 3).
 
     Transparent pixels become white, the EXIF rotation of a photo is undone, and an animation is
@@ -87,7 +90,7 @@ def decode_poster(source, image_height, image_width):
         raise ValueError(f"{type(error).__name__}: {error}"[:200]) from error
 
 
-def read_file(path):
+def read_file(path: Path) -> bytes:
     """Return the bytes of a file; raise a ValueError if it is over MOST_BYTES."""
     with open(path, "rb") as file:
         body = file.read(MOST_BYTES + 1)
@@ -96,20 +99,17 @@ def read_file(path):
     return body
 
 
-def decode_plain_jpeg(body, image_height, image_width):
+def decode_plain_jpeg(body: bytes, image_height: int, image_width: int) -> np.ndarray | None:
     """Return the pixels of a plain JPEG, resized, or None if Pillow must decode the file.
 
     Pillow decodes what may need more than pixels in RGB: other formats, a JPEG with EXIF data,
     which may demand a rotation, in CMYK, with too many pixels, or with any fault.
-
-    Args:
-        body: the bytes of a file.
-        image_height, image_width: pixels of the result.
     """
     if not body.startswith(JPEG_START) or EXIF_START in body:
         return None
     try:
         height, width, colors, _ = simplejpeg.decode_jpeg_header(body)
+        height, width = int(height), int(width)
         if colors not in PLAIN_COLORS or height * width > MOST_PIXELS:
             return None
         scale = choose_scale(height, width, image_height, image_width)
@@ -120,8 +120,8 @@ def decode_plain_jpeg(body, image_height, image_width):
         return None
 
 
-def decode_scaled(body, height, width, scale):
-    """Return the pixels of a plain JPEG, scaled down as it is decoded: RGB, uint8.
+def decode_scaled(body: bytes, height: int, width: int, scale: int) -> np.ndarray:
+    """Return the pixels of a plain JPEG, scaled down as it is decoded: RGB.
 
     Args:
         body: the bytes of a file.
@@ -137,7 +137,7 @@ def decode_scaled(body, height, width, scale):
     )
 
 
-def choose_scale(height, width, image_height, image_width):
+def choose_scale(height: int, width: int, image_height: int, image_width: int) -> int:
     """Return by which power of two, up to 8, a JPEG of at least twice the size is scaled down."""
     scales = (8, 4, 2, 1)
     wanted = min(height // (2 * image_height), width // (2 * image_width))
@@ -147,14 +147,14 @@ def choose_scale(height, width, image_height, image_width):
 class Tools(threading.local):
     """The buffers of a thread: new memory for each poster would cost a third more time."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.resizer, self.pixels = Resizer(), bytearray(3 * KEPT_PIXELS)
 
-    def buffer(self, pixels):
+    def buffer(self, pixels: int) -> bytearray | None:
         """Return a buffer for this many pixels, or None if the decoder must allocate one."""
         return self.pixels if pixels <= KEPT_PIXELS else None
 
-    def resize(self, pixels, image_height, image_width):
+    def resize(self, pixels: np.ndarray, image_height: int, image_width: int) -> np.ndarray:
         """Return pixels of shape (rows, columns, 3), uint8, resized to (H, W, 3)."""
         rows, columns, _ = pixels.shape
         source = ImageData(columns, rows, PixelType.U8x3, pixels.tobytes())
@@ -166,13 +166,13 @@ class Tools(threading.local):
 TOOLS = Tools()
 
 
-def to_rgb(image, size):
+def to_rgb(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Return an opened image upright, opaque, in RGB, and resized to `size`: (width, height)."""
     if image.format == "TIFF":
         image.load()  # Pillow turns a TIFF itself, and deletes the rotation
     turn = None
     with suppress(Exception):  # an unreadable rotation counts as none
-        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     width, height = size[::-1] if turn in SIDEWAYS else size
     image.draft("RGB", (2 * width, 2 * height))
     if turn is not None:
@@ -190,7 +190,7 @@ def to_rgb(image, size):
     return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
 
 
-def lay_on_white(image, strip=2**20):
+def lay_on_white(image: Image.Image, strip: int = 2**20) -> Image.Image:
     """Return a transparent image in RGB on white; a strip of pixels at a time to save memory."""
     result = Image.new("RGB", image.size)
     rows = max(1, strip // image.width)
@@ -209,12 +209,12 @@ class PixelBudget:
         pixels: the bound; a larger image is decoded alone.
     """
 
-    def __init__(self, pixels):
+    def __init__(self, pixels: int):
         self.pixels, self.free = pixels, pixels
         self.has_changed = threading.Condition()
 
     @contextmanager
-    def reserve(self, pixels):
+    def reserve(self, pixels: int) -> Iterator[None]:
         """Wait until there is room for an image; hold the room during the block."""
         pixels = min(pixels, self.pixels)
         with self.has_changed:
@@ -231,7 +231,9 @@ class PixelBudget:
 PIXELS = PixelBudget(PIXEL_BUDGET)
 
 
-def try_decode(source, image_height, image_width):
+def try_decode(
+    source: bytes | Path, image_height: int, image_width: int
+) -> tuple[np.ndarray | None, str]:
     """Decode like `decode_poster`; return (pixels, ""), or (None, the reason) after an error."""
     try:
         return decode_poster(source, image_height, image_width), ""
@@ -239,67 +241,58 @@ def try_decode(source, image_height, image_width):
         return None, str(error)
 
 
-def decode_rows(first, ids, reusable, data_dir, size):
-    """Decode a chunk of posters.
+# --- tasks of the workers -------------------------------------------------------------------------
+
+
+def check_worker(decoder: str, data_dir: Path) -> None:
+    """Check that this process gives the results that the main one would give.
 
     Args:
-        first: the row of the first poster; it is only returned.
-        ids: list of the movies' ids.
-        reusable: for each movie None, or (path of a .npy file, row, SHA-256): the pixels are
-            copied from there if the poster still has this checksum.
-        data_dir: the data folder.
-        size: (H, W).
+        decoder: DECODER of the main process.
+        data_dir: the data folder, which the workers of a cluster must share.
+
+    Raises:
+        OSError: it would give others.
+    """
+    if decoder != DECODER:
+        raise OSError(
+            f"a worker on {platform.node()} decodes with {DECODER}, not with {decoder}; "
+            "it needs the packages of requirements.txt"
+        )
+    if not data_dir.is_dir():
+        raise OSError(f"a worker on {platform.node()} does not see the folder {data_dir}")
+
+
+def fill_rows(
+    array: Path, first: int, paths: Sequence[Path], decoder: str
+) -> tuple[list[str], list[str], str]:
+    """Decode posters into rows of a .npy file, uint8 (N, H, W, 3), from row `first` on.
 
     Returns:
-        A tuple of `first`; the pixels, uint8 (ids, H, W, 3); the SHA-256 of each poster, empty if
-        the file cannot be read; the reason for each poster without pixels, whose row is black,
-        empty for the others; and the number of posters that were decoded, not copied.
+        The SHA-256 of each poster, empty if the file cannot be read; the reason for each poster
+        without pixels, whose row is black, empty for the others; and the XXH3 of the rows.
+
+    Raises:
+        OSError: this worker would give other results, or cannot write to the file.
     """
-    pixels = np.zeros((len(ids), *size, 3), dtype=np.uint8)
-    checksums, errors, decoded = [], [], 0
-    for row, (movie, source) in enumerate(zip(ids, reusable, strict=True)):
-        checksum, error = "", ""
+    check_worker(decoder, array.parent)
+    images = np.load(array, mmap_mode="r")
+    _, height, width, _ = images.shape
+    pixels = np.zeros((len(paths), height, width, 3), dtype=np.uint8)
+    checksums, errors = [], []
+    for row, path in enumerate(paths):
+        checksum, decoded = "", None
         try:
-            body = poster_path(data_dir, movie).read_bytes()
+            body = path.read_bytes()
             checksum = hashlib.sha256(body).hexdigest()
+            decoded, error = try_decode(body, height, width)
         except OSError as reason:
             error = f"{type(reason).__name__}: {reason.strerror}"
-        if source and checksum == source[2]:
-            pixels[row] = read_row(*source[:2])
-        elif not error:
-            decoded += 1
-            one, error = try_decode(body, *size)
-            pixels[row] = 0 if one is None else one
+        if decoded is not None:
+            pixels[row] = decoded
         checksums.append(checksum)
         errors.append(error)
-    return first, pixels, checksums, errors, decoded
-
-
-def write_rows(array, first, pixels):
-    """Write pixels into a .npy file, uint8 (N, H, W, 3), from row `first` on.
-
-    This does not use a memory map, because a full disk would then kill the process.
-    """
-    with open(array, "r+b") as file:
-        file.seek(np.load(array, mmap_mode="r").offset + first * pixels[0].nbytes)
-        file.write(pixels)
-
-
-def fill_rows(array, *task):
-    """Decode a chunk of posters into a .npy file.
-
-    Args:
-        array: path of the .npy file.
-        task: the arguments of `decode_rows`.
-
-    Returns:
-        The result of `decode_rows` without the pixels.
-    """
-    first, pixels, *outcome = decode_rows(*task)
-    write_rows(array, first, pixels)
-    return first, *outcome
-
-
-def read_row(array, row):
-    """Return a row of a .npy file; the memory map is dropped at once, so that no pages stay."""
-    return np.load(array, mmap_mode="r")[row]
+    with open(array, "r+b") as file:  # with a memory map, a full disk would kill the process
+        file.seek(images.offset + first * images[0].nbytes)
+        file.write(pixels.data)
+    return checksums, errors, xxhash.xxh3_64_hexdigest(pixels.data)

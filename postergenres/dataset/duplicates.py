@@ -8,23 +8,24 @@ of near duplicates must be similar, too.
 """
 
 import hashlib
-import sys
-from contextlib import closing
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import starmap
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from postergenres.dataset.decoding import decode_poster
-from postergenres.download.manifest import poster_path
-from postergenres.parallel.dask import run_on_cluster
-from postergenres.parallel.pool import run_in_processes
+from postergenres.dataset.decoding import DECODER, check_worker, decode_poster
+from postergenres.parallel import open_executor, run_tasks
 from postergenres.progress import show_progress
-from postergenres.terminal import escape_controls
 
 import imagehash
 import numpy as np
 from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+if TYPE_CHECKING:
+    import pandas as pd  # not in the processes, which start faster without it
 
 HASH_SIZE = 16  # frequencies each way; the usual 8 confuses posters of the same layout
 BITS = HASH_SIZE**2
@@ -35,7 +36,7 @@ FEWEST_GRAY_LEVELS = 8  # a poster of fewer has no frequencies, so only its colo
 FLAT_COLOR = 2  # largest mean difference of the thumbnails of flat posters, of 255
 POSTERS_PER_TASK = 32  # that a process hashes at a time
 TILE = 512  # posters that are compared with as many others at a time; fits the CPU cache
-MOST_MISSING = 0.02  # of the posters; with more, a folder was probably moved or deleted
+PLACEHOLDER = 10  # movies; the same bytes for as many say "no image available"
 FEWEST_FOR_PROCESSES = 1000  # posters; for fewer, starting processes takes longer than it saves
 
 
@@ -56,95 +57,38 @@ class PosterHash(NamedTuple):
     is_flat: bool = False
 
 
-def find_duplicates(movies, train_only, data_dir, near_duplicate, cluster):
-    """Group the movies whose posters are the same or nearly, and print a summary.
-
-    The groups of the movies without the train-only ones do not depend on the train-only posters.
+def hash_posters(paths: Sequence[Path], cluster: str | None = None) -> list[PosterHash]:
+    """Hash image files: a few in this process, many in processes, or all on a Dask cluster.
 
     Args:
-        movies: DataFrame of id and title, without the train-only movies.
-        train_only: DataFrame of id and title of the train-only movies; often empty.
-        data_dir: the folder with posters/.
-        near_duplicate: the most bits in which the perceptual hashes of near duplicates differ.
-        cluster: None, or the address of a Dask scheduler.
-
-    Returns:
-        (groups, all_groups): int arrays (movies,) and (movies + train-only movies,), see
-        `group_duplicates`.
-
-    Raises:
-        SystemExit: more than MOST_MISSING of the posters cannot be read.
+        paths: absolute, for a cluster.
+        cluster: the address of its scheduler.
     """
-    folder = Path(data_dir).absolute()
-    paths = [poster_path(folder, movie) for movie in (*movies["id"], *train_only["id"])]
-    hashes = hash_posters(paths, cluster=cluster)
-    missing = sum(poster.digest is None for poster in hashes)
-    if missing > MOST_MISSING * len(hashes):
-        sys.exit(
-            f"{missing:,} of {len(hashes):,} posters are missing in {Path(data_dir) / 'posters'}. "
-            "To download them again, run: python database.py"
-        )
-    groups = all_groups = group_duplicates(hashes[: len(movies)], near_duplicate)
-    if len(train_only):
-        all_groups = group_duplicates(hashes, near_duplicate)
-    alike = list_groups(movies["title"], groups)
-    print(
-        f"{sum(map(len, alike)):,} posters are the same as another or nearly so"
-        + (f", in {len(alike):,} groups; each group stays in one split" if alike else "")
-    )
-    for titles in alike[:5]:
-        shown = " = ".join(map(escape_controls, titles[:4]))
-        print(f"  {shown}{' = ...' if len(titles) > 4 else ''}")
-    if missing:
-        print(f"{missing:,} posters are missing. To download them again, run: python database.py")
-    return groups, all_groups
+    starts = range(0, len(paths), POSTERS_PER_TASK)
+    tasks = ((paths[start : start + POSTERS_PER_TASK], DECODER) for start in starts)
+    if cluster is None and len(paths) < FEWEST_FOR_PROCESSES:
+        return collect_hashes(starmap(hash_chunk, tasks), len(paths))
+    with open_executor(cluster=cluster) as executor:
+        return collect_hashes(run_tasks(executor, hash_chunk, tasks), len(paths))
 
 
-def list_groups(names, groups):
-    """Return the names in each group of at least two movies, as lists.
-
-    Args:
-        names: Series of ids or titles.
-        groups: (movies,) group number of each movie.
-    """
-    return [list(group) for _, group in names.groupby(groups) if len(group) > 1]
-
-
-def hash_posters(paths, workers=None, cluster=None):
-    """Hash image files: a few in this process, many in worker processes, or all on a cluster.
-
-    Args:
-        paths: of images in one folder; for a cluster absolute.
-        workers: the number of processes; None: one per core.
-        cluster: None, or the address of a Dask scheduler.
-
-    Returns:
-        A list of `PosterHash`, one for each path.
-    """
-    chunks = [
-        (paths[start : start + POSTERS_PER_TASK],)
-        for start in range(0, len(paths), POSTERS_PER_TASK)
-    ]
-    if cluster is not None:
-        results = run_on_cluster(hash_chunk, chunks, cluster, paths[0].parent)
-    elif len(paths) < FEWEST_FOR_PROCESSES:
-        results = (hash_chunk(*chunk) for chunk in chunks)
-    else:
-        results = run_in_processes(hash_chunk, chunks, workers)
+def collect_hashes(chunks: Iterable[list[PosterHash]], total: int) -> list[PosterHash]:
+    """Join the results of `hash_chunk` and show the progress."""
     hashes = []
-    with show_progress(len(paths), "poster") as progress, closing(results):
-        for result in results:
-            hashes += result
-            progress.update(len(result))
+    with show_progress(total, "poster") as progress:
+        for chunk in chunks:
+            hashes += chunk
+            progress.update(len(chunk))
     return hashes
 
 
-def hash_chunk(paths):
+def hash_chunk(paths: Sequence[Path], decoder: str) -> list[PosterHash]:
     """Return the `PosterHash` of each path; runs in a worker."""
+    check_worker(decoder, paths[0].parent.parent)
     return [hash_poster(path) for path in paths]
 
 
-def hash_poster(path):
+def hash_poster(path: Path) -> PosterHash:
     """Return the `PosterHash` of an image file."""
     try:
         body = path.read_bytes()
@@ -156,24 +100,50 @@ def hash_poster(path):
     except ValueError:
         return PosterHash(digest)
     thumbnail = np.asarray(image.resize(THUMBNAIL, Image.Resampling.BOX)).ravel()
-    low, high = image.convert("L").getextrema()
-    if high - low < FEWEST_GRAY_LEVELS:
+    if np.ptp(np.asarray(image.convert("L"))) < FEWEST_GRAY_LEVELS:
         return PosterHash(digest, np.zeros(BITS // 8, dtype=np.uint8), thumbnail, True)
     return PosterHash(digest, np.packbits(imagehash.phash(image, HASH_SIZE).hash), thumbnail)
 
 
-def group_duplicates(hashes, max_distance):
+def leave_out_placeholders(movies: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the movies without those whose poster has the same bytes as PLACEHOLDER others.
+
+    Train-only movies do not count for the other movies, which they must not change.
+
+    Args:
+        movies: with a column `poster` (a `PosterHash`), and a bool column `train_only`.
+    """
+    digests = [poster.digest for poster in movies.poster]
+    is_split = (~movies.train_only).to_numpy()
+    counts = Counter(digests)
+    own_counts = Counter(digest for digest, own in zip(digests, is_split, strict=True) if own)
+    is_placeholder = [
+        digest is not None and (own_counts if own else counts)[digest] >= PLACEHOLDER
+        for digest, own in zip(digests, is_split, strict=True)
+    ]
+    return movies.loc[~np.array(is_placeholder, dtype=bool)]
+
+
+def list_groups(names: Iterable[str], groups: Iterable[int]) -> list[list[str]]:
+    """Return the names in each group of at least two movies."""
+    found: dict[int, list[str]] = {}
+    for name, group in zip(names, groups, strict=True):
+        found.setdefault(group, []).append(name)
+    return [found[group] for group in sorted(found) if len(found[group]) > 1]
+
+
+def group_duplicates(hashes: Sequence[PosterHash], max_distance: int) -> np.ndarray:
     """Number the posters so that posters that are the same, or nearly, have the same number.
 
     Args:
-        hashes: a list of `PosterHash`.
+        hashes: of the posters.
         max_distance: the most bits in which the perceptual hashes of near duplicates differ.
 
     Returns:
         int array, one number per poster, from 0. If a poster resembles two others that do not
         resemble each other, all three are in one group.
     """
-    first = {}  # the first poster with these bytes
+    first: dict[bytes | int, int] = {}  # the first poster with these bytes
     same = [first.setdefault(poster.digest or row, row) for row, poster in enumerate(hashes)]
     links = [np.column_stack([np.arange(len(same)), same])]
     images = [row for row in first.values() if hashes[row].bits is not None]
@@ -188,7 +158,9 @@ def group_duplicates(hashes, max_distance):
     return connected_components(graph, directed=False)[1]
 
 
-def find_near_pairs(bits, thumbnails, max_distance, max_color, tile=TILE):
+def find_near_pairs(
+    bits: np.ndarray, thumbnails: np.ndarray, max_distance: int, max_color: int, *, tile: int = TILE
+) -> np.ndarray:
     """Find the pairs of rows whose hashes differ in few bits and whose colors differ by little.
 
     All hashes are compared with each other, a tile at a time. Rows are sorted by the mean of their
@@ -221,7 +193,7 @@ def find_near_pairs(bits, thumbnails, max_distance, max_color, tile=TILE):
     return np.unique(np.concatenate(pairs), axis=0)
 
 
-def keep_similar_colors(pairs, thumbnails, max_color):
+def keep_similar_colors(pairs: np.ndarray, thumbnails: np.ndarray, max_color: int) -> np.ndarray:
     """Return the pairs whose thumbnails differ by little, the lower row first.
 
     Args:
@@ -234,7 +206,7 @@ def keep_similar_colors(pairs, thumbnails, max_color):
     return np.sort(pairs[abs(differences).mean(axis=1) <= max_color], axis=1)
 
 
-def count_differences(words, others):
+def count_differences(words: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Count the bits in which packed hashes differ.
 
     Args:

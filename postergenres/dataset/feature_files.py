@@ -1,20 +1,24 @@
 """Keep the features of posters in files, one for each chunk of posters, so that a run can resume.
 
-A file is named by the checksums of its posters, and a file beside it has its own checksum.
+A file is named by the checksums of its posters; checksums.json has the checksum of each file.
 """
 
 import hashlib
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from postergenres.old_files import discard_leftovers, file_sha256, replacing
+from postergenres.files import describe_file, read_checksums, record_checksums, replacing
 from postergenres.progress import show_progress
 
 import numpy as np
+from numpy.typing import DTypeLike
+from tqdm import tqdm
 
 CHUNK = 1024  # posters per file
+
+Chunk = tuple[Path, Any]  # the file, and a sequence or an array of its posters
 
 
 @dataclass(frozen=True)
@@ -30,15 +34,15 @@ class FeatureFiles:
 
     folder: Path
     columns: int
-    dtype: Any = np.float32
+    dtype: DTypeLike = np.float32
     chunk: int = CHUNK
 
-    def split(self, posters, checksums):
-        """Return a list of (path, posters) of all files, in the order of the posters.
+    def split(self, posters: Sequence[Any] | np.ndarray, checksums: Sequence[str]) -> list[Chunk]:
+        """Return (path, posters) of all files, in the order of the posters.
 
         Args:
-            posters: sequence of ids or row numbers.
-            checksums: sequence of the SHA-256 of each poster, strings.
+            posters: ids or row numbers.
+            checksums: the SHA-256 of each poster.
         """
         chunks = []
         for start in range(0, len(posters), self.chunk):
@@ -47,7 +51,25 @@ class FeatureFiles:
             chunks.append((self.folder / f"{key[:16]}.npy", posters[part]))
         return chunks
 
-    def fill(self, chunks, compute):
+    def list_missing(self, chunks: Sequence[Chunk]) -> list[Chunk]:
+        """Return the chunks whose file is missing, damaged or of another form."""
+        known = read_checksums(self.folder)
+        return [
+            (path, posters)
+            for path, posters in chunks
+            if not path.is_file()
+            or known.get(path.name) != describe_file(path)
+            or not self.has_form(path, len(posters))
+        ]
+
+    def has_form(self, path: Path, posters: int) -> bool:
+        """Return whether a file has the columns and the type of this network."""
+        features = np.load(path, mmap_mode="r")
+        return features.shape == (posters, self.columns) and features.dtype == self.dtype
+
+    def fill(
+        self, chunks: Sequence[Chunk], compute: Callable[[Any, tqdm], np.ndarray]
+    ) -> Iterator[np.ndarray]:
         """Yield the features of each chunk; compute and write those that are missing or damaged.
 
         Args:
@@ -58,71 +80,22 @@ class FeatureFiles:
         Yields:
             (posters of the chunk, columns), memory-mapped if the chunk was read.
         """
-        unverified = []
+        missing = {path for path, _ in self.list_missing(chunks)}
         with show_progress(sum(len(posters) for _, posters in chunks), "poster") as bar:
             for path, posters in chunks:
-                features, is_verified = self.read(path, len(posters))
-                if features is None:
-                    features = compute(posters, bar)
-                    self.folder.mkdir(parents=True, exist_ok=True)
-                    write_features(path, features)
-                else:
+                if path not in missing:
+                    features = np.load(path, mmap_mode="r")
                     bar.update(len(posters))
-                    unverified += [path] * (not is_verified)
+                else:
+                    if path.is_file():
+                        print(f"note: {path} is damaged: its features are made again")
+                    features = compute(posters, bar)
+                    self.write(path, features)
                 yield features
-        if unverified:
-            for path in unverified:
-                checksum_path(path).write_text(file_sha256(path))
-            print(
-                f"note: {len(unverified)} feature files in {self.folder} were written by an older "
-                "version, without checksums; they are used, and have checksums from now on"
-            )
 
-    def read(self, path, posters):
-        """Return the features in a file, and whether their checksum was verified.
-
-        Args:
-            path: of the file.
-            posters: the number of posters that it must have.
-
-        Returns:
-            Memory-mapped features (posters, columns) and True; False if an older version wrote the
-            file, without a checksum; None and False if the file is missing or damaged.
-        """
-        if not path.is_file():
-            return None, False
-        is_verified = has_checksum(path)
-        features = None
-        if is_verified or not checksum_path(path).is_file():
-            with suppress(ValueError, EOFError):  # cut short
-                features = np.load(path, mmap_mode="r")
-        if (
-            features is None
-            or features.shape != (posters, self.columns)
-            or features.dtype != self.dtype
-            or not np.isfinite(features).all()
-        ):
-            print(f"note: {path} is damaged: its features are made again")
-            return None, False
-        return features, is_verified
-
-
-def has_checksum(path):
-    """Return whether a feature file is there and has the content that its checksum says."""
-    if not (path.is_file() and checksum_path(path).is_file()):
-        return False
-    return checksum_path(path).read_bytes() == file_sha256(path).encode()
-
-
-def write_features(path, features):
-    """Write a feature file and its checksum, which is there before the file gets its name."""
-    discard_leftovers([path, checksum_path(path)])
-    with replacing(path) as part:
-        np.save(part, features)
-        with replacing(checksum_path(path)) as checksum:
-            checksum.write_text(file_sha256(part))
-
-
-def checksum_path(path):
-    """Return the path of the SHA-256 of a feature file."""
-    return path.with_suffix(".sha256")
+    def write(self, path: Path, features: np.ndarray) -> None:
+        """Write a feature file, then its checksum."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as part:
+            np.save(part, features)
+        record_checksums(self.folder, [path.name])

@@ -9,16 +9,18 @@ al. 2015, Addressing Imbalance in Multilabel Classification: Measures and Random
 Algorithms.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
 
-def count_genres(labels, copies):
+def count_genres(labels: np.ndarray, copies: np.ndarray) -> np.ndarray:
     """Return the number of movies of each genre in the sample, copies counted: int (genres,)."""
     return copies @ labels.astype(int)
 
 
-def imbalance_ratios(counts):
+def imbalance_ratios(counts: np.ndarray) -> np.ndarray:
     """Return IRLbl: the count of the most common genre over the count of each (Charte et al. 2015).
 
     Returns:
@@ -28,7 +30,7 @@ def imbalance_ratios(counts):
         return np.where(counts > 0, counts.max() / counts, np.inf)
 
 
-def measure_imbalance(labels, copies):
+def measure_imbalance(labels: np.ndarray, copies: np.ndarray) -> dict[str, float]:
     """Return the measures of a sample.
 
     Returns:
@@ -64,7 +66,7 @@ def measure_imbalance(labels, copies):
     }
 
 
-def measure_concurrence(labels, ratios):
+def measure_concurrence(labels: np.ndarray, ratios: np.ndarray) -> np.ndarray:
     """Return the SCUMBLE of each movie (Charte et al. 2014): float (movies,).
 
     Args:
@@ -78,29 +80,44 @@ def measure_concurrence(labels, ratios):
     return 1 - geometric / arithmetic
 
 
-def summarize_samples(labels, split, train_only, drawn, copies, genres):
+class Summary(NamedTuple):
+    """What a sample holds. Train-only movies have a column and a row of their own; only the drawn
+    movies and the sample include them, too.
+
+    Attributes:
+        counts: a row per genre: its movies in total, in each split and sample, and its IRLbl
+            before oversampling and after.
+        measures: a row per sample, see `measure_imbalance`.
+    """
+
+    counts: pd.DataFrame
+    measures: pd.DataFrame
+
+
+def summarize_samples(
+    movies: pd.DataFrame,
+    labels: np.ndarray,
+    genres: list[str],
+    *,
+    drawn: np.ndarray,
+    copies: np.ndarray,
+) -> Summary:
     """Count and measure all training movies, the drawn movies, and the oversampled movies.
 
     Args:
+        movies: with columns `split` and `train_only`, whether a movie is only trained on.
         labels: (movies, genres) of 0 and 1.
-        split: (movies,) of "train", "val" and "test".
-        train_only: bool (movies,), whether a training movie is only trained on.
-        drawn, copies: (training movies,), copies before oversampling and after.
         genres: names of the genres.
-
-    Returns:
-        Two DataFrames. The first has a row per genre: its movies in total, in each split and
-        sample, and its IRLbl before oversampling and after. The second has a row of measures per
-        sample, see `measure_imbalance`. Train-only movies have a column and a row of their own;
-        only the drawn movies and the sample include them, too.
+        drawn, copies: (training movies,), copies before oversampling and after.
     """
+    split, train_only = movies["split"].to_numpy(), movies["train_only"].to_numpy()
     is_train = split == "train"
-    train, is_train_only = labels[is_train], train_only[is_train].to_numpy().astype(int)
+    train, is_train_only = labels[is_train], train_only[is_train].astype(int)
     samples = {"train": 1 - is_train_only, "train_only": is_train_only}
     samples |= {"drawn": drawn, "sample": copies}
     if not is_train_only.any():
         del samples["train_only"]
-    counts = pd.DataFrame({"movies": labels[~train_only].sum(axis=0)}, index=genres)
+    counts = pd.DataFrame({"movies": labels[~train_only].sum(axis=0)}, index=pd.Index(genres))
     for name, sample in samples.items():
         counts[name] = count_genres(train, sample)
     for name in ("drawn", "sample"):
@@ -108,4 +125,4 @@ def summarize_samples(labels, split, train_only, drawn, copies, genres):
     for name in ("val", "test"):
         counts[name] = labels[split == name].sum(axis=0)
     measures = {name: measure_imbalance(train, sample) for name, sample in samples.items()}
-    return counts, pd.DataFrame.from_dict(measures, orient="index")
+    return Summary(counts, pd.DataFrame.from_dict(measures, orient="index"))

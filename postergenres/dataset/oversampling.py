@@ -7,14 +7,36 @@ No strategy raises the count of a genre above the highest count before. So the h
 the same, no other count falls, and neither a genre's imbalance ratio nor their mean, MeanIR, rises.
 """
 
+from dataclasses import dataclass
+
 from postergenres.dataset.imbalance import count_genres, imbalance_ratios
+from postergenres.settings import Oversampling
 
 import numpy as np
 
-STRATEGIES = ("study", "ml-ros", "none")  # the values that OVERSAMPLING may have
+
+@dataclass(frozen=True)
+class Rules:
+    """How the rare genres are oversampled.
+
+    Attributes:
+        oversampling: the strategy; "none" changes nothing.
+        common_genres: for "study": the number of most common genres, which get no movies.
+        fill: for "study": pairs (count, share) with rising counts. A genre of at most `count`
+            movies of the sample gets `share` of the movies that it lacks to the most common genre.
+            A genre of more movies than the last count gets none.
+        growth: for "ml-ros": the most clones, as a share of the drawn movies.
+        max_copies: the most copies of a movie in the sample.
+    """
+
+    oversampling: Oversampling
+    common_genres: int
+    fill: tuple[tuple[int, float], ...]
+    growth: float
+    max_copies: int
 
 
-def draw_movies(count, fraction, rng):
+def draw_movies(count: int, fraction: float, rng: np.random.Generator) -> np.ndarray:
     """Draw a fraction of `count` movies, at least one, without replacement.
 
     Returns:
@@ -25,56 +47,36 @@ def draw_movies(count, fraction, rng):
     return copies
 
 
-def oversample(labels, copies, strategy, common_genres, fill, growth, max_copies, rng):
-    """Oversample with one of the STRATEGIES.
-
-    Args:
-        strategy: "study", "ml-ros", or "none", which changes nothing.
-        common_genres, fill: see `oversample_study`.
-        growth: see `oversample_ml_ros`.
-        max_copies: the most copies of a movie in the sample.
-        rng: a numpy.random.Generator.
-
-    Returns:
-        int (movies,), the copies of each movie.
-
-    Raises:
-        ValueError: the strategy is unknown.
-    """
-    if strategy == "study":
-        return oversample_study(labels, copies, common_genres, fill, max_copies, rng)
-    if strategy == "ml-ros":
-        return oversample_ml_ros(labels, copies, growth, max_copies, rng)
-    if strategy == "none":
-        return copies
-    raise ValueError(f"strategy must be one of {STRATEGIES}, got {strategy!r}")
+def oversample(
+    labels: np.ndarray, copies: np.ndarray, rules: Rules, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the copies of each movie after oversampling: int (movies,)."""
+    if rules.oversampling == "study":
+        return oversample_study(labels, copies, rules, rng)
+    if rules.oversampling == "ml-ros":
+        return oversample_ml_ros(labels, copies, rules, rng)
+    return copies
 
 
-def oversample_study(labels, copies, common_genres, fill, max_copies, rng):
+def oversample_study(
+    labels: np.ndarray, copies: np.ndarray, rules: Rules, rng: np.random.Generator
+) -> np.ndarray:
     """Add movies of the rare genres, rarest genre first, as the study did before its split.
 
     Movies that were not drawn come first; after these, movies are repeated. Movies of a common
     genre are never added, because they would raise the counts of the common genres, too.
-
-    Args:
-        common_genres: the number of most common genres, which get no movies.
-        fill: pairs (count, share) with rising counts. A genre of at most `count` movies of the
-            sample gets `share` of the movies that it lacks to the most common genre. A genre of
-            more movies than the last count gets none.
-        max_copies: the most copies of a movie in the sample.
-        rng: a numpy.random.Generator.
     """
     copies = copies.copy()
     counts = count_genres(labels, copies)
     limit = counts.max()
     by_count = np.argsort(counts, kind="stable")
-    rare, common = np.split(by_count, [max(0, len(by_count) - common_genres)])
+    rare, common = np.split(by_count, [max(0, len(by_count) - rules.common_genres)])
     has_no_common = ~labels[:, common].any(axis=1)
     for genre in rare:
-        share = next((share for count, share in fill if counts[genre] <= count), 0)
+        share = next((share for count, share in rules.fill if counts[genre] <= count), 0)
         target = counts[genre] + int(share * (limit - counts[genre]))
         pool = rng.permutation(np.flatnonzero(labels[:, genre] * has_no_common))
-        for present in range(max_copies):
+        for present in range(rules.max_copies):
             for movie in pool[copies[pool] == present]:
                 if counts[genre] >= target:
                     break
@@ -84,18 +86,15 @@ def oversample_study(labels, copies, common_genres, fill, max_copies, rng):
     return copies
 
 
-def oversample_ml_ros(labels, copies, growth, max_copies, rng):
+def oversample_ml_ros(
+    labels: np.ndarray, copies: np.ndarray, rules: Rules, rng: np.random.Generator
+) -> np.ndarray:
     """Clone movies of the genres that are rarer than the mean: ML-ROS (Charte et al. 2015).
 
     A genre is in the minority while its IRLbl is above the MeanIR of the drawn sample. The minority
     genres take turns: one drawn movie of the genre is cloned at random. Unlike in the paper, movies
     of a genre that is as frequent as the most common are not cloned. With such clones, ML-ROS
     raised the IRLbl of the genres that it does not clone.
-
-    Args:
-        growth: the most clones, as a share of the drawn movies.
-        max_copies: the most copies of a movie in the sample.
-        rng: a numpy.random.Generator.
     """
     copies = copies.copy()
     drawn = copies > 0
@@ -103,12 +102,12 @@ def oversample_ml_ros(labels, copies, growth, max_copies, rng):
     limit, ratios, present = counts.max(), imbalance_ratios(counts), counts > 0
     mean = ratios[present].mean()
     minority = np.flatnonzero(present & (ratios > mean))
-    left = int(growth * drawn.sum())
+    left = int(rules.growth * drawn.sum())
     bags = {genre: np.flatnonzero(labels[:, genre] * drawn) for genre in minority}
     while bags and left:
         for genre, bag in list(bags.items()):
             is_full = counts >= limit
-            bag = bag[(copies[bag] < max_copies) & ~labels[bag][:, is_full].any(axis=1)]
+            bag = bag[(copies[bag] < rules.max_copies) & ~labels[bag][:, is_full].any(axis=1)]
             if not len(bag) or limit / counts[genre] <= mean:
                 del bags[genre]
             elif left:

@@ -1,6 +1,6 @@
 """Split multi-label data so that each genre, common or rare, has its share of each split."""
 
-import sys
+from collections.abc import Sequence
 
 from postergenres.dataset.samples import SPLITS
 
@@ -12,40 +12,23 @@ MIN_MOVIES = 20  # a genre of fewer movies has no even share of each split
 MOST_MOVES = 1000  # a limit against endless loops; a few moves are enough
 
 
-def split_movies(labels, groups, val_share, test_share, seed):
-    """Assign each movie to a split, and print how even the splits are.
+def split_movies(
+    labels: np.ndarray, groups: np.ndarray, shares: Sequence[float], seed: int
+) -> np.ndarray:
+    """Assign each movie to a split; see `stratify`.
 
     Args:
-        labels: (movies, genres) of 0 and 1.
-        groups: (movies,) group number of each movie; a group stays in one split.
-        val_share, test_share: of the movies.
-        seed: of the random numbers.
+        shares: of the movies for "train", "val" and "test".
 
     Returns:
         str array (movies,) of "train", "val" and "test".
-
-    Raises:
-        SystemExit: a split would be empty.
     """
-    shares = (1 - val_share - test_share, val_share, test_share)
-    split = stratify(labels, groups, shares, seed)
-    if missing := [name for number, name in enumerate(SPLITS) if number not in split]:
-        sys.exit(
-            f"No movie is left for {' and '.join(missing)}: there are too few movies "
-            f"({len(labels):,}, in {len(np.unique(groups)):,} groups of like posters), or a share "
-            "is too small. Take more movies, lower NEAR_DUPLICATE, or change VAL_SHARE and "
-            "TEST_SHARE in sampling.py, then run: python sampling.py"
-        )
-    errors = share_errors(labels, split, shares)
-    if not np.isnan(errors).all():
-        print(
-            f"each genre of {MIN_MOVIES} movies or more has its share of each split, "
-            f"at most {np.nanmax(errors):.1%} off"
-        )
-    return np.array(SPLITS)[split]
+    return np.array(SPLITS)[stratify(labels, groups, shares, seed)]
 
 
-def stratify(labels, groups, shares, seed):
+def stratify(
+    labels: np.ndarray, groups: np.ndarray, shares: Sequence[float], seed: int
+) -> np.ndarray:
     """Assign each movie to a split by multi-label iterative stratification.
 
     The method is from Sechidis et al. 2011, On the Stratification of Multi-Label Data, in the
@@ -74,7 +57,9 @@ def stratify(labels, groups, shares, seed):
     return even_out_splits(counts, split, shares)[units]
 
 
-def even_out_splits(counts, split, shares, most=MOST_MOVES):
+def even_out_splits(
+    counts: np.ndarray, split: np.ndarray, shares: Sequence[float], most: int = MOST_MOVES
+) -> np.ndarray:
     """Move units between splits, one at a time, until no genre has an excess or no move helps.
 
     A unit is a movie or a group of movies that stay together.
@@ -103,7 +88,9 @@ def even_out_splits(counts, split, shares, most=MOST_MOVES):
     return split
 
 
-def find_best_move(counts, split, have, due):
+def find_best_move(
+    counts: np.ndarray, split: np.ndarray, have: np.ndarray, due: np.ndarray
+) -> tuple[float, int, int]:
     """Find the move of one unit that most improves the genre and split with the largest excess.
 
     Args:
@@ -113,7 +100,7 @@ def find_best_move(counts, split, have, due):
 
     Returns:
         (gain, unit, split): the change of the sum of the squared excesses, below 0 for an
-        improvement; the number of the unit; the split to move it to. (0, None, None) if there is no
+        improvement; the number of the unit; the split to move it to. (0, -1, -1) if there is no
         move.
     """
     excess = find_excess(have, due)
@@ -131,10 +118,10 @@ def find_best_move(counts, split, have, due):
             gain = sum(after) - (excess[[source, target]] ** 2).sum()
             gain = gain.round(9)  # sums may differ in the last digit between machines
             moves.append((gain.min(), candidates[gain.argmin()], target))
-    return min(moves, default=(0, None, None))
+    return min(moves, default=(0.0, -1, -1))
 
 
-def find_excess(have, due):
+def find_excess(have: np.ndarray, due: np.ndarray) -> np.ndarray:
     """Return by how many movies genres miss their share of a split beyond what is allowed.
 
     A genre may miss its share by TOLERANCE. If no whole number of movies is within TOLERANCE, the
@@ -147,7 +134,9 @@ def find_excess(have, due):
     return np.maximum(0, abs(have - due) - allowed - 1e-9)
 
 
-def share_errors(labels, split, shares, min_movies=MIN_MOVIES):
+def share_errors(
+    labels: np.ndarray, split: np.ndarray, shares: Sequence[float], min_movies: int = MIN_MOVIES
+) -> np.ndarray:
     """Return how far each genre is off its share of each split, relative to the share.
 
     Args:
@@ -164,7 +153,7 @@ def share_errors(labels, split, shares, min_movies=MIN_MOVIES):
     return abs(count_splits(labels, split, len(shares)) - due) / due
 
 
-def count_splits(labels, split, splits):
+def count_splits(labels: np.ndarray, split: np.ndarray, splits: int) -> np.ndarray:
     """Return the number of movies of each genre in each split: (splits, genres).
 
     Args:

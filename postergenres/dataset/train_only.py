@@ -3,60 +3,61 @@
 Step 1 marks them in posters.csv, see TRAIN_ONLY_CSV in database.py.
 """
 
+from collections.abc import Sequence
+
+from postergenres.dataset.duplicates import group_duplicates
+from postergenres.dataset.genres import Dropped
+
 import numpy as np
 import pandas as pd
 
 
-def clean_train_only(movies, excluded_genres, genres):
-    """Drop train-only movies that are unfit for training, and print how many.
+def clean_train_only(
+    movies: pd.DataFrame, excluded_genres: Sequence[str], genres: Sequence[str]
+) -> tuple[pd.DataFrame, Dropped]:
+    """Drop train-only movies that are unfit for training.
 
     A movie with an excluded genre is dropped, and one without a genre of the vocabulary.
 
     Args:
-        movies: DataFrame with a column `genres` of cells such as `Drama|Action`.
+        movies: with a column `genres` of cells such as `Drama|Action`.
         excluded_genres: names of genres.
         genres: the vocabulary, which is that of the other movies.
 
     Returns:
         The remaining movies, with `genres` sorted and joined by `|`; others are removed from it.
+        And what was dropped; genres outside the vocabulary are not listed.
     """
-    if movies.empty:
-        return movies
     sets = [set(cell.split("|")) for cell in movies["genres"]]
-    is_excluded = np.array([bool(carried & set(excluded_genres)) for carried in sets])
+    is_excluded = np.array([bool(carried & set(excluded_genres)) for carried in sets], dtype=bool)
     cleaned = ["|".join(sorted(carried & set(genres))) for carried in sets]
-    is_unknown = np.array([not cell for cell in cleaned]) & ~is_excluded
-    print(
-        f"dropped {is_excluded.sum():,} train-only movies marked "
-        f"{' or '.join(excluded_genres) or 'nothing'}, and {is_unknown.sum():,} without any of the "
-        f"{len(genres):,} genres of the other movies"
-    )
-    return movies.assign(genres=cleaned)[~is_excluded & ~is_unknown].reset_index(drop=True)
+    is_unknown = np.array([not cell for cell in cleaned], dtype=bool) & ~is_excluded
+    movies = movies.assign(genres=cleaned).loc[~is_excluded & ~is_unknown].reset_index(drop=True)
+    return movies, Dropped(is_excluded.sum(), 0, is_unknown.sum(), {})
 
 
-def add_train_only(movies, train_only, groups):
-    """Add the train-only movies to the training movies, and print how many.
+def add_train_only(
+    movies: pd.DataFrame, train_only: pd.DataFrame, near_duplicate: int
+) -> pd.DataFrame:
+    """Add the train-only movies to the training movies.
 
     A train-only movie is left out if its poster is the same as one of a validation or test movie,
     or nearly, directly or through other posters. Otherwise the test would be easier.
 
     Args:
-        movies: DataFrame of the other movies, with a column `split`.
-        train_only: DataFrame of the train-only movies.
-        groups: int (movies + train-only movies,), the group of like posters of each.
+        movies: the other movies, with columns `split` and `poster` (a `PosterHash`).
+        train_only: the train-only movies, with a column `poster`.
+        near_duplicate: see `duplicates.group_duplicates`.
 
     Returns:
-        A DataFrame of all movies that remain, sorted by id, with a bool column `train_only`.
+        All movies that remain, sorted by id, with a bool column `train_only`.
     """
     if train_only.empty:
         return movies.assign(train_only=False)
+    groups = group_duplicates([*movies["poster"], *train_only["poster"]], near_duplicate)
     own, others = np.split(groups, [len(movies)])
     is_left_out = np.isin(others, own[movies["split"] != "train"])
-    print(
-        f"left out {is_left_out.sum():,} train-only movies with the poster of a validation or test "
-        f"movie, or nearly; {(~is_left_out).sum():,} are left"
-    )
-    added = train_only[~is_left_out].assign(split="train")
+    added = train_only.loc[~is_left_out].assign(split="train")
     joined = pd.concat([movies, added], ignore_index=True)
     joined["train_only"] = np.arange(len(joined)) >= len(movies)
     return joined.sort_values("id", ignore_index=True)

@@ -1,0 +1,179 @@
+"""What step 2 prints, and the line that it ends with if too little is left."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from postergenres.dataset.duplicates import PLACEHOLDER
+from postergenres.dataset.genres import Dropped
+from postergenres.dataset.imbalance import Summary
+from postergenres.dataset.samples import FEWEST, SPLITS
+from postergenres.dataset.stratification import MIN_MOVIES, share_errors
+from postergenres.terminal import escape_controls
+
+import numpy as np
+import pandas as pd
+
+MOST_MISSING = 0.02  # of the posters; with more, a folder was probably moved or deleted
+TOO_FEW = {  # what is true of the dropped movies, and what to do
+    "excluded": (
+        "have a genre of EXCLUDED_GENRES",
+        "Edit EXCLUDED_GENRES in sampling.py, then run: python sampling.py",
+    ),
+    "empty": (
+        "have no genre",
+        "Set METADATA_CSV in database.py to a CSV with genres, then run: python database.py",
+    ),
+    "rare": (
+        "have only genres of fewer than MIN_GENRE_MOVIES movies",
+        "Lower MIN_GENRE_MOVIES in sampling.py, then run: python sampling.py",
+    ),
+}
+
+
+def report_posters(downloaded: pd.DataFrame, usable: pd.DataFrame, data_dir: Path) -> None:
+    """Print how many posters are missing, and how many are placeholders.
+
+    Args:
+        downloaded: all movies with a poster, with a column `poster` (a `PosterHash`).
+        usable: those whose poster is no placeholder.
+        data_dir: the data folder.
+
+    Raises:
+        SystemExit: more than MOST_MISSING of the posters cannot be read.
+    """
+    missing = sum(poster.digest is None for poster in downloaded.poster)
+    if missing > MOST_MISSING * len(downloaded):
+        sys.exit(
+            f"{missing:,} of {len(downloaded):,} posters are missing in {data_dir / 'posters'}. "
+            "To download them again, run: python database.py"
+        )
+    if missing:
+        print(f"{missing:,} posters are missing. To download them again, run: python database.py")
+    if placeholders := len(downloaded) - len(usable):
+        print(
+            f"left out {placeholders:,} movies whose poster is that of {PLACEHOLDER} movies or "
+            "more, so it is no poster of any of them"
+        )
+
+
+def report_genres(
+    dropped: Dropped, left: int, excluded_genres: Sequence[str], min_genre_movies: int
+) -> None:
+    """Print how many movies and genres were dropped, and why.
+
+    Raises:
+        SystemExit: too few movies are left.
+    """
+    excluded = " or ".join(excluded_genres) or "nothing"
+    rare = [f"{escape_controls(genre)} ({n})" for genre, n in dropped.rare_genres.items()]
+    print(f"dropped {dropped.excluded:,} movies marked {excluded}")
+    print(f"dropped {dropped.empty:,} movies without a genre")
+    print(
+        f"genres with fewer than {min_genre_movies} movies, left out: {', '.join(rare) or 'none'}"
+    )
+    print(f"dropped {dropped.rare:,} movies that have only left-out genres")
+    if left < FEWEST:
+        sys.exit(explain_too_few(dropped, left))
+
+
+def explain_too_few(dropped: Dropped, left: int) -> str:
+    """Return one line that names the main reason why too few movies remain, and what to edit."""
+    counts = {name: getattr(dropped, name) for name in TOO_FEW}
+    total = left + sum(counts.values())
+    if total < FEWEST:
+        return (
+            f"Only {total} movies have a poster, too few. Set LIMIT to None or METADATA_CSV to a "
+            "larger CSV in database.py, then run: python database.py"
+        )
+    reason = max(TOO_FEW, key=lambda name: counts[name])
+    what, advice = TOO_FEW[reason]
+    return f"Only {left} movies are left, too few: {counts[reason]:,} of {total:,} {what}. {advice}"
+
+
+def report_duplicates(duplicates: Sequence[Sequence[str]], titles: pd.Series) -> None:
+    """Print how many posters are the same, and the titles of a few.
+
+    Args:
+        duplicates: the ids of each group of movies.
+        titles: by id.
+    """
+    print(
+        f"{sum(map(len, duplicates)):,} posters are the same as another or nearly so"
+        + (f", in {len(duplicates):,} groups; each group stays in one split" if duplicates else "")
+    )
+    for group in duplicates[:5]:
+        shown = " = ".join(escape_controls(titles[movie]) for movie in group[:4])
+        print(f"  {shown}{' = ...' if len(group) > 4 else ''}")
+
+
+def report_split(
+    labels: np.ndarray, split: pd.Series, groups: np.ndarray, shares: Sequence[float]
+) -> None:
+    """Print how far the genres are off their share of each split.
+
+    Args:
+        labels: (movies, genres) of 0 and 1.
+        split: (movies,) of "train", "val" and "test".
+        groups: (movies,) group number of each movie.
+        shares: of the movies for each split.
+
+    Raises:
+        SystemExit: a split is empty.
+    """
+    if missing := [name for name in SPLITS if name not in set(split)]:
+        sys.exit(
+            f"No movie is left for {' and '.join(missing)}: there are too few movies "
+            f"({len(labels):,}, in {len(np.unique(groups)):,} groups of like posters), or a share "
+            "is too small. Take more movies, lower NEAR_DUPLICATE, or change VAL_SHARE and "
+            "TEST_SHARE in sampling.py, then run: python sampling.py"
+        )
+    errors = share_errors(labels, split.map(SPLITS.index).to_numpy(), shares)
+    if not np.isnan(errors).all():
+        print(
+            f"each genre of {MIN_MOVIES} movies or more has its share of each split, "
+            f"at most {np.nanmax(errors):.1%} off"
+        )
+
+
+def report_train_only(
+    dropped: Dropped, left: int, added: int, excluded_genres: Sequence[str]
+) -> None:
+    """Print how many train-only movies were dropped, and why; nothing if there were none.
+
+    Args:
+        dropped: see `clean_train_only`.
+        left: how many it left.
+        added: how many of these are trained on.
+        excluded_genres: names of genres.
+    """
+    if left or dropped.excluded or dropped.rare:
+        print(
+            f"dropped {dropped.excluded:,} train-only movies marked "
+            f"{' or '.join(excluded_genres) or 'nothing'}, and {dropped.rare:,} without any of the "
+            "genres of the other movies"
+        )
+        print(
+            f"left out {left - added:,} train-only movies with the poster of a "
+            f"validation or test movie, or nearly; {added:,} are left"
+        )
+
+
+def report_sample(summary: Summary, drawn: np.ndarray, copies: np.ndarray) -> None:
+    """Print the genre counts and the measures of imbalance.
+
+    Args:
+        summary: see `imbalance.summarize_samples`.
+        drawn, copies: int (training movies,), copies before oversampling and after.
+    """
+    counts = summary.counts.sort_values("movies", ascending=False, kind="stable")
+    if "train_only" in counts:
+        print("train-only movies count in train_only, drawn and sample, not in movies and train")
+    print("movies of each genre; IRLbl is the count of the most common genre over the genre's own:")
+    print(counts.rename(index=escape_controls).to_string(float_format="{:.1f}".format))
+    others = ", the train-only movies" if "train_only" in counts else ""
+    print(f"all training movies{others}, the drawn movies, and the sample after oversampling:")
+    print(summary.measures.to_string(float_format="{:.3f}".format))
+    added = copies[drawn == 0].astype(bool).sum()
+    repeats = (copies - 1).clip(min=0).sum()
+    print(f"oversampling added {added:,} movies that were not drawn, and {repeats:,} repeats")
