@@ -104,7 +104,7 @@ setup: .venv/setup.stamp
 # --- deleting -------------------------------------------------------------------------------------
 
 clean:
-	rm -rf data/store data/store.lock data/samples.csv data/sampling.json data/sampling.png
+	rm -rf data/store data/checksums.json data/samples.csv data/sampling.json data/sampling.png
 	rm -rf data/metrics.json data/test_predictions.csv data/report.html
 	rm -rf data/average_precision.png data/precision_recall.png data/reliability.png
 	rm -rf data/mistakes.png data/test_posters.png data/predict.lock

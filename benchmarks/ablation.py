@@ -24,10 +24,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from postergenres.dataset.store import open_store, seal_store
+from postergenres.dataset.store import open_store
+from postergenres.files import record_checksums, write_csv
 from postergenres.models.inference import predict_probabilities
 from postergenres.models.saved import open_model
-from postergenres.old_files import read_json, write_csv
 from postergenres.scores.metrics import (
     choose_thresholds,
     compute_scores,
@@ -149,7 +149,8 @@ def write_variant(data_dir, work, share, resampling):
     """
     data_dir = Path(data_dir).resolve()
     (work / "store").mkdir()
-    for name in ("images.npy", "labels.npy", "checksums.csv"):
+    linked = ["images.npy", "labels.npy", "checksums.csv", "store.json"]
+    for name in linked:
         (work / "store" / name).symlink_to(data_dir / "store" / name)
     if (data_dir / "distillation").exists():
         (work / "distillation").symlink_to(data_dir / "distillation")
@@ -174,7 +175,7 @@ def write_variant(data_dir, work, share, resampling):
     left_out = np.random.default_rng(0).permutation(train_rows)[round(share * len(train_rows)) :]
     index.loc[left_out, "split"] = "left out"
     write_csv(index, work / "store" / "index.csv")
-    seal_store(work / "store", read_json(data_dir / "store" / "store.json"))
+    record_checksums(work / "store", [*linked, "index.csv"])
 
 
 class Plain(Batches):

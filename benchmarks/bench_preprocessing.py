@@ -31,7 +31,7 @@ from pathlib import Path
 
 from postergenres.dataset.decoding import choose_scale, decode_poster, decode_scaled
 from postergenres.download.manifest import poster_path
-from postergenres.old_files import write_csv
+from postergenres.files import write_csv
 
 import numpy as np
 import pandas as pd
@@ -210,7 +210,7 @@ def run_step(workers, data):
     import preprocessing
 
     start = time.perf_counter()
-    preprocessing.main(data, HEIGHT, WIDTH, workers)
+    preprocessing.main(data, HEIGHT, WIDTH, workers=workers)
     return time.perf_counter() - start
 
 

@@ -6,8 +6,8 @@ import sys
 from collections import deque
 from pathlib import Path
 
-from postergenres.old_files import replacing
-from postergenres.parallel.pool import run_in_processes
+from postergenres.files import replacing
+from postergenres.parallel import open_executor, run_tasks
 
 import numpy as np
 from PIL import Image
@@ -51,7 +51,8 @@ def join_posters(folder, work, count):
     np.save(quarters, np.concatenate([cut_into_quarters(path) for path in sources]))
     parts = np.array_split(np.arange(1, count + 1), -(-count // 100))
     tasks = ((quarters, part, target) for part in parts)
-    deque(run_in_processes(join_some, tasks, None), maxlen=0)
+    with open_executor() as executor:
+        deque(run_tasks(executor, join_some, tasks), maxlen=0)
     print(f"{count:,} posters, joined from quarters of {len(sources):,}", flush=True)
 
 

@@ -1,11 +1,8 @@
 """What the tests share: posters made on the fly, a hostile poster host, and one small pipeline."""
 
 import gzip
-import hashlib
 import importlib.util
 import io
-import json
-import re
 import signal
 import socket
 import struct
@@ -369,7 +366,7 @@ SAMPLES = [
 def five_posters(tmp_path):
     """Return a data folder with the posters of SAMPLES and their store; the one of c is broken."""
     from postergenres.download.manifest import poster_path
-    from postergenres.old_files import write_csv
+    from postergenres.files import write_csv
 
     import preprocessing
 
@@ -387,7 +384,7 @@ def five_posters(tmp_path):
 def hundred(tmp_path):
     """Return a data folder with 100 posters and their store; poster 40 is broken."""
     from postergenres.download.manifest import poster_path
-    from postergenres.old_files import write_csv
+    from postergenres.files import write_csv
 
     import preprocessing
 
@@ -401,36 +398,3 @@ def hundred(tmp_path):
     write_csv(rows.assign(copies=1), data / "samples.csv")
     preprocessing.main(data, 15, 10, workers=1)
     return data
-
-
-def count_decoded(capsys):
-    """Return how many posters the last run of step 3 decoded, according to its output."""
-    return int(re.findall(r"([0-9]+) of them decoded", capsys.readouterr().out)[-1])
-
-
-def leave_unfinished(data, chunks):
-    """Turn the store of `hundred` into the store of a run that was killed while it wrote.
-
-    Args:
-        data: the data folder.
-        chunks: number of complete chunks; the journal ends with half a line.
-    """
-    from postergenres.dataset.builder import CHUNK
-    from postergenres.dataset.store import read_checksums
-
-    store, ids = data / "store", [str(i) for i in range(100)]
-    about = json.loads((store / "store.json").read_text())
-    checksums = read_checksums(store)
-    images = np.insert(np.load(store / "images.npy"), 40, 0, axis=0)  # the broken poster
-    images[chunks * CHUNK :] = 99
-    np.save(store / "unfinished.npy", images)
-    key = {name: about[name] for name in ("H", "W", "decoder")}
-    key["ids_sha256"] = hashlib.sha256("\n".join(ids).encode()).hexdigest()
-    lines, broken = [key], "UnidentifiedImageError: cannot identify image file"
-    for first in range(0, chunks * CHUNK, CHUNK):
-        chunk = ids[first : first + CHUNK]
-        errors = ["" if movie != "40" else broken for movie in chunk]
-        lines.append({"first": first, "checksums": checksums[chunk].tolist(), "errors": errors})
-    journal = "\n".join(map(json.dumps, lines)) + '\n{"first": 64, "checks'
-    (store / "unfinished.jsonl").write_text(journal)
-    (store / "store.json").unlink()

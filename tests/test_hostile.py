@@ -8,7 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
-from postergenres.dataset.builder import StoreBuilder, describe_source
+from postergenres.dataset.builder import describe_source, is_up_to_date
 from postergenres.dataset.samples import read_samples, read_train_counts
 from postergenres.dataset.store import open_store
 from postergenres.download import manifest
@@ -187,12 +187,6 @@ class Steps:
         lines = "".join(map(manifest.journal_line, rows))
         (data / "posters.journal.jsonl").write_text(lines, encoding="utf-8")
         (data / "posters.csv").unlink()
-
-    def prepare_preprocessing_stopped(self, data, is_other):
-        shutil.rmtree(data / "store")
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit, match="130"):
-            patch.setattr(preprocessing.StoreBuilder, "finish", interrupt)
-            self.run("preprocessing", data)
 
     def prepare_train_finished(self, data, is_other):
         with pytest.MonkeyPatch.context() as patch:
@@ -517,8 +511,7 @@ def open_everything(data):
     counts = (store.train_movies, store.train_counts.tolist())
     arrays = store.images.tobytes(), store.labels.tobytes(), store.index.to_csv()
     scored = (about, counts, arrays, store.genres, samples.to_csv(), read_train_counts(data))
-    source = describe_source(samples, {"data_dir": data, "image_height": 48, "image_width": 32})
-    return scored, StoreBuilder(samples, data, source).is_current()
+    return scored, is_up_to_date(samples, describe_source(samples, data, 48, 32), data)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

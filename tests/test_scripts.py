@@ -10,12 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-from postergenres.download.manifest import poster_path
-from postergenres.old_files import write_csv
-
 import pandas as pd
 import pytest
-from conftest import ROOT, contents, draw_colours, image_bytes, load_draw
+from conftest import ROOT, contents, draw_colours, load_draw
 from PIL import Image
 
 # Of the CSV that draw.py must write on every machine; other movies would have other scores.
@@ -238,29 +235,6 @@ def test_killed_downloads_resume_and_end_like_an_undisturbed_run(tmp_path, count
     kill(process, lambda: len(list(killed.glob("posters/*.jpg"))) >= count)
     assert contents(killed) != contents(undisturbed)
     assert start(call.format(str(killed)), source).wait() == 0
-    assert contents(killed) == contents(undisturbed)
-
-
-def test_a_killed_store_resumes_and_ends_like_an_undisturbed_run(tmp_path):
-    undisturbed, killed = tmp_path / "whole", tmp_path / "killed"
-    body = image_bytes(size=(1400, 2100), form="PNG")  # takes about 25 ms to decode
-    splits = ["train", "val", "test"] * 64
-    samples = pd.DataFrame({"id": range(192), "title": "x", "genres": "Drama", "split": splits})
-    for data in (undisturbed, killed):
-        (data / "posters").mkdir(parents=True)
-        write_csv(samples.assign(copies=1), data / "samples.csv")
-        for movie in samples["id"]:
-            poster_path(data, movie).write_bytes(body)
-    call = "preprocessing.main({!r}, workers=2)"
-    assert start(call.format(str(undisturbed)), tmp_path).wait() == 0
-
-    process = start(call.format(str(killed)), tmp_path)
-    journal = killed / "store" / "unfinished.jsonl"
-    kill(process, lambda: journal.is_file() and '"first"' in journal.read_text())
-    process = start(call.format(str(killed)), tmp_path)
-    output, _ = process.communicate()
-    assert process.returncode == 0
-    assert 0 < int(re.search(r"192 posters, ([0-9]+) of them decoded", output)[1]) < 192
     assert contents(killed) == contents(undisturbed)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from postergenres.dataset.decoding import try_decode
-from postergenres.dataset.feature_files import CHUNK, FeatureFiles, has_checksum
+from postergenres.dataset.feature_files import CHUNK, FeatureFiles
 from postergenres.dataset.samples import read_titles
 from postergenres.dataset.store import open_store, read_checksums
 from postergenres.download.manifest import poster_path
@@ -191,7 +191,7 @@ def prepare_features(data_dir, store, model, about, folder, skip):
     files = FeatureFiles(place, columns, np.float16, CHUNK)
     checksums = read_checksums(data_dir / "store")[store.index["id"]].to_list()
     chunks = files.split(np.arange(len(checksums)), checksums)
-    missing = [rows for path, rows in chunks if not has_checksum(path)]
+    missing = [rows for _, rows in files.list_missing(chunks)]
     if missing:
         missing = np.concatenate(missing)
         check_room(place, 2 * columns * len(missing) + SPARE)

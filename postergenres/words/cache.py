@@ -7,13 +7,12 @@ posters on two cores; a stopped run resumes.
 
 import hashlib
 import sys
-from contextlib import closing
 from pathlib import Path
 
 from postergenres.dataset.store import read_checksums
 from postergenres.download.manifest import poster_path
 from postergenres.old_files import has_checksum, lock_file, read_json
-from postergenres.parallel.pool import run_in_processes
+from postergenres.parallel import open_executor, run_tasks
 from postergenres.progress import show_progress
 from postergenres.words.reading import describe_reader, require_reader, write_chunk
 
@@ -86,8 +85,9 @@ def open_chunks(folder):
 def read_missing(posters, folder, workers):
     """Read posters in processes, each of which writes a file for each of its chunks."""
     chunks = [posters[start : start + CHUNK] for start in range(0, len(posters), CHUNK)]
-    results = run_in_processes(write_chunk, ((chunk, folder) for chunk in chunks), workers)
-    with closing(results), show_progress(len(posters), "poster") as bar:
+    tasks = ((chunk, folder) for chunk in chunks)
+    with open_executor(workers) as executor, show_progress(len(posters), "poster") as bar:
+        results = run_tasks(executor, write_chunk, tasks)
         for chunk, error in zip(chunks, results, strict=True):
             if error:
                 sys.exit(f"{error}. Run: python database.py and python preprocessing.py")

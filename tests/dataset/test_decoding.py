@@ -9,20 +9,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 from postergenres.dataset import decoding
 from postergenres.dataset.decoding import (
+    DECODER,
     PixelBudget,
+    check_worker,
     choose_scale,
     decode_plain_jpeg,
     decode_poster,
-    decode_rows,
     fill_rows,
     lay_on_white,
     try_decode,
 )
-from postergenres.download.manifest import poster_path
 
 import numpy as np
 import pytest
 import simplejpeg
+import xxhash
 from conftest import image_bytes, progressive
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -281,52 +282,36 @@ def test_threads_decode_a_bounded_number_of_pixels_at_the_same_time(monkeypatch)
     assert budget.free == 1300
 
 
-# --- chunks of posters ----------------------------------------------------------------------------
+# --- tasks of the workers -------------------------------------------------------------------------
 
 
-def write_posters(data_dir):
-    """Write a red, a broken and a blue poster; a fourth one, "missing", has no file."""
-    (data_dir / "posters").mkdir()
+def test_a_task_fills_its_rows_and_returns_checksums_and_errors(tmp_path):
     bodies = {"red": image_bytes((255, 0, 0)), "broken": b"no", "blue": image_bytes((0, 0, 255))}
-    for movie, body in bodies.items():
-        poster_path(data_dir, movie).write_bytes(body)
-    return [*bodies, "missing"], [hashlib.sha256(body).hexdigest() for body in bodies.values()]
-
-
-def test_a_chunk_has_a_row_a_checksum_and_an_error_for_each_poster(tmp_path):
-    ids, sha256 = write_posters(tmp_path)
-    chunk = decode_rows(7, ids, [None] * 4, tmp_path, (15, 10))
-    first, pixels, checksums, errors, decoded = chunk
-    assert first == 7 and pixels.shape == (4, 15, 10, 3) and decoded == 3
-    assert checksums == [*sha256, ""]
+    for name, body in bodies.items():
+        (tmp_path / name).write_bytes(body)
+    array, paths = tmp_path / "array.npy", [tmp_path / name for name in (*bodies, "missing")]
+    np.save(array, np.full((6, 15, 10, 3), 9, dtype=np.uint8))
+    checksums, errors, xxh3 = fill_rows(array, 1, paths, DECODER)
+    assert checksums == [*(hashlib.sha256(body).hexdigest() for body in bodies.values()), ""]
     assert errors == [
         "",
         "UnidentifiedImageError: cannot identify image file",
         "",
         "FileNotFoundError: No such file or directory",
     ]
-    assert pixels[0, ..., 0].min() > 250 and pixels[2, ..., 2].min() > 250
-    assert not pixels[1].any() and not pixels[3].any()
+    rows = np.load(array)
+    assert xxh3 == xxhash.xxh3_64_hexdigest(rows[1:5]) and (rows[[0, 5]] == 9).all()
+    assert (rows[1] == decode_poster(bodies["red"], 15, 10)).all()
+    assert (rows[3] == decode_poster(bodies["blue"], 15, 10)).all()
+    assert not rows[2].any() and not rows[4].any()
 
 
-def test_pixels_are_copied_only_if_the_checksum_is_the_same(tmp_path):
-    ids, sha256 = write_posters(tmp_path)
-    np.save(tmp_path / "old.npy", np.full((2, 15, 10, 3), 9, dtype=np.uint8))
-    reusable = [(tmp_path / "old.npy", 1, sha256[0]), None, (tmp_path / "old.npy", 0, "0"), None]
-    _, pixels, _, _, decoded = decode_rows(0, ids, reusable, tmp_path, (15, 10))
-    assert decoded == 2
-    assert (pixels[0] == 9).all() and pixels[2, ..., 2].min() > 250
-
-
-def test_a_chunk_is_written_to_its_rows_of_the_array(tmp_path):
-    ids, _ = write_posters(tmp_path)
-    np.save(tmp_path / "array.npy", np.full((6, 15, 10, 3), 9, dtype=np.uint8))
-    task = 1, ids, [None] * 4, tmp_path, (15, 10)
-    first, *outcome = fill_rows(tmp_path / "array.npy", *task)
-    _, pixels, *expected = decode_rows(*task)
-    assert first == 1 and outcome == expected
-    array = np.load(tmp_path / "array.npy")
-    assert (array[1:5] == pixels).all() and (array[[0, 5]] == 9).all()
+def test_a_worker_with_another_decoder_or_without_the_folder_is_refused(tmp_path):
+    check_worker(DECODER, tmp_path)
+    with pytest.raises(OSError, match="decodes with .*Pillow.*, not with Pillow 1; it needs"):
+        check_worker("Pillow 1", tmp_path)
+    with pytest.raises(OSError, match="does not see the folder .*none"):
+        check_worker(DECODER, tmp_path / "none")
 
 
 # --- which decoder --------------------------------------------------------------------------------

@@ -3,13 +3,12 @@ import io
 from postergenres.dataset.duplicates import (
     PosterHash,
     count_differences,
-    find_duplicates,
     find_near_pairs,
     group_duplicates,
     hash_posters,
+    leave_out_placeholders,
     list_groups,
 )
-from postergenres.download.manifest import poster_path
 
 import numpy as np
 import pandas as pd
@@ -128,7 +127,7 @@ def test_the_pairs_equal_those_of_a_comparison_of_all_posters(tile):
     ]
     assert 10 < len(pairs) < 100
     packed = np.packbits(bits, axis=1), thumbnails.astype(np.uint8)
-    assert find_near_pairs(*packed, DISTANCE, 12, tile).tolist() == pairs
+    assert find_near_pairs(*packed, DISTANCE, 12, tile=tile).tolist() == pairs
 
 
 def test_posters_that_resemble_a_third_are_in_one_group():
@@ -142,22 +141,6 @@ def test_posters_that_resemble_a_third_are_in_one_group():
     assert group_duplicates(hashes, 59).tolist() == [0, 1, 2]
 
 
-def test_a_train_only_poster_joins_no_groups_of_the_other_movies(tmp_path, capsys):
-    """It resembles two of them, which do not resemble each other."""
-    movies = pd.DataFrame({"id": ["a", "b", "c"]}).assign(title="x")
-    train_only = pd.DataFrame({"id": ["t", "u"]}).assign(title="x")
-    first, last = draw_poster(0), draw_poster(1)
-    shares = {"a": 0.2, "t": 0.5, "b": 0.8}
-    posters = {id: Image.blend(first, last, share) for id, share in shares.items()}
-    (tmp_path / "posters").mkdir()
-    for id, poster in (posters | {"c": draw_poster(2), "u": draw_poster(2)}).items():
-        poster_path(tmp_path, id).write_bytes(encode_poster(poster))
-    groups, all_groups = find_duplicates(movies, train_only, tmp_path, DISTANCE, None)
-    assert groups.tolist() == [0, 1, 2]
-    assert all_groups.tolist() == [0, 0, 1, 0, 1]  # a, b, c, t, u
-    assert "0 posters are the same as another or nearly so\n" in capsys.readouterr().out
-
-
 def test_differences_are_counted_in_bits():
     words = np.array([[0, 1], [0, 0]], dtype=np.uint64)
     others = np.array([[0, 3, 2**64 - 1], [0, 0, 1]], dtype=np.uint64)
@@ -168,21 +151,15 @@ def test_only_groups_of_at_least_two_are_listed():
     assert list_groups(pd.Series(["a", "b", "c", "d"]), [0, 1, 0, 2]) == [["a", "c"]]
 
 
-@pytest.mark.parametrize(("missing", "is_refused"), [(2, False), (3, True), (100, True)])
-def test_more_than_two_percent_of_missing_posters_are_refused(
-    tmp_path, capsys, missing, is_refused
-):
-    movies = pd.DataFrame({"id": [f"tt{i}" for i in range(100)]}).assign(title="x")
-    (tmp_path / "posters").mkdir()
-    for movie in movies["id"][missing:]:
-        poster_path(tmp_path, movie).write_bytes(movie.encode())  # no images: none are alike
-    if is_refused:
-        message = f"^{missing} of 100 posters are missing in .*posters. .*run: python database.py$"
-        with pytest.raises(SystemExit, match=message):
-            find_duplicates(movies, movies[:0], tmp_path, DISTANCE, None)
-        return
-    groups = find_duplicates(movies, movies[:0], tmp_path, DISTANCE, None)
-    assert [each.tolist() for each in groups] == [list(range(100))] * 2
-    out = capsys.readouterr().out
-    assert "0 posters are the same as another or nearly so\n" in out
-    assert "2 posters are missing. To download them again, run: python database.py" in out
+def test_the_same_bytes_for_ten_movies_are_no_poster():
+    posters = [PosterHash(b"x")] * 10 + [PosterHash(b"y")] * 9 + [PosterHash()] * 20
+    movies = pd.DataFrame({"poster": posters, "train_only": False})
+    assert leave_out_placeholders(movies).index.tolist() == list(range(10, 39))
+
+
+def test_train_only_movies_make_no_placeholder_of_a_poster_of_the_other_movies():
+    posters = [PosterHash(b"x")] * 10 + [PosterHash()] * 20
+    movies = pd.DataFrame(
+        {"poster": posters, "train_only": [False] * 6 + [True] * 4 + [False] * 20}
+    )
+    assert leave_out_placeholders(movies).index.tolist() == [*range(6), *range(10, 30)]

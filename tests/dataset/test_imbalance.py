@@ -60,8 +60,10 @@ def test_the_summary_counts_each_split_and_sample():
     labels = np.vstack([LABELS, LABELS[:2], LABELS[3:]])
     split = np.array(["train"] * 5 + ["val"] * 2 + ["test"] * 2)
     drawn, copies = np.array([1, 0, 1, 1, 0]), np.array([1, 0, 1, 3, 1])
-    none = pd.Series(np.zeros(9, dtype=bool))
-    counts, measures = summarize_samples(labels, split, none, drawn, copies, ["A", "B", "C"])
+    movies = pd.DataFrame({"split": split, "train_only": False})
+    counts, measures = summarize_samples(
+        movies, labels, ["A", "B", "C"], drawn=drawn, copies=copies
+    )
     assert counts.loc["A"].to_dict() == {
         "movies": 7,
         "train": 4,
@@ -83,8 +85,8 @@ def test_train_only_movies_are_counted_apart_from_the_natural_mix():
     split = pd.Series(["train"] * 5 + ["val"] * 2 + ["test"] * 2)
     train_only = pd.Series([False, True, False, True, False] + [False] * 4)
     drawn, copies = np.array([1, 0, 1, 1, 0]), np.array([1, 0, 1, 3, 1])
-    genres = ["A", "B", "C"]
-    counts, measures = summarize_samples(labels, split, train_only, drawn, copies, genres)
+    movies, genres = pd.DataFrame({"split": split, "train_only": train_only}), ["A", "B", "C"]
+    counts, measures = summarize_samples(movies, labels, genres, drawn=drawn, copies=copies)
     assert counts.columns.tolist() == (
         "movies train train_only drawn sample".split()
         + ["IRLbl drawn", "IRLbl sample", "val", "test"]
@@ -96,7 +98,7 @@ def test_train_only_movies_are_counted_apart_from_the_natural_mix():
     rest = [counts.drop(columns="train_only"), measures.drop(index="train_only")]
     kept = ~train_only.to_numpy()
     others = summarize_samples(
-        labels[kept], split[kept], train_only[kept], drawn[kept[:5]], copies[kept[:5]], genres
+        movies[kept], labels[kept], genres, drawn=drawn[kept[:5]], copies=copies[kept[:5]]
     )
     natural = ["movies", "train", "val", "test"]
     assert rest[0][natural].equals(others[0][natural])

@@ -1,6 +1,6 @@
 from postergenres.dataset.imbalance import count_genres, imbalance_ratios
 from postergenres.dataset.oversampling import (
-    STRATEGIES,
+    Rules,
     draw_movies,
     oversample,
     oversample_ml_ros,
@@ -13,6 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 FILL = ((1000, 0.9),)
+
+
+def make_rules(oversampling="study", common_genres=1, fill=FILL, growth=1.0, max_copies=3):
+    return Rules(oversampling, common_genres, fill, growth, max_copies)
 
 
 @st.composite
@@ -41,8 +45,8 @@ def check_promises(labels, drawn, copies, max_copies):
 @given(movies(), st.integers(1, 3), st.floats(0, 1), st.integers(1, 4), st.integers(0, 9))
 def test_the_study_strategy_makes_no_genre_rarer(sample, common_genres, share, max_copies, seed):
     labels, drawn = sample
-    rng = np.random.default_rng(seed)
-    copies = oversample_study(labels, drawn, common_genres, ((10, share),), max_copies, rng)
+    rules = make_rules("study", common_genres, ((10, share),), max_copies=max_copies)
+    copies = oversample_study(labels, drawn, rules, np.random.default_rng(seed))
     check_promises(labels, drawn, copies, max_copies)
     counts = count_genres(labels, drawn)
     common = np.argsort(counts, kind="stable")[-common_genres:]
@@ -53,7 +57,8 @@ def test_the_study_strategy_makes_no_genre_rarer(sample, common_genres, share, m
 @given(movies(), st.floats(0, 2), st.integers(1, 4), st.integers(0, 9))
 def test_ml_ros_makes_no_genre_rarer(sample, growth, max_copies, seed):
     labels, drawn = sample
-    copies = oversample_ml_ros(labels, drawn, growth, max_copies, np.random.default_rng(seed))
+    rules = make_rules("ml-ros", growth=growth, max_copies=max_copies)
+    copies = oversample_ml_ros(labels, drawn, rules, np.random.default_rng(seed))
     check_promises(labels, drawn, copies, max_copies)
     assert not copies[drawn == 0].any()
     assert copies.sum() - drawn.sum() <= growth * drawn.sum()
@@ -62,10 +67,13 @@ def test_ml_ros_makes_no_genre_rarer(sample, growth, max_copies, seed):
     assert labels[copies > drawn][:, minority].any(axis=1).all()
 
 
-def study(labels, drawn, fill=FILL, max_copies=3, common_genres=1):
-    """Oversample as the study did, with a fixed seed."""
-    rng = np.random.default_rng(0)
-    return oversample_study(labels, drawn, common_genres, fill, max_copies, rng)
+def study(labels, drawn, **rules):
+    return oversample_study(labels, drawn, make_rules(**rules), np.random.default_rng(0))
+
+
+def ml_ros(labels, drawn, **rules):
+    rules = make_rules("ml-ros", **rules)
+    return oversample_ml_ros(labels, drawn, rules, np.random.default_rng(0))
 
 
 def test_new_movies_are_added_before_movies_are_repeated():
@@ -99,11 +107,10 @@ def test_ml_ros_clones_the_minority_up_to_the_mean():
     # IRLbl 1, 2 and 10, MeanIR 4.33: only C is cloned, until 100 / 24 is below the mean
     labels = np.eye(3, dtype=np.uint8)[np.repeat(np.arange(3), [100, 50, 10])]
     drawn = np.ones(160, dtype=int)
-    rng = np.random.default_rng(0)
-    copies = oversample_ml_ros(labels, drawn, 1, 99, rng)
+    copies = ml_ros(labels, drawn, max_copies=99)
     assert count_genres(labels, copies).tolist() == [100, 50, 24]
-    assert oversample_ml_ros(labels, drawn, 0.05, 99, rng).sum() == 168
-    assert oversample_ml_ros(labels, drawn, 1, 2, rng) @ labels[:, 2] == 20
+    assert ml_ros(labels, drawn, growth=0.05, max_copies=99).sum() == 168
+    assert ml_ros(labels, drawn, max_copies=2) @ labels[:, 2] == 20
 
 
 @pytest.mark.parametrize("genres", [1, 2])
@@ -111,26 +118,17 @@ def test_nothing_is_added_if_no_genre_is_rare(genres):
     labels = np.eye(genres, dtype=np.uint8).repeat(5, axis=0)
     drawn = np.ones(len(labels), dtype=int)
     assert (study(labels, drawn, common_genres=2) == 1).all()
-    assert (oversample_ml_ros(labels, drawn, 1, 3, np.random.default_rng(0)) == 1).all()
+    assert (ml_ros(labels, drawn) == 1).all()
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", ["study", "ml-ros", "none"])
 def test_oversample_applies_the_named_strategy(strategy):
     labels = np.eye(3, dtype=np.uint8)[np.repeat(np.arange(3), [100, 50, 10])]
     drawn = np.tile([1, 0], 80)
-    expected = {
-        "study": oversample_study(labels, drawn, 1, FILL, 3, np.random.default_rng(0)),
-        "ml-ros": oversample_ml_ros(labels, drawn, 0.5, 3, np.random.default_rng(0)),
-        "none": drawn,
-    }
-    copies = oversample(labels, drawn, strategy, 1, FILL, 0.5, 3, np.random.default_rng(0))
+    expected = {"study": study(labels, drawn), "ml-ros": ml_ros(labels, drawn), "none": drawn}
+    copies = oversample(labels, drawn, make_rules(strategy), np.random.default_rng(0))
     assert (copies == expected[strategy]).all()
     assert (copies.sum() > drawn.sum()) == (strategy != "none")
-
-
-def test_an_unknown_strategy_is_refused():
-    with pytest.raises(ValueError, match="strategy must be one of .*, got 'smote'"):
-        oversample(np.eye(2), np.ones(2), "smote", 1, FILL, 1, 3, np.random.default_rng(0))
 
 
 def test_a_fraction_of_the_movies_is_drawn_and_at_least_one():

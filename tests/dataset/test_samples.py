@@ -1,22 +1,20 @@
 import hashlib
 import json
 
-from postergenres.dataset import samples
 from postergenres.dataset.imbalance import summarize_samples
 from postergenres.dataset.samples import (
-    print_sampling_summary,
     read_downloaded_movies,
     read_samples,
+    read_titles,
     read_train_counts,
     select_samples,
     write_samples,
 )
-from postergenres.old_files import write_csv
+from postergenres.files import find_damage, write_csv
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import contents
 
 LABELS = np.array([[1, 0], [1, 0], [0, 1], [1, 1], [1, 1]], dtype=np.uint8)
 MOVIES = pd.DataFrame(
@@ -26,54 +24,44 @@ MOVIES = pd.DataFrame(
         "genres": ["A", "A", "B", "A|B", "A|B"],
         "url": "x",
         "split": ["train", "val", "train", "train", "test"],
+        "train_only": False,
     }
 )
-TRAIN_ONLY = pd.Series(np.zeros(5, dtype=bool))  # no movie
 DRAWN, COPIES = np.array([1, 0, 1]), np.array([1, 0, 3])
-SETTINGS = {"data_dir": "data", "seed": 0, "fill": ((10, 0.5),), "cluster": None}
 
 
-def write(data_dir):
-    """Write the sample of the movies above."""
-    counts, measures = summarize_samples(
-        LABELS, MOVIES["split"], TRAIN_ONLY, DRAWN, COPIES, ["A", "B"]
-    )
-    samples = select_samples(MOVIES, COPIES)
-    write_samples(samples, LABELS, counts, measures, [["tt1", "tt2"]], SETTINGS, data_dir)
+def write(data_dir, train_only=()):
+    """Write the sample of the movies above; return its summary."""
+    movies = MOVIES.assign(train_only=MOVIES["id"].isin(train_only))
+    summary = summarize_samples(movies, LABELS, ["A", "B"], drawn=DRAWN, copies=COPIES)
+    samples, settings = select_samples(movies, COPIES), {"seed": 0, "fill": ((10, 0.5),)}
+    write_samples(samples, summary, data_dir, settings=settings, duplicates=[["tt1", "tt2"]])
 
 
 def test_movies_without_copies_are_left_out_and_val_and_test_have_one_copy():
     samples = select_samples(MOVIES, COPIES)
     assert samples.columns.tolist() == ["id", "title", "genres", "split", "copies"]
-    assert dict(zip(samples["id"], samples["copies"], strict=True)) == {
-        "tt1": 1,
-        "tt2": 1,
-        "tt4": 3,
-        "tt5": 1,
-    }
+    copies = dict(zip(samples["id"], samples["copies"], strict=True))
+    assert copies == {"tt1": 1, "tt2": 1, "tt4": 3, "tt5": 1}
 
 
 def test_written_samples_are_read_back(tmp_path, capsys):
     write(tmp_path)
     samples = read_samples(tmp_path)
     assert samples.equals(select_samples(MOVIES, COPIES).reset_index(drop=True))
+    assert read_titles(tmp_path) == {"tt1": "One", "tt2": "Two", "tt4": "Four", "tt5": "Five"}
     assert read_train_counts(tmp_path) == {"movies": 3, "genres": {"A": 2, "B": 2}}
-    assert capsys.readouterr().out.endswith(
-        "(4 movies)\n"
-        + (
-            f"counts and measures: {tmp_path / 'sampling.json'}, {tmp_path / 'sampling.png'}\n"
-            "next: python preprocessing.py\n"
-        )
+    assert find_damage(tmp_path, ["samples.csv", "sampling.json"]) is None
+    assert capsys.readouterr().out == (
+        f"wrote {tmp_path / 'samples.csv'} (4 movies)\n"
+        f"counts and measures: {tmp_path / 'sampling.json'}, {tmp_path / 'sampling.png'}\n"
     )
-
-
-CHECKSUMS = ["samples_sha256", "content_sha256"]
 
 
 def test_sampling_json_holds_what_made_the_sample(tmp_path):
     write(tmp_path)
     about = json.loads((tmp_path / "sampling.json").read_text())
-    assert list(about) == ["settings", "genres", "measures", "duplicates", *CHECKSUMS]
+    assert list(about) == ["settings", "genres", "measures", "duplicates", "samples_sha256"]
     assert about["settings"] == {"seed": 0, "fill": [[10, 0.5]]}
     assert about["duplicates"] == [["tt1", "tt2"]]
     content = (tmp_path / "samples.csv").read_bytes()
@@ -81,9 +69,48 @@ def test_sampling_json_holds_what_made_the_sample(tmp_path):
 
 
 def test_an_infinite_ratio_is_null_in_sampling_json(tmp_path):
-    counts = pd.DataFrame({"drawn": [2, 0], "sample": [2, 0], "IRLbl": [1, np.inf]}, ["A", "B"])
-    write_samples(select_samples(MOVIES, COPIES), LABELS, counts, counts, [], SETTINGS, tmp_path)
-    assert json.loads((tmp_path / "sampling.json").read_text())["genres"]["B"]["IRLbl"] is None
+    labels = np.array([[1, 0]] * 5, dtype=np.uint8)
+    summary = summarize_samples(MOVIES, labels, ["A", "B"], drawn=DRAWN, copies=COPIES)
+    write_samples(select_samples(MOVIES, COPIES), summary, tmp_path, settings={}, duplicates=[])
+    about = json.loads((tmp_path / "sampling.json").read_text())
+    assert (
+        about["genres"]["B"]["IRLbl sample"] is None and about["measures"]["sample"]["CVIR"] is None
+    )
+
+
+def test_the_floors_are_those_of_the_movies_that_are_not_train_only(tmp_path):
+    write(tmp_path, train_only=["tt3"])
+    assert read_train_counts(tmp_path) == {"movies": 2, "genres": {"A": 2, "B": 1}}
+
+
+def test_samples_that_a_person_changed_are_used_with_a_line(tmp_path, capsys):
+    write(tmp_path)
+    with open(tmp_path / "samples.csv", "a", encoding="utf-8") as file:
+        file.write("tt6,Six,A,train,1\n")
+    capsys.readouterr()
+    assert len(read_samples(tmp_path)) == 5 and read_train_counts(tmp_path) is None
+    assert capsys.readouterr().out == (
+        f"{tmp_path / 'samples.csv'} was changed after sampling.py wrote it: the floors are "
+        "computed from its training rows\n"
+    )
+
+
+@pytest.mark.parametrize("harm", ["flip", "delete", "never written"])
+def test_the_counts_of_a_damaged_sampling_json_are_not_used(tmp_path, capsys, harm):
+    if harm != "never written":
+        write(tmp_path)
+    if harm == "flip":
+        content = (tmp_path / "sampling.json").read_text()
+        (tmp_path / "sampling.json").write_text(content.replace('"train": 2', '"train": 1'))
+    if harm == "delete":
+        (tmp_path / "sampling.json").unlink()
+    capsys.readouterr()
+    assert read_train_counts(tmp_path) is None
+    line = capsys.readouterr().out
+    assert line.startswith(f"note: {tmp_path}") and line.count("\n") == 1
+    assert line.endswith(
+        "training rows of samples.csv. To write it again, run: python sampling.py\n"
+    )
 
 
 def test_the_message_on_missing_samples_names_the_command(tmp_path):
@@ -128,87 +155,37 @@ def test_samples_that_are_not_utf_8_are_refused(tmp_path):
     text = f"id,title,genres,split,copies\n{ROW.replace('One', 'Amélie')}\n"
     (tmp_path / "samples.csv").write_text(text, encoding="cp1252")
     with pytest.raises(
-        SystemExit, match="is not UTF-8. To write it again, run: python sampling.py"
+        SystemExit, match="is damaged: .*utf-8.* To write it again, run: python samp"
     ):
         read_samples(tmp_path)
 
 
-def test_the_old_sample_is_kept_until_the_new_one_is_whole(tmp_path, monkeypatch):
-    write(tmp_path)
-    before = contents(tmp_path)
-
-    def fill_disk(*arguments):
-        raise OSError(28, "No space left on device")
-
-    for name in ("write_json", "save_sampling_plot", "write_csv"):
-        with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
-            patch.setattr(samples, name, fill_disk)
-            write(tmp_path)
-        assert contents(tmp_path) == before
-
-
-def test_a_file_in_the_way_leaves_the_old_sample(tmp_path):
-    write(tmp_path)
-    old = (tmp_path / "samples.csv").read_bytes()
-    (tmp_path / "sampling.json").unlink()
-    (tmp_path / "sampling.json").mkdir()
-    with pytest.raises(OSError, match="sampling.json"):
-        write(tmp_path)
-    assert (tmp_path / "samples.csv").read_bytes() == old
-    assert not list(tmp_path.glob("*.part*"))
-
-
-def test_samples_that_were_changed_by_hand_are_reported(tmp_path, capsys):
-    write(tmp_path)
-    with open(tmp_path / "samples.csv", "a", encoding="utf-8") as file:
-        file.write("tt6,Six,A,train,1\n")
-    capsys.readouterr()
-    assert read_train_counts(tmp_path) is None
-    assert capsys.readouterr().out == (
-        f"{tmp_path / 'samples.csv'} was changed after sampling.py wrote it: the floors are "
-        "computed from its training rows\n"
-    )
-
-
-def test_train_counts_of_other_samples_are_not_returned(tmp_path):
-    assert read_train_counts(tmp_path) is None
-    write(tmp_path)
-    with open(tmp_path / "samples.csv", "a", encoding="utf-8") as file:
-        file.write("tt6,Six,A,train,1\n")
-    assert read_train_counts(tmp_path) is None
+def write_manifest(data_dir, statuses, train_only=None):
+    rows = pd.DataFrame({"id": [f"tt{i}" for i in range(len(statuses))], "status": statuses})
+    rows = rows.assign(title="x", genres="Drama", url="x", error="")
+    if train_only:
+        rows["train_only"] = train_only
+    write_csv(rows.iloc[::-1], data_dir / "posters.csv")
 
 
 def test_only_movies_with_a_poster_are_read_sorted_by_id(tmp_path, capsys):
-    posters = pd.DataFrame({"id": ["tt3", "tt1", "tt2"], "status": ["ok", "ok", "failed"]})
-    posters = posters.assign(title="x", genres="Drama", url="x", error="")
-    write_csv(posters, tmp_path / "posters.csv")
-    movies, train_only = read_downloaded_movies(tmp_path)
-    assert movies["id"].tolist() == ["tt1", "tt3"] and train_only.empty
-    assert capsys.readouterr().out.splitlines() == [
-        "3 movies, 2 with a poster",
-        "1 posters failed. To retry, run: python database.py",
-    ]
-
-
-def test_train_only_movies_are_read_apart(tmp_path, capsys):
-    statuses = ["ok"] * 12 + ["failed", "gone"]
-    posters = pd.DataFrame({"id": [f"tt{i}" for i in range(14)], "status": statuses})
-    posters = posters.assign(title="x", genres="Drama", url="x", error="")
-    write_csv(posters.assign(train_only=["", "yes"] * 7), tmp_path / "posters.csv")
-    movies, train_only = read_downloaded_movies(tmp_path)
-    assert movies["id"].tolist() == ["tt0", "tt10", "tt2", "tt4", "tt6", "tt8"]
-    assert train_only["id"].tolist() == ["tt1", "tt11", "tt3", "tt5", "tt7", "tt9"]
+    write_manifest(tmp_path, ["ok"] * 12 + ["failed", "gone"], ["", "yes"] * 7)
+    movies = read_downloaded_movies(tmp_path)
+    expected = "tt0 tt1 tt10 tt11 tt2 tt3 tt4 tt5 tt6 tt7 tt8 tt9".split()
+    assert movies["id"].tolist() == expected and movies.index.tolist() == list(range(12))
+    assert movies["train_only"].tolist() == [movie[-1] in "13579" for movie in expected]
     assert capsys.readouterr().out.splitlines() == [
         "7 movies, 6 with a poster",
         "7 train-only movies, 6 with a poster",
         "1 posters failed. To retry, run: python database.py",
     ]
+    write_manifest(tmp_path, ["ok", "ok", "gone"])
+    assert not read_downloaded_movies(tmp_path)["train_only"].any()
+    assert capsys.readouterr().out == "3 movies, 2 with a poster\n"
 
 
 def test_posters_of_train_only_movies_do_not_replace_those_to_split(tmp_path):
-    rows = pd.DataFrame({"id": range(40), "status": ["gone"] * 20 + ["ok"] * 20, "title": "x"})
-    rows = rows.assign(genres="Drama", url="x", error="", train_only=[""] * 20 + ["yes"] * 20)
-    write_csv(rows, tmp_path / "posters.csv")
+    write_manifest(tmp_path, ["gone"] * 20 + ["ok"] * 20, [""] * 20 + ["yes"] * 20)
     with pytest.raises(SystemExit, match="^There is no poster to sample; .*METADATA_CSV"):
         read_downloaded_movies(tmp_path)
 
@@ -231,46 +208,7 @@ def test_posters_of_train_only_movies_do_not_replace_those_to_split(tmp_path):
     ],
 )
 def test_too_few_posters_are_one_line_with_the_reason(tmp_path, ok, gone, failed, line):
-    statuses = ["ok"] * ok + ["gone"] * gone + ["failed"] * failed
-    rows = pd.DataFrame({"id": range(len(statuses)), "status": statuses, "title": "x"})
-    write_csv(rows.assign(genres="Drama", url="x", error=""), tmp_path / "posters.csv")
+    write_manifest(tmp_path, ["ok"] * ok + ["gone"] * gone + ["failed"] * failed)
     with pytest.raises(SystemExit) as end:
         read_downloaded_movies(tmp_path)
     assert end.value.code == line
-
-
-def test_the_summary_counts_added_movies_and_repeats(capsys):
-    drawn, copies = np.array([1, 0, 1]), np.array([3, 1, 1])
-    arguments = drawn, copies, ["A", "B"]
-    tables = summarize_samples(LABELS, MOVIES["split"], TRAIN_ONLY, *arguments)
-    print_sampling_summary(*tables, drawn, copies)
-    out = capsys.readouterr().out
-    assert "IRLbl sample" in out and "MeanIR" in out and "SCUMBLE" in out
-    assert "train-only" not in out and "train_only" not in out
-    assert out.endswith("oversampling added 1 movies that were not drawn, and 2 repeats\n")
-
-
-def test_the_summary_explains_the_column_of_train_only_movies(capsys):
-    train_only = MOVIES["id"] == "tt3"
-    arguments = DRAWN, COPIES, ["A", "B"]
-    tables = summarize_samples(LABELS, MOVIES["split"], train_only, *arguments)
-    print_sampling_summary(*tables, DRAWN, COPIES)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == (
-        "train-only movies count in train_only, drawn and sample, not in movies and train"
-    )
-    assert lines[2].split()[:4] == ["movies", "train", "train_only", "drawn"]
-    assert [line.split()[:2] for line in lines[-5:-1]] == [
-        ["train", "2"],
-        ["train_only", "1"],
-        ["drawn", "2"],
-        ["sample", "4"],
-    ]
-
-
-def test_the_floors_are_those_of_the_movies_that_are_not_train_only(tmp_path):
-    train_only = MOVIES["id"] == "tt3"
-    arguments = DRAWN, COPIES, ["A", "B"]
-    tables = summarize_samples(LABELS, MOVIES["split"], train_only, *arguments)
-    write_samples(select_samples(MOVIES, COPIES), LABELS, *tables, [], SETTINGS, tmp_path)
-    assert read_train_counts(tmp_path) == {"movies": 2, "genres": {"A": 2, "B": 1}}

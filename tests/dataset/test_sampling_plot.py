@@ -9,8 +9,9 @@ from PIL import Image
 def save(path, genres, **options):
     """Save the plot of movies with these genres; return its size in pixels."""
     labels = np.eye(len(genres), dtype=np.uint8).repeat(2, axis=0)
-    counts = pd.Series(range(1, len(genres) + 1), index=genres)
-    save_sampling_plot(labels, counts, 2 * counts, path, **options)
+    drawn = np.arange(1, len(genres) + 1)
+    counts = pd.DataFrame({"drawn": drawn, "sample": 2 * drawn}, index=genres)
+    save_sampling_plot(labels, counts, path, **options)
     with Image.open(path) as picture:
         return picture.size
 
@@ -34,8 +35,8 @@ def test_only_the_most_common_genres_are_drawn(tmp_path):
 
 def test_each_genre_has_a_bar_before_and_after():
     axes = Figure().subplots()
-    before = pd.Series([5, 1], index=["Drama", "War"])
-    draw_genre_counts(axes, before, 3 * before)
+    counts = pd.DataFrame({"drawn": [5, 1], "sample": [15, 3]}, index=["Drama", "War"])
+    draw_genre_counts(axes, counts)
     assert [bar.get_width() for bar in axes.patches] == [5, 1, 15, 3]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["Drama", "War"]
 

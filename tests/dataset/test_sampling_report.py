@@ -1,0 +1,137 @@
+from postergenres.dataset.duplicates import PosterHash
+from postergenres.dataset.genres import Dropped, clean_genres
+from postergenres.dataset.imbalance import summarize_samples
+from postergenres.dataset.sampling_report import (
+    report_duplicates,
+    report_genres,
+    report_posters,
+    report_sample,
+    report_split,
+    report_train_only,
+)
+
+import numpy as np
+import pandas as pd
+import pytest
+
+
+@pytest.mark.parametrize(("missing", "is_refused"), [(2, False), (3, True), (100, True)])
+def test_more_than_two_percent_of_missing_posters_are_refused(
+    tmp_path, capsys, missing, is_refused
+):
+    posters = [PosterHash()] * missing + [PosterHash(b"x")] * (100 - missing)
+    movies = pd.DataFrame({"poster": posters})
+    if is_refused:
+        message = f"^{missing} of 100 posters are missing in .*posters. .*run: python database.py$"
+        with pytest.raises(SystemExit, match=message):
+            report_posters(movies, movies, tmp_path)
+        return
+    report_posters(movies, movies[:-12], tmp_path)
+    assert capsys.readouterr().out.splitlines() == [
+        "2 posters are missing. To download them again, run: python database.py",
+        "left out 12 movies whose poster is that of 10 movies or more, so it is no poster of any "
+        "of them",
+    ]
+
+
+def test_what_was_dropped_is_printed_with_the_reason(capsys):
+    report_genres(Dropped(4, 2, 3, {"News": 6, "Talk": 1}), 52, ("TV Movie", "Foreign"), 10)
+    assert capsys.readouterr().out.splitlines() == [
+        "dropped 4 movies marked TV Movie or Foreign",
+        "dropped 2 movies without a genre",
+        "genres with fewer than 10 movies, left out: News (6), Talk (1)",
+        "dropped 3 movies that have only left-out genres",
+    ]
+
+
+TOO_FEW = {
+    "excluded": (
+        ["Foreign"] * 30 + ["News", "", ""],
+        "Only 0 movies are left, too few: 30 of 33 have a genre of EXCLUDED_GENRES. "
+        "Edit EXCLUDED_GENRES in sampling.py, then run: python sampling.py",
+    ),
+    "empty": (
+        [""] * 30 + ["Drama"] * 9 + ["Foreign"],
+        "Only 9 movies are left, too few: 30 of 40 have no genre. "
+        "Set METADATA_CSV in database.py to a CSV with genres, then run: python database.py",
+    ),
+    "rare": (
+        ["Drama", "War"] * 2 + ["News"] * 8 + ["Foreign"],
+        "Only 8 movies are left, too few: 4 of 13 have only genres of fewer than "
+        "MIN_GENRE_MOVIES movies. "
+        "Lower MIN_GENRE_MOVIES in sampling.py, then run: python sampling.py",
+    ),
+    "few": (
+        ["Drama"] * 9,
+        "Only 9 movies have a poster, too few. Set LIMIT to None or METADATA_CSV to a larger CSV "
+        "in database.py, then run: python database.py",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TOO_FEW)
+def test_too_few_movies_stop_the_step_with_the_reason_and_the_setting(case):
+    cells, message = TOO_FEW[case]
+    with pytest.raises(SystemExit) as end:
+        movies, dropped = clean_genres(pd.DataFrame({"genres": cells}), ("Foreign",), 3)
+        report_genres(dropped, len(movies), ("Foreign",), 3)
+    assert end.value.code == message
+
+
+def test_titles_of_equal_posters_are_printed_without_control_characters(capsys):
+    titles = pd.Series(list("ABCDE") + ["F\x1b", "G"], index=list("abcdefg"))
+    report_duplicates([list("abcde"), ["f", "g"]], titles)
+    assert capsys.readouterr().out.splitlines() == [
+        "7 posters are the same as another or nearly so, in 2 groups; each group stays in one "
+        "split",
+        "  A = B = C = D = ...",
+        "  F\\x1b = G",
+    ]
+    report_duplicates([], titles)
+    assert capsys.readouterr().out == "0 posters are the same as another or nearly so\n"
+
+
+def test_the_error_of_the_split_is_printed(capsys):
+    split = pd.Series(["train"] * 73 + ["val"] * 15 + ["test"] * 12)
+    report_split(np.ones((100, 1)), split, np.arange(100), (0.7, 0.15, 0.15))
+    assert capsys.readouterr().out == (
+        "each genre of 20 movies or more has its share of each split, at most 20.0% off\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"), [(["train"], "val and test"), (["val", "test"], "train")]
+)
+def test_an_empty_split_is_refused_in_one_line(names, missing):
+    split = pd.Series(names * 10)
+    with pytest.raises(SystemExit) as end:
+        report_split(np.ones((len(split), 1)), split, np.arange(len(split)) % 3, (0.7, 0.15, 0.15))
+    line = end.value.code
+    assert line.startswith(f"No movie is left for {missing}: there are too few movies (")
+    assert "in 3 groups" in line and line.endswith(", then run: python sampling.py")
+
+
+def test_train_only_movies_are_printed_if_there_are_any(capsys):
+    report_train_only(Dropped(0, 0, 0, {}), 0, 0, ())
+    assert capsys.readouterr().out == ""
+    report_train_only(Dropped(2, 0, 1, {}), 9, 7, ("Foreign",))
+    assert capsys.readouterr().out.splitlines() == [
+        "dropped 2 train-only movies marked Foreign, and 1 without any of the genres of the other "
+        "movies",
+        "left out 2 train-only movies with the poster of a validation or test movie, or nearly; "
+        "7 are left",
+    ]
+
+
+@pytest.mark.parametrize("train_only", [False, True])
+def test_the_summary_counts_added_movies_and_repeats(capsys, train_only):
+    labels = np.array([[1, 0], [0, 1], [1, 1], [1, 0], [1, 1]], dtype=np.uint8)
+    movies = pd.DataFrame({"split": ["train", "train", "train", "val", "test"]})
+    movies["train_only"] = [False, train_only, False, False, False]
+    drawn, copies = np.array([1, 0, 1]), np.array([3, 1, 1])
+    summary = summarize_samples(movies, labels, ["A", "B"], drawn=drawn, copies=copies)
+    report_sample(summary, drawn, copies)
+    out = capsys.readouterr().out
+    assert "IRLbl sample" in out and "MeanIR" in out and "SCUMBLE" in out
+    assert ("train-only movies count in train_only" in out) == train_only
+    assert out.endswith("oversampling added 1 movies that were not drawn, and 2 repeats\n")
