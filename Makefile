@@ -16,7 +16,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # What each step imports from the package; tests/test_packaging.py compares it with the imports.
 SHARED = $(wildcard postergenres/*.py)
 DOWNLOAD = $(SHARED) $(wildcard postergenres/download/*.py)
-DATASET = $(SHARED) $(wildcard postergenres/dataset/*.py postergenres/parallel/*.py) \
+DATASET = $(SHARED) $(wildcard postergenres/dataset/*.py postergenres/parallel.py) \
 	postergenres/download/__init__.py postergenres/download/faults.py \
 	postergenres/download/manifest.py postergenres/download/metadata.py \
 	postergenres/download/stray_quotes.py

@@ -23,22 +23,20 @@ from postergenres.dataset.duplicates import (
     leave_out_placeholders,
     list_groups,
 )
-from postergenres.dataset.genres import clean_genres, encode_genres, list_genres
+from postergenres.dataset.genres import Wanted, clean_genres, encode_genres, list_genres
 from postergenres.dataset.imbalance import summarize_samples
-from postergenres.dataset.oversampling import Rules, draw_movies, oversample
+from postergenres.dataset.oversampling import Rules, draw_sample
 from postergenres.dataset.samples import read_downloaded_movies, select_samples, write_samples
 from postergenres.dataset.sampling_plot import save_sampling_plot
 from postergenres.dataset.sampling_report import (
-    report_duplicates,
     report_genres,
     report_posters,
     report_sample,
     report_split,
     report_train_only,
 )
-from postergenres.dataset.stratification import split_movies
+from postergenres.dataset.stratification import Split, split_movies
 from postergenres.dataset.train_only import add_train_only, clean_train_only
-from postergenres.download.manifest import poster_path
 from postergenres.settings import (
     Bits,
     Copies,
@@ -49,7 +47,6 @@ from postergenres.settings import (
     Oversampling,
     Part,
     Seed,
-    SettingError,
     ShareAboveZero,
     Text,
     Weight,
@@ -57,8 +54,6 @@ from postergenres.settings import (
     run_from_shell,
 )
 from postergenres.step import step
-
-import numpy as np
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that database.py wrote
@@ -99,68 +94,35 @@ def main(
 ) -> None:
     """Write samples.csv from posters.csv, and print a summary of the genres."""
     data_dir = Path(data_dir)
-    if val_share + test_share >= 1:
-        values = f"{test_share} and {val_share}"
-        raise SettingError("test_share", f"and val_share must add up to less than 1, got {values}")
+    wanted = Wanted(excluded_genres, min_genre_movies)
+    split = Split(val_share, test_share, seed)
     rules = Rules(
-        oversampling=oversampling,
-        common_genres=common_genres,
-        fill=fill,
-        growth=growth,
-        max_copies=max_copies,
+        sample_fraction, oversampling, common_genres, fill, growth=growth, max_copies=max_copies
     )
+    settings = asdict(wanted) | {"near_duplicate": near_duplicate} | asdict(rules) | asdict(split)
     with step("sampling", data_dir):
         downloaded = read_downloaded_movies(data_dir)
-        paths = [poster_path(data_dir.absolute(), movie) for movie in downloaded["id"]]
-        downloaded["poster"] = hash_posters(paths, cluster)
+        downloaded["poster"] = hash_posters(downloaded.id, data_dir, cluster)
         usable = leave_out_placeholders(downloaded)
         report_posters(downloaded, usable, data_dir)
-
-        movies, dropped = clean_genres(
-            usable.loc[~usable.train_only], excluded_genres, min_genre_movies
-        )
-        report_genres(dropped, len(movies), excluded_genres, min_genre_movies)
+        movies, dropped = clean_genres(usable.loc[~usable.train_only], wanted)
+        report_genres(dropped, len(movies), wanted)
         genres = list_genres(movies.genres)
-
+        labels = encode_genres(movies.genres, genres)
         groups = group_duplicates(movies.poster, near_duplicate)
+        movies["split"] = split_movies(labels, groups, split)
+        report_split(movies, labels, groups, split)
         duplicates = list_groups(movies.id, groups)
-        report_duplicates(duplicates, movies.set_index("id").title)
-
-        labels = encode_genres(movies.genres, genres)
-        shares = (1 - val_share - test_share, val_share, test_share)
-        movies["split"] = split_movies(labels, groups, shares, seed)
-        report_split(labels, movies.split, groups, shares)
-
-        train_only, unfit = clean_train_only(usable.loc[usable.train_only], excluded_genres, genres)
+        train_only = clean_train_only(usable.loc[usable.train_only], wanted, genres)
         movies = add_train_only(movies, train_only, near_duplicate)
-        report_train_only(unfit, len(train_only), movies.train_only.sum(), excluded_genres)
-
+        report_train_only(usable, train_only, movies)
         labels = encode_genres(movies.genres, genres)
-        train_labels = labels[movies.split == "train"]
-        rng = np.random.default_rng(seed)
-        drawn = draw_movies(len(train_labels), sample_fraction, rng)
-        copies = oversample(train_labels, drawn, rules, rng)
+        drawn, copies = draw_sample(labels[movies.split == "train"], rules, seed)
         summary = summarize_samples(movies, labels, genres, drawn=drawn, copies=copies)
         report_sample(summary, drawn, copies)
-
-        save_sampling_plot(labels[~movies.train_only], summary.counts, data_dir / "sampling.png")
-        settings = {
-            "excluded_genres": excluded_genres,
-            "min_genre_movies": min_genre_movies,
-            "near_duplicate": near_duplicate,
-            "sample_fraction": sample_fraction,
-            **asdict(rules),
-            "val_share": val_share,
-            "test_share": test_share,
-            "seed": seed,
-        }
-        write_samples(
-            select_samples(movies, copies),
-            summary,
-            data_dir,
-            settings=settings,
-            duplicates=duplicates,
-        )
+        save_sampling_plot(labels[~movies.train_only], summary.counts, data_dir)
+        samples = select_samples(movies, copies)
+        write_samples(samples, summary, data_dir, settings=settings, duplicates=duplicates)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
     python -m pip install -e . -r requirements/bench.txt
     python benchmarks/bench_preprocessing.py               # drawn posters
     python benchmarks/bench_preprocessing.py data/posters  # the posters of a folder
+    python -m pip install -r requirements/cluster.txt      # for the rows of Dask
+    python benchmarks/bench_preprocessing.py data/posters --only-dask
 
 The contestants take turns, and each ratio is of one turn. On one core:
 
@@ -14,8 +16,9 @@ The contestants take turns, and each ratio is of one turn. On one core:
   of the pixels; with one thread and with two.
 - decoder alone: libjpeg-turbo scaled down as in step 3, without resizing. This is the limit.
 
-Then all of step 3, with one process and with two, and the same decoding in separate processes that
-write nothing. The posters are used in their own size, then enlarged to a width of WIDE pixels.
+Then all of step 3, with one process and with two, the same decoding in separate processes that
+write nothing, and all of step 3 on one Dask worker and on two, of one core each on this machine.
+The posters are used in their own size, then enlarged to a width of WIDE pixels.
 Takes about ten minutes on two cores.
 """
 
@@ -50,7 +53,7 @@ REPEATS = 3  # turns
 # --------------------------------------------------------------------------------------------------
 
 
-def main(posters_dir=POSTERS_DIR, posters=POSTERS, wide=WIDE, repeats=REPEATS):
+def main(posters_dir=POSTERS_DIR, posters=POSTERS, *, wide=WIDE, repeats=REPEATS, only_dask=False):
     """Print posters per second of each contestant, and the ratios with median and range.
 
     Args:
@@ -58,6 +61,7 @@ def main(posters_dir=POSTERS_DIR, posters=POSTERS, wide=WIDE, repeats=REPEATS):
         posters: posters per comparison; files are repeated if there are fewer.
         wide: width in pixels of the enlarged posters.
         repeats: number of turns.
+        only_dask: compare only the Dask workers, on the enlarged posters.
     """
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -66,11 +70,14 @@ def main(posters_dir=POSTERS_DIR, posters=POSTERS, wide=WIDE, repeats=REPEATS):
             draw_posters(posters_dir, 500)
         sources = sorted(Path(posters_dir).glob("*.jpg"))
         taken = [sources[i % len(sources)] for i in range(posters)]
-        compare("posters in their own size", taken, folder / "own size", repeats)
+        if not only_dask:
+            compare("posters in their own size", taken, folder / "own size", repeats)
         (folder / "wide").mkdir()
         enlarged = [enlarge(path, folder / "wide", wide) for path in sorted(set(taken))]
         taken = [enlarged[i % len(enlarged)] for i in range(posters)]
-        compare(f"posters {wide} pixels wide", taken, folder / "wide posters", repeats)
+        if not only_dask:
+            compare(f"posters {wide} pixels wide", taken, folder / "wide posters", repeats)
+        compare_clusters(taken, folder / "dask", repeats)
 
 
 def compare(title, paths, folder, repeats):
@@ -101,6 +108,16 @@ def compare(title, paths, folder, repeats):
     ):
         ratios = [row[ours] / row[other] for row in rates]
         print(f"{ours} / {other}: {format_range(ratios, 2)}")
+
+
+def compare_clusters(paths, folder, repeats):
+    """Print the time of step 3 on two Dask workers of one core each, as a share of that on one."""
+    data, ratios = make_data(folder, paths, len(paths)), []
+    for _ in range(repeats):
+        one, two = (time_cluster(data, workers, len(paths)) for workers in (1, 2))
+        print(f"step 3 on Dask, posters per second: 1 worker {one:,.0f}, 2 workers {two:,.0f}")
+        ratios.append(one / two)
+    print(f"time on 2 Dask workers / time on 1: {format_range(ratios, 2)}")
 
 
 def take_turn(paths, data):
@@ -205,12 +222,29 @@ def time_step(data, workers, count):
     return count / run_separately("step", workers, data)
 
 
+def time_cluster(data, workers, count):
+    """Run all of step 3 on new Dask workers of one core each; their start does not count."""
+    from distributed import LocalCluster
+
+    options = {"threads_per_worker": 1, "dashboard_address": None, "local_directory": data}
+    with LocalCluster(n_workers=workers, **options) as cluster:
+        return time_step(data, cluster.scheduler_address, count)
+
+
 def run_step(workers, data):
-    """Run step 3 in this process; returns its seconds."""
+    """Run step 3 in this process; returns its seconds.
+
+    Args:
+        workers: their number, or the address of a Dask scheduler.
+        data: the data folder.
+    """
     import preprocessing
 
     start = time.perf_counter()
-    preprocessing.main(data, HEIGHT, WIDTH, workers=workers)
+    if workers.isdecimal():
+        preprocessing.main(data, HEIGHT, WIDTH, workers=int(workers))
+    else:
+        preprocessing.main(data, HEIGHT, WIDTH, cluster=workers)
     return time.perf_counter() - start
 
 
@@ -219,7 +253,7 @@ def run_separately(what, number, *arguments):
 
     Args:
         what: "bicubic" or "bilinear", for tf.data; "step" for step 3.
-        number: threads of tf.data, or workers of step 3.
+        number: threads of tf.data, or workers of step 3: see `run_step`.
         arguments: poster files, or the data folder.
     """
     command = [sys.executable, __file__, what, str(number), *map(str, arguments)]
@@ -263,11 +297,17 @@ if __name__ == "__main__":
     if sys.argv[1:2] in (["bicubic"], ["bilinear"]):
         print(time_tf_data(sys.argv[3:], sys.argv[1], int(sys.argv[2])))
     elif sys.argv[1:2] == ["step"]:
-        print(run_step(int(sys.argv[2]), Path(sys.argv[3])))
+        print(run_step(sys.argv[2], Path(sys.argv[3])))
     else:
         parser = argparse.ArgumentParser(description="Compare ways to decode and resize posters.")
         parser.add_argument("folder", nargs="?", default=POSTERS_DIR, help="of .jpg")
         parser.add_argument("--posters", type=int, default=POSTERS, help="per comparison")
         parser.add_argument("--repeats", type=int, default=REPEATS, help="turns")
+        parser.add_argument("--only-dask", action="store_true")
         options = parser.parse_args()
-        main(options.folder, options.posters, repeats=options.repeats)
+        main(
+            options.folder,
+            options.posters,
+            repeats=options.repeats,
+            only_dask=options.only_dask,
+        )

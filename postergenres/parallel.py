@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 R = TypeVar("R")
 
-AHEAD = 256  # tasks that are submitted before their results are needed
+AHEAD = 256  # tasks that are submitted before the first result is needed
 CONNECT_TIMEOUT = 20  # seconds to wait for the scheduler, and then for a first worker
 START = "in the folder of these scripts: python -m dask scheduler; python -m dask worker ADDRESS"
 
@@ -28,11 +28,10 @@ START = "in the folder of these scripts: python -m dask scheduler; python -m das
 def open_executor(
     workers: int | None = None, cluster: str | None = None
 ) -> AbstractContextManager[Executor]:
-    """Return the executor of a step; tasks that have not begun at the end of `with` are canceled.
+    """Return `workers` processes (None: one per core), or the workers of a Dask cluster.
 
-    Args:
-        workers: number of processes; None for one per core.
-        cluster: address of a Dask scheduler, whose workers are used in place of processes.
+    `cluster` is the address of its scheduler. At the end of `with`, tasks that have not begun are
+    canceled.
     """
     return Processes(workers) if cluster is None else connect(cluster)
 
@@ -42,11 +41,7 @@ def run_tasks(
 ) -> Iterator[R]:
     """Yield the results in the order of the tasks, with few tasks in memory at a time.
 
-    Args:
-        executor: see `open_executor`.
-        function: of a module of the package, which each worker imports.
-        tasks: the arguments of each call.
-        ahead: tasks that are submitted before the first result is needed.
+    The function is one of a module that each worker imports; a task is a tuple of its arguments.
     """
     pending: deque[Future[R]] = deque()
     for task in tasks:
@@ -57,9 +52,6 @@ def run_tasks(
         yield pending.popleft().result()
 
 
-# --- processes of this machine --------------------------------------------------------------------
-
-
 class Processes(ProcessPoolExecutor):
     """Processes that ignore Ctrl-C, end with this one, and do not import the running script."""
 
@@ -67,7 +59,7 @@ class Processes(ProcessPoolExecutor):
         # Forked processes inherit the locks of TensorFlow, if it is loaded; spawned ones do not.
         context = multiprocessing.get_context("spawn")
         workers = workers or min(os.cpu_count() or 1, 61)  # Windows allows 61
-        super().__init__(workers, context, initialize_worker)
+        super().__init__(workers, context, initialize_process)
 
     def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
         with starting_processes():
@@ -95,21 +87,17 @@ def starting_processes() -> Iterator[None]:
             signal.signal(signal.SIGINT, handler)
 
 
-def initialize_worker() -> None:
-    """Silence warnings, ignore SIGINT, and exit with the parent process."""
-    warnings.simplefilter("ignore")  # Pillow's warnings about broken metadata
+def initialize_process() -> None:
+    """Silence Pillow's warnings about broken metadata, ignore SIGINT, and exit with the parent."""
+    warnings.simplefilter("ignore")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
 
 
-def end_with_parent() -> None:
-    """Wait for the end of the parent process; without it, this one would wait for tasks forever."""
+def exit_with_parent() -> None:
     if parent := multiprocessing.parent_process():
-        parent.join()
+        parent.join()  # without this, a process whose parent was killed would wait forever
     os._exit(1)
-
-
-# --- a Dask cluster -------------------------------------------------------------------------------
 
 
 @contextmanager

@@ -90,12 +90,12 @@ def decode_poster(source: bytes | Path, image_height: int, image_width: int) -> 
         raise ValueError(f"{type(error).__name__}: {error}"[:200]) from error
 
 
-def read_file(path: Path) -> bytes:
-    """Return the bytes of a file; raise a ValueError if it is over MOST_BYTES."""
+def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Return the bytes of a file; raise a ValueError if there are over `most`."""
     with open(path, "rb") as file:
-        body = file.read(MOST_BYTES + 1)
-    if len(body) > MOST_BYTES:
-        raise ValueError(f"over {MOST_BYTES:,} bytes")
+        body = file.read(most + 1)
+    if len(body) > most:
+        raise ValueError(f"over {most:,} bytes")
     return body
 
 

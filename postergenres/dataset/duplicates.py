@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from postergenres.dataset.decoding import DECODER, check_worker, decode_poster
+from postergenres.download.manifest import poster_path
 from postergenres.parallel import open_executor, run_tasks
 from postergenres.progress import show_progress
 
@@ -57,13 +58,17 @@ class PosterHash(NamedTuple):
     is_flat: bool = False
 
 
-def hash_posters(paths: Sequence[Path], cluster: str | None = None) -> list[PosterHash]:
-    """Hash image files: a few in this process, many in processes, or all on a Dask cluster.
+def hash_posters(
+    ids: Iterable[str], data_dir: Path, cluster: str | None = None
+) -> list[PosterHash]:
+    """Hash posters: a few in this process, many in processes, or all on a Dask cluster.
 
     Args:
-        paths: absolute, for a cluster.
-        cluster: the address of its scheduler.
+        ids: of the movies.
+        data_dir: the data folder.
+        cluster: the address of a scheduler.
     """
+    paths = [poster_path(data_dir.absolute(), movie) for movie in ids]
     starts = range(0, len(paths), POSTERS_PER_TASK)
     tasks = ((paths[start : start + POSTERS_PER_TASK], DECODER) for start in starts)
     if cluster is None and len(paths) < FEWEST_FOR_PROCESSES:

@@ -9,6 +9,19 @@ import pandas as pd
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Which genres are wanted.
+
+    Attributes:
+        excluded_genres: names of genres whose movies are dropped.
+        min_genre_movies: the number of movies that a genre needs.
+    """
+
+    excluded_genres: tuple[str, ...]
+    min_genre_movies: int
+
+
+@dataclass(frozen=True)
 class Dropped:
     """How many movies were dropped, and why.
 
@@ -25,9 +38,7 @@ class Dropped:
     rare_genres: dict[str, int]
 
 
-def clean_genres(
-    movies: pd.DataFrame, excluded_genres: Sequence[str], min_genre_movies: int
-) -> tuple[pd.DataFrame, Dropped]:
+def clean_genres(movies: pd.DataFrame, wanted: Wanted) -> tuple[pd.DataFrame, Dropped]:
     """Drop the movies and genres that are unfit for training.
 
     A movie with an excluded genre is dropped. A genre of fewer than `min_genre_movies` of the
@@ -35,18 +46,18 @@ def clean_genres(
 
     Args:
         movies: with a column `genres` of cells such as `Drama|Action`.
-        excluded_genres: names of genres.
-        min_genre_movies: the number of movies that a genre needs.
+        wanted: which genres.
 
     Returns:
         The remaining movies, with `genres` sorted and joined by `|`, and what was dropped.
     """
     sets = [frozenset(filter(None, cell.split("|"))) for cell in movies["genres"]]
-    is_excluded = np.array([bool(genres & set(excluded_genres)) for genres in sets], dtype=bool)
+    excluded = set(wanted.excluded_genres)
+    is_excluded = np.array([bool(genres & excluded) for genres in sets], dtype=bool)
     is_empty = np.array([not genres for genres in sets], dtype=bool)
     kept = [genres for genres, drop in zip(sets, is_excluded, strict=True) if not drop]
     counts = Counter(genre for genres in kept for genre in genres)
-    rare = sorted(genre for genre, count in counts.items() if count < min_genre_movies)
+    rare = sorted(genre for genre, count in counts.items() if count < wanted.min_genre_movies)
     cleaned = ["|".join(sorted(genres - set(rare))) for genres in sets]
     is_rare = np.array([not cell for cell in cleaned], dtype=bool) & ~is_empty & ~is_excluded
 

@@ -17,9 +17,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Rules:
-    """How the rare genres are oversampled.
+    """How the training movies are drawn, and the rare genres are oversampled.
 
     Attributes:
+        sample_fraction: the share of the training movies to draw.
         oversampling: the strategy; "none" changes nothing.
         common_genres: for "study": the number of most common genres, which get no movies.
         fill: for "study": pairs (count, share) with rising counts. A genre of at most `count`
@@ -29,11 +30,23 @@ class Rules:
         max_copies: the most copies of a movie in the sample.
     """
 
+    sample_fraction: float
     oversampling: Oversampling
     common_genres: int
     fill: tuple[tuple[int, float], ...]
     growth: float
     max_copies: int
+
+
+def draw_sample(labels: np.ndarray, rules: Rules, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw training movies, then oversample the rare genres.
+
+    Returns:
+        int (movies,) and int (movies,): the copies before oversampling and after.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = draw_movies(len(labels), rules.sample_fraction, rng)
+    return drawn, oversample(labels, drawn, rules, rng)
 
 
 def draw_movies(count: int, fraction: float, rng: np.random.Generator) -> np.ndarray:

@@ -15,14 +15,14 @@ MOST_GENRES = 30  # labels of more genres would be too small to read
 
 
 def save_sampling_plot(
-    labels: np.ndarray, counts: pd.DataFrame, path: Path, most: int = MOST_GENRES
+    labels: np.ndarray, counts: pd.DataFrame, data_dir: Path, most: int = MOST_GENRES
 ) -> None:
     """Draw the genre counts before and after oversampling, and which genres occur together.
 
     Args:
         labels: (movies, genres) of 0 and 1, of all movies.
         counts: a row per genre, with columns `drawn` and `sample`.
-        path: of the PNG file.
+        data_dir: where to write sampling.png.
         most: the number of genres to draw, the most common ones.
     """
     from matplotlib.figure import Figure  # here: importing it takes a second
@@ -33,7 +33,7 @@ def save_sampling_plot(
     left, right = figure.subplots(1, 2, width_ratios=(5, 1.4 * height))
     draw_genre_counts(left, counts.iloc[order])
     draw_pairs(right, labels[:, order].astype(float), list(counts.index[order]))
-    save_figure(figure, path, dpi=120)
+    save_figure(figure, data_dir / "sampling.png", dpi=120)
 
 
 def draw_genre_counts(axes: "Axes", counts: pd.DataFrame) -> None:

@@ -1,14 +1,13 @@
 """What step 2 prints, and the line that it ends with if too little is left."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from postergenres.dataset.duplicates import PLACEHOLDER
-from postergenres.dataset.genres import Dropped
+from postergenres.dataset.duplicates import PLACEHOLDER, list_groups
+from postergenres.dataset.genres import Dropped, Wanted
 from postergenres.dataset.imbalance import Summary
 from postergenres.dataset.samples import FEWEST, SPLITS
-from postergenres.dataset.stratification import MIN_MOVIES, share_errors
+from postergenres.dataset.stratification import MIN_MOVIES, Split, share_errors
 from postergenres.terminal import escape_controls
 
 import numpy as np
@@ -57,22 +56,21 @@ def report_posters(downloaded: pd.DataFrame, usable: pd.DataFrame, data_dir: Pat
         )
 
 
-def report_genres(
-    dropped: Dropped, left: int, excluded_genres: Sequence[str], min_genre_movies: int
-) -> None:
+def report_genres(dropped: Dropped, left: int, wanted: Wanted) -> None:
     """Print how many movies and genres were dropped, and why.
 
     Raises:
         SystemExit: too few movies are left.
     """
-    excluded = " or ".join(excluded_genres) or "nothing"
+    excluded = " or ".join(wanted.excluded_genres) or "nothing"
     rare = [f"{escape_controls(genre)} ({n})" for genre, n in dropped.rare_genres.items()]
-    print(f"dropped {dropped.excluded:,} movies marked {excluded}")
-    print(f"dropped {dropped.empty:,} movies without a genre")
     print(
-        f"genres with fewer than {min_genre_movies} movies, left out: {', '.join(rare) or 'none'}"
+        f"dropped {dropped.excluded:,} movies marked {excluded}\n"
+        f"dropped {dropped.empty:,} movies without a genre\n"
+        f"genres with fewer than {wanted.min_genre_movies} movies, left out: "
+        f"{', '.join(rare) or 'none'}\n"
+        f"dropped {dropped.rare:,} movies that have only left-out genres"
     )
-    print(f"dropped {dropped.rare:,} movies that have only left-out genres")
     if left < FEWEST:
         sys.exit(explain_too_few(dropped, left))
 
@@ -91,44 +89,35 @@ def explain_too_few(dropped: Dropped, left: int) -> str:
     return f"Only {left} movies are left, too few: {counts[reason]:,} of {total:,} {what}. {advice}"
 
 
-def report_duplicates(duplicates: Sequence[Sequence[str]], titles: pd.Series) -> None:
-    """Print how many posters are the same, and the titles of a few.
-
-    Args:
-        duplicates: the ids of each group of movies.
-        titles: by id.
-    """
-    print(
-        f"{sum(map(len, duplicates)):,} posters are the same as another or nearly so"
-        + (f", in {len(duplicates):,} groups; each group stays in one split" if duplicates else "")
-    )
-    for group in duplicates[:5]:
-        shown = " = ".join(escape_controls(titles[movie]) for movie in group[:4])
-        print(f"  {shown}{' = ...' if len(group) > 4 else ''}")
-
-
 def report_split(
-    labels: np.ndarray, split: pd.Series, groups: np.ndarray, shares: Sequence[float]
+    movies: pd.DataFrame, labels: np.ndarray, groups: np.ndarray, split: Split
 ) -> None:
-    """Print how far the genres are off their share of each split.
+    """Print which posters are the same, and how far the genres are off their share of each split.
 
     Args:
+        movies: with a column `split`.
         labels: (movies, genres) of 0 and 1.
-        split: (movies,) of "train", "val" and "test".
         groups: (movies,) group number of each movie.
-        shares: of the movies for each split.
+        split: how the movies were split.
 
     Raises:
         SystemExit: a split is empty.
     """
-    if missing := [name for name in SPLITS if name not in set(split)]:
+    alike = list_groups(movies.title, groups)
+    where = f", in {len(alike):,} groups; each group stays in one split" if alike else ""
+    print(f"{sum(map(len, alike)):,} posters are the same as another or nearly so{where}")
+    for titles in alike[:5]:
+        shown = " = ".join(map(escape_controls, titles[:4]))
+        print(f"  {shown}{' = ...' if len(titles) > 4 else ''}")
+    if missing := [name for name in SPLITS if name not in set(movies.split)]:
         sys.exit(
             f"No movie is left for {' and '.join(missing)}: there are too few movies "
             f"({len(labels):,}, in {len(np.unique(groups)):,} groups of like posters), or a share "
             "is too small. Take more movies, lower NEAR_DUPLICATE, or change VAL_SHARE and "
             "TEST_SHARE in sampling.py, then run: python sampling.py"
         )
-    errors = share_errors(labels, split.map(SPLITS.index).to_numpy(), shares)
+    numbers = movies.split.map(SPLITS.index).to_numpy()
+    errors = share_errors(labels, numbers, split.shares)
     if not np.isnan(errors).all():
         print(
             f"each genre of {MIN_MOVIES} movies or more has its share of each split, "
@@ -136,26 +125,21 @@ def report_split(
         )
 
 
-def report_train_only(
-    dropped: Dropped, left: int, added: int, excluded_genres: Sequence[str]
-) -> None:
+def report_train_only(usable: pd.DataFrame, cleaned: pd.DataFrame, movies: pd.DataFrame) -> None:
     """Print how many train-only movies were dropped, and why; nothing if there were none.
 
     Args:
-        dropped: see `clean_train_only`.
-        left: how many it left.
-        added: how many of these are trained on.
-        excluded_genres: names of genres.
+        usable: all movies whose poster is no placeholder.
+        cleaned: the train-only movies that are fit for training.
+        movies: all movies that were kept.
     """
-    if left or dropped.excluded or dropped.rare:
+    total, left, added = usable.train_only.sum(), len(cleaned), movies.train_only.sum()
+    if total:
         print(
-            f"dropped {dropped.excluded:,} train-only movies marked "
-            f"{' or '.join(excluded_genres) or 'nothing'}, and {dropped.rare:,} without any of the "
-            "genres of the other movies"
-        )
-        print(
-            f"left out {left - added:,} train-only movies with the poster of a "
-            f"validation or test movie, or nearly; {added:,} are left"
+            f"dropped {total - left:,} train-only movies with an excluded genre, or without any of "
+            "the genres of the other movies\n"
+            f"left out {left - added:,} train-only movies with the poster of a validation or test "
+            f"movie, or nearly; {added:,} are left"
         )
 
 

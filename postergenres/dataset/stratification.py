@@ -1,8 +1,10 @@
 """Split multi-label data so that each genre, common or rare, has its share of each split."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from postergenres.dataset.samples import SPLITS
+from postergenres.settings import SettingError
 
 import numpy as np
 from iterstrat.ml_stratifiers import IterativeStratification
@@ -12,18 +14,37 @@ MIN_MOVIES = 20  # a genre of fewer movies has no even share of each split
 MOST_MOVES = 1000  # a limit against endless loops; a few moves are enough
 
 
-def split_movies(
-    labels: np.ndarray, groups: np.ndarray, shares: Sequence[float], seed: int
-) -> np.ndarray:
-    """Assign each movie to a split; see `stratify`.
+@dataclass(frozen=True)
+class Split:
+    """How the movies are split.
 
-    Args:
-        shares: of the movies for "train", "val" and "test".
+    Attributes:
+        val_share, test_share: of the movies; the rest is trained on.
+        seed: of the random numbers.
 
-    Returns:
-        str array (movies,) of "train", "val" and "test".
+    Raises:
+        SettingError: nothing is left to train on.
     """
-    return np.array(SPLITS)[stratify(labels, groups, shares, seed)]
+
+    val_share: float
+    test_share: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.val_share + self.test_share >= 1:
+            values = f"{self.test_share} and {self.val_share}"
+            message = f"and val_share must add up to less than 1, got {values}"
+            raise SettingError("test_share", message)
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """Return the shares in the order of SPLITS."""
+        return (1 - self.val_share - self.test_share, self.val_share, self.test_share)
+
+
+def split_movies(labels: np.ndarray, groups: np.ndarray, split: Split) -> np.ndarray:
+    """Assign each movie to a split: str (movies,) of "train", "val" and "test"; see `stratify`."""
+    return np.array(SPLITS)[stratify(labels, groups, split.shares, split.seed)]
 
 
 def stratify(

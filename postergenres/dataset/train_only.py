@@ -6,34 +6,32 @@ Step 1 marks them in posters.csv, see TRAIN_ONLY_CSV in database.py.
 from collections.abc import Sequence
 
 from postergenres.dataset.duplicates import group_duplicates
-from postergenres.dataset.genres import Dropped
+from postergenres.dataset.genres import Wanted
 
 import numpy as np
 import pandas as pd
 
 
-def clean_train_only(
-    movies: pd.DataFrame, excluded_genres: Sequence[str], genres: Sequence[str]
-) -> tuple[pd.DataFrame, Dropped]:
+def clean_train_only(movies: pd.DataFrame, wanted: Wanted, genres: Sequence[str]) -> pd.DataFrame:
     """Drop train-only movies that are unfit for training.
 
     A movie with an excluded genre is dropped, and one without a genre of the vocabulary.
 
     Args:
         movies: with a column `genres` of cells such as `Drama|Action`.
-        excluded_genres: names of genres.
+        wanted: which genres; how many movies a genre has does not matter.
         genres: the vocabulary, which is that of the other movies.
 
     Returns:
         The remaining movies, with `genres` sorted and joined by `|`; others are removed from it.
-        And what was dropped; genres outside the vocabulary are not listed.
     """
     sets = [set(cell.split("|")) for cell in movies["genres"]]
-    is_excluded = np.array([bool(carried & set(excluded_genres)) for carried in sets], dtype=bool)
+    excluded = set(wanted.excluded_genres)
     cleaned = ["|".join(sorted(carried & set(genres))) for carried in sets]
-    is_unknown = np.array([not cell for cell in cleaned], dtype=bool) & ~is_excluded
-    movies = movies.assign(genres=cleaned).loc[~is_excluded & ~is_unknown].reset_index(drop=True)
-    return movies, Dropped(is_excluded.sum(), 0, is_unknown.sum(), {})
+    is_kept = [
+        bool(cell) and not carried & excluded for cell, carried in zip(cleaned, sets, strict=True)
+    ]
+    return movies.assign(genres=cleaned).loc[is_kept].reset_index(drop=True)
 
 
 def add_train_only(

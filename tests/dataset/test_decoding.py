@@ -1,15 +1,13 @@
 import hashlib
 import io
 import struct
-import threading
 import time
 import zlib
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from postergenres.dataset import decoding
 from postergenres.dataset.decoding import (
     DECODER,
+    PIXELS,
     PixelBudget,
     check_worker,
     choose_scale,
@@ -17,18 +15,17 @@ from postergenres.dataset.decoding import (
     decode_poster,
     fill_rows,
     lay_on_white,
+    read_file,
     try_decode,
 )
 
 import numpy as np
 import pytest
-import simplejpeg
 import xxhash
 from conftest import image_bytes, progressive
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
-from PIL.PngImagePlugin import PngImageFile
 
 
 def save(tmp_path, image, name="x.png", **options):
@@ -252,34 +249,32 @@ def test_transparent_images_are_laid_on_white_in_strips_as_in_one_piece(mode):
         assert (np.asarray(lay_on_white(image, strip)) == np.asarray(whole)).all()
 
 
-def test_threads_decode_a_bounded_number_of_pixels_at_the_same_time(monkeypatch):
-    """Eight threads decode images of 600 pixels with room for two, and one that is too large."""
-    budget, most, now = PixelBudget(1300), [], Counter()
-    lock = threading.Lock()
+def test_threads_decode_a_bounded_number_of_pixels_at_the_same_time():
+    """Eight threads decode images of 600 pixels with room for two; one that is larger is alone."""
+    budget, now, most = PixelBudget(1300), set(), []
 
-    def watch(decode):
-        def decode_slowly(image, *arguments, **options):
-            with lock:
-                now["images"] += 1
-                most.append((now["images"], type(image)))
+    def decode(number):
+        with budget.reserve(600 if number else 10**9):
+            now.add(number)
+            most.append((len(now), 0 in now))
             time.sleep(0.01)
-            with lock:
-                now["images"] -= 1
-            return decode(image, *arguments, **options)
+            now.discard(number)
 
-        return decode_slowly
-
-    monkeypatch.setattr(decoding, "PIXELS", budget)
-    monkeypatch.setattr(decoding, "to_rgb", watch(decoding.to_rgb))
-    monkeypatch.setattr(decoding.simplejpeg, "decode_jpeg", watch(simplejpeg.decode_jpeg))
-    bodies = [image_bytes(form=form) for form in ["JPEG", "PNG"] * 5]
-    bodies += [image_bytes(size=(100, 150)), b"broken"]
     with ThreadPoolExecutor(8) as pool:
-        errors = [error for _, error in pool.map(lambda x: try_decode(x, 9, 9), bodies)]
-    assert errors[:11] == [""] * 11 and errors[11]
-    assert max(count for count, _ in most) == 2
-    assert {kind for _, kind in most} == {bytes, PngImageFile}
+        list(pool.map(decode, range(12)))
+    assert max(count for count, _ in most) == 2 and (1, True) in most and (2, True) not in most
     assert budget.free == 1300
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_an_image_waits_until_the_others_leave_room(form):
+    with ThreadPoolExecutor(1) as pool:
+        with PIXELS.reserve(PIXELS.pixels):
+            result = pool.submit(decode_poster, image_bytes(form=form), 9, 9)
+            time.sleep(0.05)
+            assert not result.done()
+        assert result.result(10).shape == (9, 9, 3)
+    assert try_decode(image_bytes(form=form)[:-30], 9, 9)[1] and PIXELS.free == PIXELS.pixels
 
 
 # --- tasks of the workers -------------------------------------------------------------------------
@@ -374,7 +369,8 @@ def test_a_jpeg_is_scaled_down_by_the_largest_power_of_two_that_leaves_twice_the
     assert choose_scale(*size, 150, 101) == scale
 
 
-def test_a_file_that_is_too_large_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(decoding, "MOST_BYTES", 100)
-    path = save(tmp_path, Image.new("RGB", (20, 30)), "x.jpg")
-    assert try_decode(path, 15, 10) == (None, "ValueError: over 100 bytes")
+def test_a_file_that_is_too_large_is_refused(tmp_path):
+    (tmp_path / "x").write_bytes(bytes(100))
+    assert len(read_file(tmp_path / "x", most=100)) == 100
+    with pytest.raises(ValueError, match="over 99 bytes"):
+        read_file(tmp_path / "x", most=99)

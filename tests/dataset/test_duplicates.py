@@ -9,6 +9,7 @@ from postergenres.dataset.duplicates import (
     leave_out_placeholders,
     list_groups,
 )
+from postergenres.download.manifest import poster_path
 
 import numpy as np
 import pandas as pd
@@ -21,11 +22,12 @@ DISTANCE = 68
 
 def group(tmp_path, bodies, max_distance=DISTANCE):
     """Return the group numbers of files with these contents; None is a missing file."""
-    paths = [tmp_path / f"{i}.jpg" for i in range(len(bodies))]
-    for path, body in zip(paths, bodies, strict=True):
+    ids = list(map(str, range(len(bodies))))
+    (tmp_path / "posters").mkdir()
+    for movie, body in zip(ids, bodies, strict=True):
         if body is not None:
-            path.write_bytes(body)
-    return group_duplicates(hash_posters(paths), max_distance).tolist()
+            poster_path(tmp_path, movie).write_bytes(body)
+    return group_duplicates(hash_posters(ids, tmp_path), max_distance).tolist()
 
 
 CHANGES = {
@@ -94,8 +96,9 @@ def test_posters_that_preprocessing_makes_equal_are_the_same_poster(tmp_path, fo
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_decompression_bomb_is_not_decoded(tmp_path):
     body = encode_poster(Image.new("1", (12_000, 12_000)), form="PNG")
-    (tmp_path / "bomb.jpg").write_bytes(body)
-    assert hash_posters([tmp_path / "bomb.jpg"])[0].bits is None
+    (tmp_path / "posters").mkdir()
+    poster_path(tmp_path, "bomb").write_bytes(body)
+    assert hash_posters(["bomb"], tmp_path)[0].bits is None
 
 
 def test_near_pairs_are_limited_by_bits_and_by_color(tmp_path):

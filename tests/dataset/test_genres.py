@@ -1,4 +1,4 @@
-from postergenres.dataset.genres import Dropped, clean_genres, encode_genres, list_genres
+from postergenres.dataset.genres import Dropped, Wanted, clean_genres, encode_genres, list_genres
 
 import pandas as pd
 
@@ -6,7 +6,7 @@ import pandas as pd
 def test_excluded_rare_and_missing_genres_are_dropped():
     cells = ["War|Drama"] * 9 + ["Drama", "News|Drama", "News", "", "Drama|Foreign"]
     movies = pd.DataFrame({"id": range(len(cells)), "genres": cells})
-    cleaned, dropped = clean_genres(movies, ("Foreign",), 3)
+    cleaned, dropped = clean_genres(movies, Wanted(("Foreign",), 3))
     assert cleaned["id"].tolist() == list(range(11)) == cleaned.index.tolist()
     assert cleaned["genres"].tolist() == ["Drama|War"] * 9 + ["Drama", "Drama"]
     assert list_genres(cleaned["genres"]) == ["Drama", "War"]
@@ -15,7 +15,7 @@ def test_excluded_rare_and_missing_genres_are_dropped():
 
 def test_movies_with_an_excluded_genre_do_not_count_for_their_other_genres():
     movies = pd.DataFrame({"genres": ["Drama"] * 10 + ["War|Foreign"] * 5})
-    assert list_genres(clean_genres(movies, ("Foreign",), 5)[0]["genres"]) == ["Drama"]
+    assert list_genres(clean_genres(movies, Wanted(("Foreign",), 5))[0]["genres"]) == ["Drama"]
 
 
 def test_labels_have_a_row_per_movie_and_a_column_per_genre():

@@ -16,7 +16,8 @@ FILL = ((1000, 0.9),)
 
 
 def make_rules(oversampling="study", common_genres=1, fill=FILL, growth=1.0, max_copies=3):
-    return Rules(oversampling, common_genres, fill, growth, max_copies)
+    limits = {"growth": growth, "max_copies": max_copies}
+    return Rules(0.5, oversampling, common_genres, fill, **limits)
 
 
 @st.composite

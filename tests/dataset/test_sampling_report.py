@@ -1,14 +1,14 @@
 from postergenres.dataset.duplicates import PosterHash
-from postergenres.dataset.genres import Dropped, clean_genres
+from postergenres.dataset.genres import Dropped, Wanted, clean_genres
 from postergenres.dataset.imbalance import summarize_samples
 from postergenres.dataset.sampling_report import (
-    report_duplicates,
     report_genres,
     report_posters,
     report_sample,
     report_split,
     report_train_only,
 )
+from postergenres.dataset.stratification import Split
 
 import numpy as np
 import pandas as pd
@@ -35,7 +35,7 @@ def test_more_than_two_percent_of_missing_posters_are_refused(
 
 
 def test_what_was_dropped_is_printed_with_the_reason(capsys):
-    report_genres(Dropped(4, 2, 3, {"News": 6, "Talk": 1}), 52, ("TV Movie", "Foreign"), 10)
+    report_genres(Dropped(4, 2, 3, {"News": 6, "Talk": 1}), 52, Wanted(("TV Movie", "Foreign"), 10))
     assert capsys.readouterr().out.splitlines() == [
         "dropped 4 movies marked TV Movie or Foreign",
         "dropped 2 movies without a genre",
@@ -73,53 +73,52 @@ TOO_FEW = {
 def test_too_few_movies_stop_the_step_with_the_reason_and_the_setting(case):
     cells, message = TOO_FEW[case]
     with pytest.raises(SystemExit) as end:
-        movies, dropped = clean_genres(pd.DataFrame({"genres": cells}), ("Foreign",), 3)
-        report_genres(dropped, len(movies), ("Foreign",), 3)
+        movies, dropped = clean_genres(pd.DataFrame({"genres": cells}), Wanted(("Foreign",), 3))
+        report_genres(dropped, len(movies), Wanted(("Foreign",), 3))
     assert end.value.code == message
 
 
-def test_titles_of_equal_posters_are_printed_without_control_characters(capsys):
-    titles = pd.Series(list("ABCDE") + ["F\x1b", "G"], index=list("abcdefg"))
-    report_duplicates([list("abcde"), ["f", "g"]], titles)
+SPLIT = Split(0.15, 0.15, 0)
+
+
+def test_titles_of_equal_posters_and_the_error_of_the_split_are_printed(capsys):
+    movies = pd.DataFrame({"split": ["train"] * 73 + ["val"] * 15 + ["test"] * 12})
+    movies["title"] = [*"ABCDE", "F\x1b", "G", *range(93)]
+    groups = np.array([0] * 5 + [1] * 2 + list(range(2, 95)))
+    report_split(movies, np.ones((100, 1)), groups, SPLIT)
     assert capsys.readouterr().out.splitlines() == [
         "7 posters are the same as another or nearly so, in 2 groups; each group stays in one "
         "split",
         "  A = B = C = D = ...",
         "  F\\x1b = G",
+        "each genre of 20 movies or more has its share of each split, at most 20.0% off",
     ]
-    report_duplicates([], titles)
-    assert capsys.readouterr().out == "0 posters are the same as another or nearly so\n"
-
-
-def test_the_error_of_the_split_is_printed(capsys):
-    split = pd.Series(["train"] * 73 + ["val"] * 15 + ["test"] * 12)
-    report_split(np.ones((100, 1)), split, np.arange(100), (0.7, 0.15, 0.15))
-    assert capsys.readouterr().out == (
-        "each genre of 20 movies or more has its share of each split, at most 20.0% off\n"
-    )
+    report_split(movies, np.ones((100, 1)), np.arange(100), SPLIT)
+    assert "0 posters are the same as another or nearly so\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("names", "missing"), [(["train"], "val and test"), (["val", "test"], "train")]
 )
 def test_an_empty_split_is_refused_in_one_line(names, missing):
-    split = pd.Series(names * 10)
+    movies = pd.DataFrame({"split": names * 10, "title": "x"})
     with pytest.raises(SystemExit) as end:
-        report_split(np.ones((len(split), 1)), split, np.arange(len(split)) % 3, (0.7, 0.15, 0.15))
+        report_split(movies, np.ones((len(movies), 1)), np.arange(len(movies)) % 3, SPLIT)
     line = end.value.code
     assert line.startswith(f"No movie is left for {missing}: there are too few movies (")
     assert "in 3 groups" in line and line.endswith(", then run: python sampling.py")
 
 
 def test_train_only_movies_are_printed_if_there_are_any(capsys):
-    report_train_only(Dropped(0, 0, 0, {}), 0, 0, ())
+    movies = pd.DataFrame({"train_only": [False] * 9 + [True] * 6})
+    report_train_only(movies[:9], movies[:0], movies[:9])
     assert capsys.readouterr().out == ""
-    report_train_only(Dropped(2, 0, 1, {}), 9, 7, ("Foreign",))
+    report_train_only(movies, movies[11:], movies[:12])
     assert capsys.readouterr().out.splitlines() == [
-        "dropped 2 train-only movies marked Foreign, and 1 without any of the genres of the other "
-        "movies",
-        "left out 2 train-only movies with the poster of a validation or test movie, or nearly; "
-        "7 are left",
+        "dropped 2 train-only movies with an excluded genre, or without any of the genres of the "
+        "other movies",
+        "left out 1 train-only movies with the poster of a validation or test movie, or nearly; "
+        "3 are left",
     ]
 
 

@@ -1,4 +1,5 @@
 from postergenres.dataset.stratification import (
+    Split,
     count_splits,
     even_out_splits,
     find_best_move,
@@ -7,6 +8,7 @@ from postergenres.dataset.stratification import (
     split_movies,
     stratify,
 )
+from postergenres.settings import SettingError
 
 import numpy as np
 import pytest
@@ -87,6 +89,11 @@ def test_moves_even_out_the_splits_and_stop_at_the_limit():
 
 def test_split_names_follow_the_shares():
     labels = np.ones((100, 1), dtype=np.uint8)
-    split = split_movies(labels, np.arange(100), (0.6, 0.15, 0.25), 0)
+    split = split_movies(labels, np.arange(100), Split(0.15, 0.25, 0))
     names, counts = np.unique(split, return_counts=True)
     assert dict(zip(names, counts, strict=True)) == {"train": 60, "val": 15, "test": 25}
+
+
+def test_shares_that_leave_nothing_to_train_on_are_refused():
+    with pytest.raises(SettingError, match="test_share and val_share must .*, got 0.9 and 0.15"):
+        Split(0.15, 0.9, 0)

@@ -1,7 +1,7 @@
 """Movies that are only trained on; tests/test_sampling.py tries them in step 2 as a whole."""
 
 from postergenres.dataset.duplicates import PosterHash
-from postergenres.dataset.genres import Dropped
+from postergenres.dataset.genres import Wanted
 from postergenres.dataset.train_only import add_train_only, clean_train_only
 
 import pandas as pd
@@ -11,10 +11,10 @@ import pytest
 def test_genres_outside_the_vocabulary_and_excluded_movies_are_dropped():
     cells = ["War|Drama", "Drama|News", "News", "", "Drama|Foreign", "Foreign"]
     movies = pd.DataFrame({"id": list("abcdef"), "genres": cells})
-    cleaned, dropped = clean_train_only(movies, ("TV Movie", "Foreign"), ["Drama", "War"])
+    wanted = Wanted(("TV Movie", "Foreign"), 10)
+    cleaned = clean_train_only(movies, wanted, ["Drama", "War"])
     assert cleaned.to_dict("list") == {"id": ["a", "b"], "genres": ["Drama|War", "Drama"]}
     assert cleaned.index.tolist() == [0, 1]
-    assert dropped == Dropped(excluded=2, empty=0, rare=2, rare_genres={})
 
 
 def with_posters(movies, posters):
