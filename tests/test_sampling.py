@@ -385,7 +385,7 @@ DEGENERATE = {
 }
 
 
-@pytest.mark.parametrize(("name", "oversampling"), zip(DEGENERATE, STRATEGIES, strict=True))
+@pytest.mark.parametrize(("name", "oversampling"), list(zip(DEGENERATE, STRATEGIES, strict=True)))
 def test_degenerate_genres_give_valid_samples(tmp_path, name, oversampling):
     cells = DEGENERATE[name]
     write_posters(tmp_path, cells)

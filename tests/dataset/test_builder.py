@@ -109,8 +109,8 @@ def test_an_unreadable_poster_is_left_out_in_every_run(five_posters, capsys):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="sends SIGKILL")
 def test_a_killed_run_leaves_the_old_store_and_the_next_one_ends_as_if_undisturbed(hundred):
     old = contents(hundred / "store")
-    for i in range(100):  # 25 ms to decode each
-        poster_path(hundred, i).write_bytes(image_bytes((i, i, i), (1400, 2100), form="PNG"))
+    for i in range(100):
+        poster_path(hundred, i).write_bytes(image_bytes((i, i, i), (500, 750), form="PNG"))
     copy = hundred.with_name("copy")
     shutil.copytree(hundred, copy)
     preprocessing.main(copy, 15, 10, workers=2)

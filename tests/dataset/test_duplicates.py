@@ -23,7 +23,7 @@ DISTANCE = 68
 def group(tmp_path, bodies, max_distance=DISTANCE):
     """Return the group numbers of files with these contents; None is a missing file."""
     ids = list(map(str, range(len(bodies))))
-    (tmp_path / "posters").mkdir()
+    (tmp_path / "posters").mkdir(exist_ok=True)
     for movie, body in zip(ids, bodies, strict=True):
         if body is not None:
             poster_path(tmp_path, movie).write_bytes(body)
