@@ -2,7 +2,6 @@ import inspect
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 
@@ -107,31 +106,6 @@ def test_the_sample_depends_on_the_seed_but_not_on_the_order_of_rows(tmp_path):
     assert (tmp_path / "samples.csv").read_bytes() != first
 
 
-def test_movies_without_a_genre_of_the_vocabulary_are_dropped(tmp_path):
-    cells = ["Drama"] * 30 + ["Comedy|Drama"] * 20 + ["Drama|TV Movie"] * 3 + [""] * 2
-    cells += ["Foreign|Comedy"] + ["News"] * 4 + ["Comedy|News"] * 2
-    write_posters(tmp_path, cells)
-    sampling.main(tmp_path, sample_fraction=1, oversampling="none")
-    samples = read_samples(tmp_path)
-    assert len(samples) == 52 and (samples["copies"] == 1).all()
-    assert set("|".join(samples["genres"]).split("|")) == {"Comedy", "Drama"}
-
-
-def test_too_few_posters_or_movies_stop_the_step(tmp_path):
-    write_posters(tmp_path, ["Drama"] * 40, status="failed")
-    with pytest.raises(SystemExit, match="no poster to sample. Run: python database.py"):
-        sampling.main(tmp_path)
-    write_posters(tmp_path, [f"Genre {i}" for i in range(12)])
-    with pytest.raises(SystemExit, match="Only 0 movies are left.*python sampling.py"):
-        sampling.main(tmp_path)
-    assert not (tmp_path / "samples.csv").exists()
-
-
-def test_the_message_on_a_missing_posters_csv_names_the_command(tmp_path):
-    with pytest.raises(SystemExit, match="posters.csv is missing. Run: python database.py"):
-        sampling.main(tmp_path)
-
-
 @pytest.mark.parametrize(
     "setting",
     [
@@ -212,14 +186,6 @@ def test_movies_whose_poster_is_a_placeholder_are_left_out(tmp_path, capsys):
     assert samples["id"].tolist() == [f"tt{i:07d}" for i in range(20)]
     assert set(samples["genres"]) == {"Drama"}
     assert "left out 22 movies whose poster is that of 10 movies or more" in capsys.readouterr().out
-
-
-def test_posters_that_were_deleted_stop_the_step(tmp_path):
-    write_posters(tmp_path, draw_genres(30))
-    shutil.rmtree(tmp_path / "posters")
-    with pytest.raises(SystemExit, match="^30 of 30 posters are missing.*run: python database.py"):
-        sampling.main(tmp_path, min_genre_movies=1)
-    assert not (tmp_path / "samples.csv").exists()
 
 
 def test_counts_and_measures_are_written(samples, data):
@@ -356,24 +322,6 @@ def test_train_only_movies_are_drawn_and_oversampled_like_others(tmp_path, strat
     write_csv(movies.sample(frac=1, random_state=1), tmp_path / "posters.csv")
     sampling.main(tmp_path, sample_fraction=0.5, oversampling=strategy)
     assert contents(tmp_path) | {"posters.csv": b""} == first | {"posters.csv": b""}
-
-
-@pytest.mark.parametrize(
-    "change", [{"genres": "News"}, {"status": "failed"}], ids=["no genre", "no poster"]
-)
-def test_without_a_usable_train_only_movie_the_files_are_as_without_any(tmp_path, change):
-    movies, _ = draw_train_only_movies(tmp_path, 0)
-    is_train_only = movies["train_only"] == "yes"
-    written = []
-    for rows in (movies[~is_train_only].drop(columns="train_only"), movies):
-        rows = rows.copy()
-        if "train_only" in rows:
-            for name, value in change.items():
-                rows.loc[is_train_only, name] = value
-        write_csv(rows, tmp_path / "posters.csv")
-        sampling.main(tmp_path)
-        written.append(contents(tmp_path) | {"posters.csv": b""})
-    assert written[0] == written[1]
 
 
 STRATEGIES = ["study", "ml-ros", "study", "ml-ros"]
