@@ -6,7 +6,7 @@ import pandas as pd
 def test_excluded_rare_and_missing_genres_are_dropped():
     cells = ["War|Drama"] * 9 + ["Drama", "News|Drama", "News", "", "Drama|Foreign"]
     movies = pd.DataFrame({"id": range(len(cells)), "genres": cells})
-    cleaned, dropped = clean_genres(movies, Wanted(("Foreign",), 3))
+    cleaned, dropped = clean_genres(movies, Wanted(("Foreign",), 9))
     assert cleaned["id"].tolist() == list(range(11)) == cleaned.index.tolist()
     assert cleaned["genres"].tolist() == ["Drama|War"] * 9 + ["Drama", "Drama"]
     assert list_genres(cleaned["genres"]) == ["Drama", "War"]

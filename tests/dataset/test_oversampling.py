@@ -88,6 +88,12 @@ def test_new_movies_are_added_before_movies_are_repeated():
     assert capped @ labels[:, 1] == 20
 
 
+def test_a_movie_that_would_raise_another_genre_above_the_most_common_is_not_added():
+    labels = np.array([[1, 0, 0]] * 10 + [[0, 1, 0]] * 8 + [[0, 1, 1]] * 10, dtype=np.uint8)
+    copies = study(labels, np.array([1] * 19 + [0] * 9), fill=((1000, 1),))
+    assert count_genres(labels, copies).tolist() == [10, 10, 2]
+
+
 def test_movies_of_a_common_genre_are_not_added():
     labels = np.array([[1, 0]] * 20 + [[0, 1]] * 3 + [[1, 1]] * 5, dtype=np.uint8)
     drawn = np.array([1] * 21 + [0] * 7)
@@ -135,4 +141,5 @@ def test_oversample_applies_the_named_strategy(strategy):
 def test_a_fraction_of_the_movies_is_drawn_and_at_least_one():
     drawn = draw_movies(10, 0.3, np.random.default_rng(0))
     assert sorted(drawn) == [0] * 7 + [1] * 3
+    assert draw_movies(1000, 0.5, np.random.default_rng(0)).sum() == 500
     assert draw_movies(10, 0.001, np.random.default_rng(0)).sum() == 1
