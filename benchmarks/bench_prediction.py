@@ -108,7 +108,8 @@ def time_first(name, path, data_dir):
         "from postergenres.models.inference import predict_batch\n"
         "from postergenres.models.description import find_model\n"
         "from postergenres.models.saved import open_model\n"
-        f"model, about = open_model(find_model({str(data_dir)!r}, {name!r}))\n"
+        "from pathlib import Path\n"
+        f"model, about = open_model(find_model(Path({str(data_dir)!r}), {name!r}))\n"
         f"predict_batch(model, decode_poster({path!r}, about['H'], about['W'])[None])"
     )
     commands = {"predict.py": ours, "Keras": keras}

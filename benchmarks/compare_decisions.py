@@ -10,6 +10,7 @@ efficientnet_lite2 on 2,248 posters.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from postergenres.dataset.store import open_store
 from postergenres.download.manifest import poster_path
@@ -26,7 +27,7 @@ BATCH = 64  # posters
 MOST = 3  # the largest k
 
 
-def main(data_dir, folder):
+def main(data_dir: Path, folder: Path) -> None:
     """Print the F1 scores and the number of predicted genres of each rule.
 
     Args:
@@ -35,7 +36,10 @@ def main(data_dir, folder):
     """
     store = open_store(data_dir)
     rows = store.rows("val")
-    labels, probabilities = store.labels[rows], predict(data_dir, folder, store.index["id"][rows])
+    labels, probabilities = (
+        store.labels[rows],
+        predict(data_dir, folder, list(store.index["id"].iloc[rows])),
+    )
     rules = {"expected F1": choose_genres(probabilities)}
     for name, predicted in apply_thresholds(labels, probabilities).items():
         rules[f"thresholds of {name} F1"] = predicted
@@ -47,16 +51,16 @@ def main(data_dir, folder):
     print(table.to_string(float_format="{:.3f}".format))
 
 
-def predict(data_dir, folder, movies):
+def predict(data_dir: Path, folder: Path, movies: list[str]) -> np.ndarray:
     """Return the probabilities of movies, (N, G)."""
     model, about = open_exported(folder)
     paths = [str(poster_path(data_dir, movie)) for movie in movies]
     batches = decode_batches(paths, about["H"], about["W"], BATCH)
     posters = (np.stack([pixels for pixels, _, _ in batch]) for batch in batches)
-    return np.concatenate([model.predict(batch)[0] for batch in posters])
+    return np.concatenate([model.predict(batch).probabilities for batch in posters])
 
 
-def apply_thresholds(labels, probabilities):
+def apply_thresholds(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, np.ndarray]:
     """Return {name of an F1: predicted genres, (N, G)}, by thresholds of the other half."""
     is_first = np.random.default_rng(0).permutation(len(labels)) < len(labels) // 2
     predicted = {name: np.zeros(labels.shape, bool) for name in ("macro", "micro", "samples")}
@@ -67,13 +71,13 @@ def apply_thresholds(labels, probabilities):
     return predicted
 
 
-def score(labels, predicted):
+def score(labels: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
     """Return the F1 scores of predicted genres, (N, G), and how many there are."""
     counts = predicted.sum(axis=1)
     return {
         "samples F1": f1_of_movies(labels, predicted).mean(),
         "micro F1": f1_score(labels.ravel(), predicted.ravel()),
-        "macro F1": f1_score(labels, predicted, average="macro", zero_division=0),
+        "macro F1": f1_score(labels, predicted, average="macro", zero_division=0),  # pyright: ignore
         "genres": counts.mean(),
         "without a genre": (counts == 0).mean(),
     }

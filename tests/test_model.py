@@ -41,7 +41,7 @@ def test_study_has_the_layers_of_the_study():
 def test_the_improved_network_is_smaller_than_ten_megabytes(tmp_path):
     network = model.build_network("improved", 150, 101, 28)
     save_model(network, {}, tmp_path)
-    assert (tmp_path / "model" / "model.keras").stat().st_size <= 10_000_000
+    assert (tmp_path / "model.keras").stat().st_size <= 10_000_000
 
 
 @pytest.mark.parametrize("architecture", ["study", "improved"])

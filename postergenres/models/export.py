@@ -12,32 +12,29 @@ Localization.
 """
 
 import tempfile
+from pathlib import Path
+from typing import Any
 
-from postergenres.models.layer_names import (
-    GRAD_CAM_MAPS,
-    GRAD_CAM_NORMALIZATION,
-)
-from postergenres.old_files import replacing
-from postergenres.quiet_import import hiding_notes
+from postergenres.files import replacing
+from postergenres.models.layer_names import GRAD_CAM_MAPS, GRAD_CAM_NORMALIZATION
 
 import keras
 import numpy as np
 from keras import layers, ops
 
 
-def export_model(model, path):
+def export_model(model: keras.Model, path: Path) -> None:
     """Write a network as a file for LiteRT, completely or not at all.
 
     Args:
         model: a network of `model.build_network`, with TensorFlow as the backend of Keras.
         path: of model.tflite. Input `posters`: uint8 (1, H, W, 3). Outputs `probabilities`:
             float32 (1, G); `features`, the input of the last layer: float32 (1, F); and
-            `heat_maps`, which a model of an older version may lack: float32 (1, rows, columns, G),
-            at least 0 and not scaled.
+            `heat_maps`: float32 (1, rows, columns, G), at least 0 and not scaled.
     """
-    with hiding_notes(), tempfile.TemporaryDirectory() as folder:
-        import tensorflow as tf  # here, because Keras on JAX does without it
+    import tensorflow as tf  # here, because Keras on JAX does without it
 
+    with tempfile.TemporaryDirectory() as folder:
         build_exported(model).export(folder, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if is_exact_in_float16(model):  # half of the size
@@ -48,7 +45,7 @@ def export_model(model, path):
         part.write_bytes(content)
 
 
-def is_exact_in_float16(model):
+def is_exact_in_float16(model: keras.Model) -> bool:
     """Return whether float16 holds the weights as they are, as those that pack.py has rounded.
 
     The converter multiplies weights with those of a batch normalization, which changes them.
@@ -59,28 +56,28 @@ def is_exact_in_float16(model):
         return all((weights == weights.astype(np.float16)).all() for weights in model.get_weights())
 
 
-def build_exported(model):
+def build_exported(model: keras.Model) -> keras.Model:
     """Return the network from one poster to the outputs of `export_model`, in float32."""
     model = copy_in_float32(model)
-    outputs = {"probabilities": model.outputs[0], "features": model.layers[-1].input}
-    heat_maps = connect_heat_maps(model)
-    if heat_maps is not None:
-        outputs["heat_maps"] = heat_maps
+    outputs = {
+        "probabilities": model.outputs[0],
+        "features": model.layers[-1].input,
+        "heat_maps": connect_heat_maps(model),
+    }
     posters = keras.Input(batch_shape=(1, *model.input_shape[1:]), dtype="uint8", name="posters")
     views = ops.concatenate([posters, ops.flip(posters, axis=2)], axis=0)
     found = keras.Model(model.inputs, outputs)(views)
     exported = {
         name: ops.mean(found[name], axis=0, keepdims=True) for name in ("probabilities", "features")
     }
-    if heat_maps is not None:
-        exported["heat_maps"] = ops.take(found["heat_maps"], [0], axis=0)
+    exported["heat_maps"] = ops.take(found["heat_maps"], [0], axis=0)
     return keras.Model(posters, exported)
 
 
-def copy_in_float32(model):
+def copy_in_float32(model: keras.Model) -> keras.Model:
     """Copy a network that may compute in bfloat16, with layer names that the converter accepts."""
 
-    def copy_layer(layer):
+    def copy_layer(layer: keras.Layer) -> keras.Layer:
         config = layer.get_config() | {"name": layer.name.lstrip("_")}
         if not isinstance(layer, layers.InputLayer):
             config["dtype"] = "float32"
@@ -91,36 +88,26 @@ def copy_in_float32(model):
     return copy
 
 
-def connect_heat_maps(model):
-    """Return the tensor of a network's heat maps, (batch, rows, columns, G).
-
-    None if the network was saved by an older version and lacks the layers of `layer_names`.
-    """
+def connect_heat_maps(model: keras.Model) -> Any:
+    """Return the tensor of a network's heat maps, (batch, rows, columns, G)."""
+    maps = model.get_layer(GRAD_CAM_MAPS).output
     found = {layer.name: layer for layer in model.layers}
-    if GRAD_CAM_MAPS not in found:
-        return None
-    maps = found[GRAD_CAM_MAPS].output
     # The maps have a finer resolution than the activations if the network pools in between.
     if GRAD_CAM_NORMALIZATION in found:
         maps = found[GRAD_CAM_NORMALIZATION](maps)
     rows, columns, channels = maps.shape[1:]
     maps = ops.reshape(ops.relu(maps), (-1, rows * columns, channels))
-    heat = ops.relu(ops.matmul(maps, connect_channel_weights(model, found, channels)))
+    heat = ops.relu(ops.matmul(maps, connect_channel_weights(model, channels)))
     return ops.reshape(heat, (-1, rows, columns, heat.shape[-1]))
 
 
-def connect_channel_weights(model, found, channels):
+def connect_channel_weights(model: keras.Model, channels: int) -> Any:
     """Return the gradient of each logit, summed over the positions of each feature map.
 
-    Args:
-        model: the network.
-        found: {name: layer}.
-        channels: number of feature maps.
-
-    Returns:
-        A tensor that broadcasts to (batch, channels, G). Max pooling passes a gradient on to one
-        position, so that it does not change the sum.
+    The tensor broadcasts to (batch, channels, G). Max pooling passes a gradient on to one position,
+    so that it does not change the sum.
     """
+    found = {layer.name: layer for layer in model.layers}
     head = found["genres"].kernel
     if "hidden" not in found:  # the logits are linear in the mean of each feature map
         return head[None]
@@ -130,7 +117,8 @@ def connect_channel_weights(model, found, channels):
     slope = np.ones(dense.units, np.float32)
     for layer in model.layers[first + 1 : model.layers.index(found["hidden"])]:
         if isinstance(layer, layers.BatchNormalization):
-            slope *= np.asarray(layer.gamma / ops.sqrt(layer.moving_variance + layer.epsilon))
+            variance = np.asarray(layer.moving_variance)
+            slope *= np.asarray(layer.gamma) / np.sqrt(variance + layer.epsilon)
     kernel = np.asarray(dense.kernel).reshape(-1, channels, len(slope)).sum(axis=0) * slope
     is_active = ops.cast(hidden > 0, "float32")  # the derivative of the ReLU
     return ops.matmul(is_active[:, None] * kernel, head)

@@ -6,85 +6,67 @@ import platform
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
-from postergenres.models.description import (
-    CHECKSUM,
-    EXPORT_CHECKSUM,
-    read_about,
-    refuse,
-    write_about,
-)
+from postergenres.files import write_json
+from postergenres.models.description import read_about
 from postergenres.models.export import export_model
-from postergenres.old_files import discard_leftovers, replacing, without_checksum
 
 import keras
 
 DATE = (1980, 1, 1, 0, 0, 0)  # of all files in model.keras, the first date that a zip file can hold
 
 
-def discard_model(data_dir):
-    """Delete model.json, so that no model looks complete until `save_model` has written it."""
-    (Path(data_dir) / "model").mkdir(parents=True, exist_ok=True)
-    (Path(data_dir) / "model" / "model.json").unlink(missing_ok=True)
+def save_model(model: keras.Model, about: dict[str, Any], folder: Path) -> None:
+    """Write model.keras, model.tflite and model.json into a folder of `files.writing_folder`.
 
-
-def save_model(model, about, data_dir):
-    """Write model.keras, model.tflite and then model.json, which marks the model as complete.
-
-    Keras on JAX cannot write model.tflite; predict.py writes it then.
+    Keras on JAX cannot write model.tflite; `exported.open_exported` writes it then.
 
     Args:
-        model: a `keras.Model`; its optimizer is not saved.
+        model: its optimizer is not saved.
         about: content of model.json: genres, H, W, settings, thresholds, scores, versions.
-        data_dir: the folder that gets the folder "model".
-
-    Returns:
-        The content of model.json: `about` and checksums of both files and of the content.
+        folder: exists.
     """
-    discard_model(data_dir)
-    folder = Path(data_dir) / "model"
     without_optimizer = keras.Model(model.inputs, model.outputs, name=model.name)
-    discard_leftovers([folder / "model.keras", folder / "model.tflite"])
-    (folder / "model.tflite").unlink(missing_ok=True)
-    with replacing(folder / "model.keras") as part:
-        saved = part.with_suffix(".dated.keras")
-        try:
-            without_optimizer.save(saved)
-            copy_archive(saved, part)
-        finally:
-            saved.unlink(missing_ok=True)
+    dated = folder / "dated.keras"
+    without_optimizer.save(dated)
+    copy_archive(dated, folder / "model.keras")
+    dated.unlink()
     if keras.backend.backend() == "tensorflow":
         export_model(model, folder / "model.tflite")
-    return write_about(about, folder)
+    write_json(about, folder / "model.json")
 
 
-def copy_archive(source, target, changed=None, **options):
+def copy_archive(
+    source: Path,
+    target: Path,
+    changed: dict[str, bytes] | None = None,
+    compression: int = zipfile.ZIP_STORED,
+) -> None:
     """Copy a zip file of Keras so that equal models give equal bytes: without dates and addresses.
 
     Args:
-        source, target: paths.
-        changed: {name: bytes} of files in the archive to replace.
-        options: of `zipfile.ZipFile` for the target, such as the compression.
+        source: the zip file of Keras.
+        target: the zip file to write.
+        changed: {name: content} of files in the archive to replace.
+        compression: a constant of `zipfile`.
     """
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", **options) as new:
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for name in old.namelist():
             content = (changed or {}).get(name) or old.read(name)
             if name == "metadata.json":
-                content = json.dumps(json.loads(content) | {"date_saved": "1980-01-01@00:00:00"})
+                metadata = json.loads(content) | {"date_saved": "1980-01-01@00:00:00"}
+                content = json.dumps(metadata).encode()
             if name == "config.json":
-                content = number_objects(content.decode())
+                content = number_objects(content.decode()).encode()
             entry = zipfile.ZipInfo(name, DATE)
             entry.external_attr = 0o600 << 16
-            new.writestr(entry, content, options.get("compression"), options.get("compresslevel"))
+            new.writestr(entry, content, compression, compresslevel=9)
 
 
-def number_objects(config):
-    """Replace the memory addresses in config.json, by which Keras finds shared objects, by 1, 2, 3.
-
-    Args:
-        config: the text of config.json.
-    """
-    numbers = {}
+def number_objects(config: str) -> str:
+    """Replace the memory addresses of shared objects in the text of config.json by 1, 2, 3."""
+    numbers: dict[str, int] = {}
     return re.sub(
         r'(?<="shared_object_id": )\d+',
         lambda match: str(numbers.setdefault(match[0], len(numbers) + 1)),
@@ -92,7 +74,7 @@ def number_objects(config):
     )
 
 
-def list_versions():
+def list_versions() -> dict[str, str]:
     """Return {name: version} of Python and the packages that a model and its scores depend on."""
     packages = ["tensorflow", "keras", "numpy", "scikit-learn", "pillow"]
     packages += ["simplejpeg", "cykooz-resizer"]
@@ -102,25 +84,12 @@ def list_versions():
     return {"python": platform.python_version()} | versions
 
 
-def open_model(folder):
-    """Open a model of `save_model` and verify that it is as it was written.
-
-    Args:
-        folder: the folder of model.keras and model.json.
-
-    Returns:
-        The `keras.Model`, not compiled, and the content of model.json without its checksums.
+def open_model(folder: Path) -> tuple[keras.Model, dict[str, Any]]:
+    """Open a model of `save_model`, not compiled, and the content of its model.json.
 
     Raises:
-        SystemExit: if one of the files is missing, damaged or changed, or belongs to another model.
+        SystemExit: a file of the model is missing, or not as it was written.
     """
-    folder = Path(folder)
     about = read_about(folder)
-    try:
-        model = keras.saving.load_model(folder / "model.keras", compile=False)
-        outputs = model.output_shape[-1]
-    except Exception as error:  # Keras raises errors of many types for a damaged file
-        refuse(folder / "model.keras", f"cannot be opened ({type(error).__name__})", error)
-    if "genres" in about and len(about["genres"]) != outputs:
-        refuse(folder / "model.json", "belongs to another model.keras")
-    return model, without_checksum(about, CHECKSUM, EXPORT_CHECKSUM)
+    model: Any = keras.saving.load_model(folder / "model.keras", compile=False)
+    return model, about

@@ -1,16 +1,16 @@
 """Read PyTorch weight files of installed packages without PyTorch."""
 
 import importlib.util
-import math
 import pickle
 import sys
-import zipfile
 from collections import OrderedDict
-from functools import cache
 from itertools import chain
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
+
+MAGIC = 0x1950A86A20F9469CFC6C  # a .pth file of PyTorch before 1.6 begins with it
 
 
 class TensorUnpickler(pickle.Unpickler):
@@ -21,11 +21,11 @@ class TensorUnpickler(pickle.Unpickler):
 
     STORAGES = {"FloatStorage": np.float32, "LongStorage": np.int64}
 
-    def __init__(self, file):
+    def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
-        self.types = {}
+        self.types: dict[str, np.dtype] = {}
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str, /) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -34,83 +34,39 @@ class TensorUnpickler(pickle.Unpickler):
             return name
         raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a file of weights")
 
-    def persistent_load(self, saved_id):
-        _, kind, key, *_ = saved_id
+    def persistent_load(self, pid: Any, /) -> str:
+        _, kind, key, *_ = pid
         self.types[key] = np.dtype(self.STORAGES[kind])
         return key
 
 
-def find_file(package, pattern, install):
+def find_file(package: str, pattern: str, install: str) -> Path:
     """Return the path of a file in an installed package, which is not imported.
 
     Args:
         package: its name on PyPI, with hyphens.
         pattern: of the path in the package, see `pathlib.Path.glob`.
-        install: arguments of pip that install the package.
+        install: arguments of pip that install the package, for the message if it is missing.
 
     Raises:
-        SystemExit: if the package is not installed; the message names the command that installs it.
+        SystemExit: the package is not installed.
     """
     spec = importlib.util.find_spec(package.replace("-", "_"))
-    folders = spec.submodule_search_locations if spec else ()
+    folders = (spec.submodule_search_locations if spec else None) or ()
     for path in chain.from_iterable(Path(folder).glob(pattern) for folder in folders):
         return path
     sys.exit(f"The package {package} is missing. Run: python -m pip install {install}")
 
 
-def read_pth(path, prefix=""):
-    """Read tensors of a file that PyTorch wrote, before or since version 1.6.
-
-    Args:
-        path: of the file.
-        prefix: with which the names of the tensors to read begin.
-
-    Returns:
-        {name: array}, in the order and with the shapes of the file.
+def read_pth(path: Path) -> dict[str, np.ndarray]:
+    """Read the tensors of a file that PyTorch wrote before version 1.6.
 
     Raises:
-        pickle.UnpicklingError: if the file has another format, is damaged, or contains anything
-            that is not a tensor.
+        pickle.UnpicklingError: the file has another format, or contains anything but tensors.
+        ValueError: a tensor is larger than its storage.
     """
-    read = read_zipped if zipfile.is_zipfile(path) else read_unzipped
-    try:
-        return read(path, prefix)
-    except (
-        AttributeError,
-        EOFError,
-        IndexError,
-        KeyError,
-        TypeError,
-        ValueError,
-        zipfile.BadZipFile,
-    ) as error:
-        raise pickle.UnpicklingError(f"{path} is damaged: {error!r}") from error
-
-
-def read_zipped(path, prefix):
-    """Read the format since PyTorch 1.6 as `read_pth`; a damaged file may raise any exception."""
-    with zipfile.ZipFile(path) as archive:
-        folder = archive.namelist()[0].split("/")[0]
-        unpickler = TensorUnpickler(archive.open(f"{folder}/data.pkl"))
-        tensors = unpickler.load()
-
-        @cache
-        def read_storage(key):
-            return np.frombuffer(archive.read(f"{folder}/data/{key}"), unpickler.types[key])
-
-        return {
-            name: rebuild_tensor(read_storage, *tensor)
-            for name, tensor in tensors.items()
-            if name.startswith(prefix)
-        }
-
-
-def read_unzipped(path, prefix):
-    """Read the format before PyTorch 1.6 as `read_pth`; a damaged file may raise any exception."""
     with open(path, "rb") as file:
-        starts_as_pickle = file.read(2) == b"\x80\x02"
-        file.seek(0)
-        if not starts_as_pickle or TensorUnpickler(file).load() != 0x1950A86A20F9469CFC6C:
+        if TensorUnpickler(file).load() != MAGIC:
             raise pickle.UnpicklingError(f"{path} is not a .pth file of PyTorch")
         TensorUnpickler(file).load()  # format version
         TensorUnpickler(file).load()  # system that wrote the file
@@ -122,30 +78,35 @@ def read_unzipped(path, prefix):
             count = int(np.frombuffer(file.read(8), "<i8")[0])
             storages[key] = np.frombuffer(file.read(count * dtype.itemsize), dtype)
     return {
-        name: rebuild_tensor(storages.__getitem__, *tensor)
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
+        name: rebuild_tensor(storages[key], offset, size, stride)
+        for name, (key, offset, size, stride) in tensors.items()
     }
 
 
-def rebuild_tensor(read_storage, key, offset, size, stride):
+def rebuild_tensor(
+    storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...]
+) -> np.ndarray:
     """Return a copy of the part of a storage that a tensor refers to; all in numbers, not bytes."""
-    storage = read_storage(key)
-    last = offset + sum((count - 1) * step for count, step in zip(size, stride, strict=True))
-    if min((offset, *size, *stride)) < 0 or max(last, math.prod(size) - 1) >= len(storage):
-        raise pickle.UnpicklingError("a tensor is larger than its storage")
-    bytes_apart = [step * storage.itemsize for step in stride]
-    return np.lib.stride_tricks.as_strided(storage[offset:], size, bytes_apart).copy()
+    tensor = np.ndarray(
+        size,
+        storage.dtype,
+        buffer=storage,
+        offset=offset * storage.itemsize,
+        strides=[numbers * storage.itemsize for numbers in stride],
+    )
+    return tensor.copy()
 
 
-def fold_norm(tensors, convolution, norm, epsilon):
+def fold_norm(
+    tensors: dict[str, np.ndarray], convolution: str, norm: str, epsilon: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Fold a batch normalization with fixed statistics into the convolution before it.
 
     The normalization scales and shifts each channel; the scale goes into the kernel, the shift into
     the bias.
 
     Args:
-        tensors: {tensor name: array} of `read_pth`.
+        tensors: of `read_pth`.
         convolution: name of a convolution without bias.
         norm: name of the batch normalization.
         epsilon: of the batch normalization.

@@ -5,15 +5,10 @@ and Ruder 2018, ULMFiT). A head with random weights would otherwise spoil the ba
 """
 
 import math
+from collections.abc import Callable
 
-from postergenres import old_settings as settings
-from postergenres.models.efficientnet import (
-    FEATURES,
-    build_layers,
-    find_weights,
-    load_weights,
-)
-from postergenres.models.inference import predict_batch
+from postergenres.models.efficientnet import VARIANTS, build_layers, find_weights, load_weights
+from postergenres.models.inference import predict_batches
 from postergenres.models.torch_weights import read_pth
 from postergenres.scores.metrics import estimate_prior
 
@@ -22,41 +17,42 @@ import numpy as np
 from keras import layers
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
-from tqdm import tqdm
 
-BACKBONES = {name: name.removeprefix("efficientnet_") for name in settings.BACKBONES}  # variants
+BACKBONES = {f"efficientnet_{variant}": variant for variant in VARIANTS}
 REGULARIZATION = 5e-4  # C of the regressions; best on the validation split of 10,494 movies
 
 
-def build_transfer(architecture, image_height, image_width, genre_count):
-    """Build a backbone with a new head.
+def build_transfer(
+    architecture: str, height: int | None, width: int | None, genre_count: int
+) -> keras.Model:
+    """Build a backbone with a new head, with random weights; `load_imagenet` sets the backbone's.
 
     Args:
-        architecture: "efficientnet_lite0", "efficientnet_lite1" or "efficientnet_lite2".
-        image_height, image_width: size of the posters in pixels; None for posters of any size.
+        architecture: a key of `BACKBONES`.
+        height: of the posters in pixels, or None for any, as with `width`.
+        width: of the posters.
         genre_count: number of outputs.
 
     Returns:
-        An uncompiled `keras.Model` with random weights, from posters, uint8 (batch, H, W, 3), to
-        probabilities, float32 (batch, genre_count). `load_imagenet` sets the backbone's weights.
+        The model from posters, uint8 (batch, H, W, 3), to probabilities, (batch, genre_count).
     """
-    backbone = build_layers(BACKBONES[architecture], image_height, image_width)
+    backbone = build_layers(BACKBONES[architecture], height, width)
     x = layers.Dropout(0.2)(backbone.get_layer("features").output)
     genres = layers.Dense(genre_count, activation="sigmoid", dtype="float32", name="genres")(x)
     return keras.Model(backbone.input, genres, name=architecture)
 
 
-def feature_extractor(network):
+def feature_extractor(network: keras.Model) -> keras.Model:
     """Return the model from posters to features, (batch, 1280); it shares the network's layers."""
     return keras.Model(network.inputs, network.get_layer("features").output)
 
 
-def build_to_train(build, *size):
+def build_to_train(build: Callable[..., keras.Model], *size: int | None) -> keras.Model:
     """Build a network that is trained as fast as the backend can; its weights fit the plain one.
 
     Args:
-        build: builds the plain network, for posters of `size`.
-        size: height and width of the posters in pixels; None, None for posters of any size.
+        build: builds the plain network.
+        size: height and width of the posters in pixels; None, None for any.
     """
     network = build(*size)
     if network.name not in BACKBONES or keras.backend.backend() != "tensorflow":
@@ -66,16 +62,16 @@ def build_to_train(build, *size):
     return with_frozen_depthwise(network)
 
 
-def load_imagenet(network):
+def load_imagenet(network: keras.Model) -> None:
     """Set the backbone of a network of `build_transfer` to ImageNet weights; keep the head.
 
     Raises:
-        SystemExit: if the package of the variant is not installed.
+        SystemExit: the package of the variant is not installed.
     """
     load_weights(feature_extractor(network), read_pth(find_weights(BACKBONES[network.name])))
 
 
-def choose_layers(network, last_blocks):
+def choose_layers(network: keras.Model, last_blocks: int | None) -> None:
     """Freeze all layers except the head and the last blocks.
 
     Depthwise convolutions stay frozen: they hold 6 % of the weights, but their gradients take a
@@ -96,7 +92,9 @@ def choose_layers(network, last_blocks):
 # --- the head -------------------------------------------------------------------------------------
 
 
-def fit_head(network, images, labels, sample, batch_size=64):
+def fit_head(
+    network: keras.Model, images: np.ndarray, labels: np.ndarray, sample: np.ndarray
+) -> None:
     """Set the head to logistic regressions on the features; leave the backbone unchanged.
 
     Args:
@@ -104,27 +102,28 @@ def fit_head(network, images, labels, sample, batch_size=64):
         images: uint8 (N, H, W, 3), may be memory-mapped.
         labels: 0 or 1, (N, G).
         sample: row numbers of images and labels; a repeated row is weighted by its repeats.
-        batch_size: posters per prediction.
     """
-    backbone = feature_extractor(network)
     rows, copies = np.unique(sample, return_counts=True)
-    features = np.empty((len(rows), FEATURES), np.float32)
-    for start in tqdm(range(0, len(rows), batch_size), "features", unit="batch", disable=None):
-        batch = rows[start : start + batch_size]
-        features[start : start + batch_size] = predict_batch(backbone, images[batch])
+    batches = predict_batches(feature_extractor(network), images, rows)
+    features = np.concatenate([batch.astype(np.float32) for batch in batches])
     kernel, bias = fit_regressions(features, labels[rows], REGULARIZATION, copies)
     head = network.get_layer("genres")
     head.kernel.assign(kernel)
     head.bias.assign(bias)
 
 
-def fit_regressions(features, labels, regularisation, copies=None):
+def fit_regressions(
+    features: np.ndarray,
+    labels: np.ndarray,
+    regularization: float,
+    copies: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Fit a logistic regression per genre on features scaled to a mean variance of 1.
 
     Args:
         features: (N, F).
         labels: 0 or 1, (N, G).
-        regularisation: C, the inverse of the penalty's weight.
+        regularization: C, the inverse of the penalty's weight.
         copies: (N,), the weight of each row; None for equal weights.
 
     Returns:
@@ -136,9 +135,9 @@ def fit_regressions(features, labels, regularisation, copies=None):
     bias = np.empty(labels.shape[1])
     for column, genre in enumerate(labels.T):
         if 0 < genre.sum() < len(genre):
-            model = LogisticRegression(C=regularisation, max_iter=1000)
+            model = LogisticRegression(C=regularization, max_iter=1000)
             model.fit(scaled, genre, sample_weight=copies)
-            kernel[:, column], bias[column] = model.coef_[0] / scale, model.intercept_[0]
+            kernel[:, column], bias[column] = model.coef_[0] / scale, model.intercept_[0]  # pyright: ignore[reportIndexIssue]
         else:  # a regression needs both classes
             bias[column] = logit(estimate_prior(genre))
     return kernel, bias - mean @ kernel

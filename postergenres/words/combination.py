@@ -1,10 +1,10 @@
 """Add the evidence of the words on a poster to what the network sees."""
 
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from postergenres.models.description import refuse
-from postergenres.old_files import file_sha256
-from postergenres.words.reading import describe_reader, uses_words
+from postergenres.models.description import check_model
+from postergenres.words.reading import Words, describe_reader, uses_words
 from postergenres.words.text_model import TextModel, load_text_model
 
 import numpy as np
@@ -18,39 +18,37 @@ class WordsModel(NamedTuple):
 
     Attributes:
         text_model: from words to genres.
-        image_weight, text_weight: see `combine`.
+        image_weight: see `combine`, as for `text_weight`.
         thresholds: the entries of model.json that belong to the combination.
     """
 
     text_model: TextModel
     image_weight: float
     text_weight: float
-    thresholds: dict
+    thresholds: dict[str, Any]
 
-    def add_words(self, probabilities, words):
-        """Return the probabilities of posters with the evidence of their words, (N, G).
-
-        Args:
-            probabilities: (N, G), of the network.
-            words: for each poster a list of (text, confidence), see `reading.read_words`.
-        """
+    def add_words(self, probabilities: np.ndarray, words: list[Words]) -> np.ndarray:
+        """Return the network's probabilities of N posters, (N, G), with the evidence of words."""
         evidence = self.text_model.weigh_evidence(words)
         return combine(probabilities, evidence, self.image_weight, self.text_weight)
 
 
-def combine(probabilities, evidence, image_weight, text_weight):
+def combine(
+    probabilities: np.ndarray, evidence: np.ndarray, image_weight: float, text_weight: float
+) -> np.ndarray:
     """Return the probabilities of the network and the words together, (N, G).
 
     Args:
         probabilities: (N, G), of the network.
         evidence: (N, G), see `TextModel.weigh_evidence`.
-        image_weight, text_weight: factors of the network's logits and of the evidence.
+        image_weight: factor of the network's logits.
+        text_weight: factor of the evidence.
     """
     image = logit(np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7))
     return expit(image_weight * image + text_weight * evidence)
 
 
-def open_words(folder, about):
+def open_words(folder: Path, about: dict[str, Any]) -> WordsModel | None:
     """Open what a model knows about words, and print whether words are used.
 
     Args:
@@ -58,22 +56,21 @@ def open_words(folder, about):
         about: content of model.json.
 
     Returns:
-        A `WordsModel`; None if the model was trained without words, or if no reader is installed.
+        None if the model was trained without words, or if no reader is installed.
 
     Raises:
-        SystemExit: words.npz is missing, damaged, or from an older version.
+        SystemExit: words.npz is missing or damaged.
     """
     if not uses_words(about):
         return None
-    path, entry = folder / FILE, about["words"]
-    if not path.is_file() or file_sha256(path) != entry["sha256"]:
-        refuse(path, "is missing or damaged")
-    try:
-        model = load_text_model(path)
-    except TypeError as error:
-        refuse(path, "was written by an older version", error)
+    check_model(folder, [FILE])
+    entry = about["words"]
     print("the words on the posters are used, too")
     if entry["reader"] != describe_reader():
         print(f"note: words are read by {describe_reader()}; in training, by {entry['reader']}")
-    thresholds = {name: entry[name] for name in ("thresholds", "shared_thresholds")}
-    return WordsModel(model, entry["image_weight"], entry["text_weight"], thresholds)
+    return WordsModel(
+        text_model=load_text_model(folder / FILE),
+        image_weight=entry["image_weight"],
+        text_weight=entry["text_weight"],
+        thresholds={name: entry[name] for name in ("thresholds", "shared_thresholds")},
+    )

@@ -1,16 +1,19 @@
 """Learn from the words on the training posters; measure on the validation movies what they add."""
 
+from typing import Any
+
+from postergenres.dataset.store import Store
 from postergenres.scores.bootstrap import bootstrap
 from postergenres.scores.metrics import (
     beside_floor,
     choose_thresholds,
     compute_scores,
-    print_scores,
+    format_scores,
 )
-from postergenres.scores.predicted_genres import describe_thresholds, read_thresholds
+from postergenres.scores.predicted_genres import Thresholds, describe_thresholds, read_thresholds
 from postergenres.words.combination import combine
-from postergenres.words.reading import describe_reader
-from postergenres.words.text_model import fit_text_model
+from postergenres.words.reading import Words, describe_reader
+from postergenres.words.text_model import TextModel, fit_text_model
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -19,18 +22,24 @@ from sklearn.metrics import average_precision_score, log_loss
 RATIOS = np.linspace(0, 2, 41)  # weights of the words, beside 1 for the network, that are tried
 
 
-def fit_words(store, words, probabilities, about, floor):
+def fit_words(
+    store: Store,
+    words: list[Words],
+    probabilities: np.ndarray,
+    about: dict[str, Any],
+    floor: dict[str, Any],
+) -> tuple[TextModel, dict[str, Any]]:
     """Fit a text model on the training posters, and its weight on the validation movies.
 
     Args:
-        store: `dataset.store.Store`.
-        words: for each row of the store a list of (text, confidence), see `reading.read_words`.
+        store: the posters and their labels.
+        words: for each row of the store its words.
         probabilities: (validation movies, G), of the network.
-        about: content of model.json.
+        about: content of model.json, of which the thresholds are read.
         floor: scores of the prior on the validation movies.
 
     Returns:
-        The `TextModel`, and the entry "words" of model.json but the checksum of the model.
+        The text model, and the entry "words" of model.json.
     """
     train, val = store.rows("train"), store.rows("val")
     labels = store.labels[val]
@@ -51,40 +60,38 @@ def fit_words(store, words, probabilities, about, floor):
     }
 
 
-def choose_weights(labels, probabilities, evidence):
-    """Return the weights of the network and of the words, for `combine`.
+def choose_weights(
+    labels: np.ndarray, probabilities: np.ndarray, evidence: np.ndarray
+) -> tuple[float, float]:
+    """Return the weights of the network and of the words that suit N movies best, for `combine`.
 
     Their ratio has the highest mean average precision; their size, which changes no ranking, has
-    the lowest cross-entropy.
-
-    Args:
-        labels: 0 or 1, (N, G), of the validation movies.
-        probabilities, evidence: see `combine`.
+    the lowest cross-entropy. All arrays are (N, G).
     """
     present = labels.any(axis=0)
 
-    def mean_average_precision(ratio):
+    def mean_average_precision(ratio: float) -> float:
         combined = combine(probabilities, evidence, 1, ratio)
-        return average_precision_score(labels[:, present], combined[:, present])
+        return float(average_precision_score(labels[:, present], combined[:, present]))
 
-    def cross_entropy(size):
+    def cross_entropy(size: float) -> float:
         combined = combine(probabilities, evidence, size, size * ratio)
         return log_loss(labels.ravel(), combined.ravel(), labels=[0, 1])
 
     ratio = max(RATIOS, key=mean_average_precision)
-    size = minimize_scalar(cross_entropy, bounds=(0.1, 2), method="bounded").x
-    return float(size), float(size * ratio)
+    found: Any = minimize_scalar(cross_entropy, bounds=(0.1, 2), method="bounded")
+    return float(found.x), float(found.x * ratio)
 
 
-def measure_gain(labels, with_words, without_words):
+def measure_gain(
+    labels: np.ndarray,
+    with_words: tuple[np.ndarray, Thresholds],
+    without_words: tuple[np.ndarray, Thresholds],
+) -> dict[str, float]:
     """Return how much higher the mAP is with words: the gain, and its 95 % interval.
 
     The interval has the percentiles of a bootstrap in which both are scored on the same resamples
-    of the movies.
-
-    Args:
-        labels: 0 or 1, (N, G).
-        with_words, without_words: pairs of probabilities, (N, G), and Thresholds.
+    of the movies. Labels and probabilities are (N, G).
     """
     scores = [compute_scores(labels, *each)["mAP"] for each in (with_words, without_words)]
     resampled = [bootstrap(labels, *each)["mAP"] for each in (with_words, without_words)]
@@ -92,22 +99,23 @@ def measure_gain(labels, with_words, without_words):
     return {"gain": scores[0] - scores[1], "low": low, "high": high}
 
 
-def print_words(entry):
-    """Print the scores with words, and what the words add.
+def format_words(entry: dict[str, Any]) -> str:
+    """Return lines with the scores with words, and what the words add.
 
     Args:
         entry: "words" of model.json.
     """
     weights = f"{entry['image_weight']:.2f} x network + {entry['text_weight']:.2f} x words"
-    print(f"with the words on the posters ({weights}):")
-    print_scores(entry["scores"])
     gain = entry["mAP_gain"]
-    print(
+    lines = [
+        f"with the words on the posters ({weights}):",
+        format_scores(entry["scores"]),
         f"mAP with words minus without: {gain['gain']:+.4f}, 95 % interval "
-        f"{gain['low']:+.4f} to {gain['high']:+.4f}"
-    )
+        f"{gain['low']:+.4f} to {gain['high']:+.4f}",
+    ]
     if gain["low"] <= 0:
-        print(
+        lines.append(
             "note: the interval is not above 0, so the words may not help; they are used. To train "
             "without them, set WORDS = False in train.py"
         )
+    return "\n".join(lines)

@@ -1,9 +1,9 @@
 """Read the words on posters with RapidOCR, which requirements/text.txt installs.
 
 RapidOCR runs PP-OCR in ONNX Runtime: a network finds the lines of text, another reads each line.
-Its models are in its package. With its default settings it enlarges a small poster to a width of
-736 pixels, which takes a second; with the settings below it takes a quarter of that, and reads as
-many words of the titles of 60 posters of 182 x 268 pixels.
+With its default settings it enlarges a small poster to a width of 736 pixels, which takes a second;
+with the settings below it takes a quarter of that, and reads as many words of the titles of 60
+posters of 182 x 268 pixels.
 
 Pool workers import this module.
 """
@@ -13,12 +13,15 @@ import importlib.util
 import sys
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 from postergenres.dataset.decoding import try_decode
-from postergenres.old_files import add_checksum, write_json
+from postergenres.files import write_json
 
 import numpy as np
 
+Words = list[tuple[str, float]]  # the lines of text on a poster, each with a confidence
 PACKAGES = ("rapidocr", "onnxruntime")
 INSTALL = "python -m pip install -r requirements/text.txt"
 CONFIDENCE = 0.5  # the least of a line that is used
@@ -38,12 +41,12 @@ PARAMETERS = {
 }
 
 
-def can_read():
+def can_read() -> bool:
     """Return whether the packages of requirements/text.txt are installed."""
     return all(importlib.util.find_spec(name) for name in PACKAGES)
 
 
-def uses_words(about):
+def uses_words(about: dict[str, Any]) -> bool:
     """Return whether a model uses words; print a note if only the reader is missing.
 
     Args:
@@ -59,20 +62,20 @@ def uses_words(about):
     return can_read()
 
 
-def require_reader():
+def require_reader() -> None:
     """Exit with a line that names the command to install the packages, if they are missing."""
     if not can_read():
         sys.exit(f"The package rapidocr or onnxruntime is missing. Run: {INSTALL}")
 
 
-def describe_reader():
+def describe_reader() -> str:
     """Return the versions and settings that the words depend on, in a line."""
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return f"{versions}; {HEIGHT} x {WIDTH} pixels, lines found at {FOUND_AT}"
 
 
 @cache
-def open_reader():
+def open_reader() -> Any:
     """Return a RapidOCR that has loaded its networks; exit if the packages are missing."""
     require_reader()
     from rapidocr import RapidOCR
@@ -84,14 +87,10 @@ def open_reader():
     return reader
 
 
-def read_words(source):
-    """Return the lines of text on a poster, from top to bottom; threads may share the reader.
+def read_words(source: bytes | Path) -> Words:
+    """Return the words on a poster, from top to bottom; none if it cannot be decoded.
 
-    Args:
-        source: the bytes of a file, or a path.
-
-    Returns:
-        A list of (text, confidence from 0 to 1); empty if the poster cannot be decoded.
+    Threads may share the reader. Confidences are from 0 to 1.
     """
     reader = open_reader()
     pixels, _ = try_decode(source, HEIGHT, WIDTH)
@@ -105,34 +104,30 @@ def read_words(source):
     return list(zip(result.txts or (), confidences, strict=True))
 
 
-def select_texts(words):
-    """Return the texts of a poster that are used.
-
-    Args:
-        words: list of (text, confidence), see `read_words`.
-    """
+def select_texts(words: Words) -> list[str]:
+    """Return the texts of a poster that are used."""
     return [text for text, confidence in words if confidence >= CONFIDENCE]
 
 
-def write_chunk(posters, folder):
-    """Read posters and write their words into a file.
+def write_chunk(posters: dict[str, Path], folder: Path) -> tuple[str, str]:
+    """Read posters and write their words into a file of a folder.
 
     Args:
-        posters: list of (SHA-256, path of a poster).
-        folder: a Path.
+        posters: {SHA-256: path} of their files.
+        folder: exists.
 
     Returns:
-        Why a poster cannot be read; empty if the file is written.
+        The name of the file, and why a poster cannot be read, "" if the file is written.
     """
     words = {}
-    for checksum, path in posters:
+    for checksum, path in posters.items():
         try:
             body = path.read_bytes()
         except OSError as error:
-            return f"{path}: {error.strerror}"
+            return "", f"{path}: {error.strerror}"
         if hashlib.sha256(body).hexdigest() != checksum:
-            return f"{path} has changed"
+            return "", f"{path} has changed"
         words[checksum] = read_words(body)
-    name = hashlib.sha256("".join(words).encode()).hexdigest()[:16]
-    write_json(add_checksum({"words": words}), folder / f"{name}.json")
-    return ""
+    name = hashlib.sha256("".join(words).encode()).hexdigest()[:16] + ".json"
+    write_json(words, folder / name)
+    return name, ""

@@ -7,10 +7,11 @@ logistic regression for each genre is fitted on those of the training posters.
 
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
 
-from postergenres.old_files import discard_leftovers, file_sha256, replacing
 from postergenres.scores.metrics import estimate_prior
-from postergenres.words.reading import select_texts
+from postergenres.words.reading import Words, select_texts
 
 import numpy as np
 from scipy import sparse
@@ -28,7 +29,7 @@ hash_ngrams = partial(
     n_features=HASHES,
     strip_accents="unicode",
     alternate_sign=False,
-    norm=None,
+    norm=None,  # pyright: ignore[reportArgumentType]
 )
 VECTORIZERS = (
     hash_ngrams(analyzer="char_wb", ngram_range=(2, 5)),
@@ -36,42 +37,33 @@ VECTORIZERS = (
 )
 
 
-def count_ngrams(words):
-    """Return 1 + log(count) of each n-gram, sparse (N, 2 x HASHES): of characters, of words.
+def count_ngrams(words: list[Words]) -> sparse.csr_matrix:
+    """Return 1 + log(count) of each n-gram, (N, 2 x HASHES): of characters, of words.
 
-    Args:
-        words: for each poster a list of (text, confidence); without words, its row is 0.
+    The row of a poster without words is 0.
     """
     texts = [" ".join(select_texts(lines)) for lines in words]
-    counts = sparse.hstack([vectorizer.transform(texts) for vectorizer in VECTORIZERS], "csr")
+    counts: Any = sparse.hstack([vectorizer.transform(texts) for vectorizer in VECTORIZERS], "csr")
     counts.data = 1 + np.log(counts.data)
     return counts
 
 
-def compute_idf(counts):
-    """Return the inverse document frequency of each n-gram, float32; 0 for rare ones.
-
-    Args:
-        counts: of the training posters, see `count_ngrams`.
-    """
-    posters = counts.getnnz(axis=0)
-    idf = 1 + np.log((1 + counts.shape[0]) / (1 + posters))  # as sklearn's TfidfTransformer
+def compute_idf(counts: sparse.csr_matrix) -> np.ndarray:
+    """Return the inverse document frequency of each n-gram, float32; 0 for rare ones."""
+    total, posters = counts.get_shape()[0], counts.getnnz(axis=0)
+    idf = 1 + np.log((1 + total) / (1 + posters))  # as sklearn's TfidfTransformer
     return np.where(posters < MIN_POSTERS, 0, idf).astype(np.float32)
 
 
-def weigh_ngrams(counts, idf):
-    """Return counts weighted by inverse document frequency, for the n-grams that have one.
+def weigh_ngrams(counts: sparse.csr_matrix, idf: np.ndarray) -> sparse.csr_matrix:
+    """Return counts weighted by inverse document frequency, (N, U), for the n-grams that have one.
 
-    Args:
-        counts: see `count_ngrams`.
-        idf: (2 x HASHES,), see `compute_idf`.
-
-    Returns:
-        Sparse (N, U). A row has length 1 in the n-grams of characters and in those of words.
+    A row has length 1 in the n-grams of characters and in those of words.
     """
     weighted = counts.multiply(idf).tocsr()
     parts = normalize(weighted[:, :HASHES]), normalize(weighted[:, HASHES:])
-    return sparse.hstack(parts, "csr")[:, np.flatnonzero(idf)]
+    ngrams: Any = sparse.hstack(parts, "csr")
+    return ngrams[:, np.flatnonzero(idf)]
 
 
 @dataclass(frozen=True)
@@ -93,10 +85,10 @@ class TextModel:
     idf: np.ndarray
 
     @cached_property
-    def kernel(self):
+    def kernel(self) -> np.ndarray:
         return self.weights * self.scale
 
-    def predict(self, words):
+    def predict(self, words: list[Words]) -> np.ndarray:
         """Return the logits of the genres, float64 (N, G); those of the prior without words."""
         ngrams = weigh_ngrams(count_ngrams(words), self.idf)
         logits = np.tile(logit(self.prior), (len(words), 1))
@@ -104,30 +96,29 @@ class TextModel:
         logits[has_words] = ngrams[has_words] @ self.kernel + self.bias
         return logits
 
-    def weigh_evidence(self, words):
+    def weigh_evidence(self, words: list[Words]) -> np.ndarray:
         """Return what the words add to the logits of the prior, (N, G); 0 without words."""
         return self.predict(words) - logit(self.prior)
 
-    def save(self, path):
-        """Write the model as a .npz file, completely or not at all; return its SHA-256."""
-        discard_leftovers([path])
-        with replacing(path) as part:
-            arrays = {field.name: getattr(self, field.name) for field in fields(self)}
-            np.savez_compressed(part, **arrays)
-            return file_sha256(part)
+    def save(self, path: Path) -> None:
+        """Write the model as a .npz file, in a folder of `files.writing_folder`."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        np.savez_compressed(path, **arrays)
 
 
-def load_text_model(path):
+def load_text_model(path: Path) -> TextModel:
     """Return the `TextModel` in a file that `TextModel.save` wrote."""
     with np.load(path) as arrays:
         return TextModel(**arrays)
 
 
-def fit_text_model(words, labels, regularization=REGULARIZATION):
-    """Fit a `TextModel` on the posters with words.
+def fit_text_model(
+    words: list[Words], labels: np.ndarray, regularization: float = REGULARIZATION
+) -> TextModel:
+    """Fit a text model on those of N training posters that have words.
 
     Args:
-        words: for each training poster a list of (text, confidence), see `reading.read_words`.
+        words: of the posters.
         labels: 0 or 1, (N, G).
         regularization: C of the regressions, the inverse of the penalty's weight.
     """

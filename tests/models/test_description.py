@@ -1,38 +1,66 @@
 import random
+import re
 import shutil
 
-from postergenres.models import description, saved
+from postergenres.files import writing_folder
+from postergenres.models import description
 
 import pytest
 
 
-def test_any_flipped_byte_of_model_json_is_noticed_or_harmless(tmp_path):
-    folder = shutil.copytree(description.PRETRAINED_FOLDERS["improved"], tmp_path / "model")
-    path, rng = folder / "model.json", random.Random(0)
-    original, about = path.read_bytes(), description.read_about(folder)
-    for position in [*range(80), *rng.sample(range(len(original)), 200)]:
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of a pretrained model."""
+    return shutil.copytree(description.PRETRAINED_FOLDERS["improved"], tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", sorted(description.PRETRAINED_FOLDERS))
+def test_the_pretrained_models_are_as_they_were_written(name):
+    about = description.read_about(description.PRETRAINED_FOLDERS[name])
+    assert about["settings"]["architecture"] == name
+
+
+def test_a_trained_model_comes_before_a_pretrained_one(tmp_path):
+    pretrained = description.PRETRAINED_FOLDERS["improved"]
+    assert description.find_model(tmp_path, "improved") == pretrained
+    with writing_folder(tmp_path / "model") as part:
+        (part / "model.json").write_text("{}")
+    assert description.find_model(tmp_path, "improved") == tmp_path / "model"
+    (tmp_path / "model").rename(tmp_path / "model.old")  # a kill while train.py replaced it
+    assert description.find_model(tmp_path, "improved") == tmp_path / "model"
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.keras", "model.tflite", "words.npz"])
+def test_any_flipped_byte_is_one_line(folder, name):
+    path, rng = folder / name, random.Random(0)
+    original = path.read_bytes()
+    for position in [0, len(original) - 1, rng.randrange(len(original))]:
         changed = bytearray(original)
         changed[position] ^= 1 << rng.randrange(8)
         path.write_bytes(changed)
-        try:
-            assert description.read_about(folder) == about
-        except SystemExit as end:
-            assert "Run: python train.py" in end.code and "\n" not in end.code
+        line = re.escape(f"{path} was changed or damaged. Run: python train.py")
+        with pytest.raises(SystemExit, match=f"^{line}$"):
+            description.read_about(folder)
 
 
-def test_a_discarded_model_is_not_found(tmp_path):
-    saved.discard_model(tmp_path)
-    (tmp_path / "model" / "model.json").write_text("{}")
-    assert description.find_model(tmp_path, "improved") == tmp_path / "model"
-    saved.discard_model(tmp_path)
-    assert (
-        description.find_model(tmp_path, "improved") == description.PRETRAINED_FOLDERS["improved"]
-    )
+def test_only_the_files_that_are_read_are_checked(folder):
+    (folder / "model.keras").write_bytes(b"")
+    description.read_about(folder, ["model.json", "model.tflite"])
+    (folder / "model.tflite").unlink()
+    with pytest.raises(SystemExit, match="model.tflite is missing. Run: python train.py"):
+        description.read_about(folder, ["model.json", "model.tflite"])
 
 
-def test_an_unknown_pretrained_model_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="pretrained must be one of .* got 'vgg'"):
-        description.find_model(tmp_path, "vgg")
+def test_a_damaged_pretrained_model_is_restored_with_git(folder, monkeypatch):
+    monkeypatch.setitem(description.PRETRAINED_FOLDERS, "improved", folder)
+    (folder / "model.json").write_bytes(b"")
+    with pytest.raises(SystemExit, match=f"damaged. Run: git checkout -- {folder}$"):
+        description.read_about(folder)
+
+
+def test_a_missing_model_names_the_command(tmp_path):
+    with pytest.raises(SystemExit, match="model is missing. Run: python train.py"):
+        description.read_about(tmp_path / "model")
 
 
 def test_a_model_of_another_sample_is_refused(tmp_path):

@@ -15,7 +15,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import COLOURS
 
 from model import build_network
 
@@ -74,18 +73,6 @@ def test_the_heat_maps_of_a_backbone_are_those_of_grad_cam():
     assert check_heat_maps(backbone, POSTERS) > 0
 
 
-def test_the_heat_map_is_high_on_the_color_of_the_genre(pipeline):
-    model, about = open_model(pipeline.data / "model")
-    action, drama = (about["genres"].index(genre) for genre in ("Action", "Drama"))
-    bands = np.repeat(np.array([COLOURS["Action"], COLOURS["Drama"]], np.uint8), 24, axis=0)
-    poster = np.broadcast_to(bands[:, None], (48, 32, 3))
-    heat = build_exported(model).predict_on_batch(poster[None])["heat_maps"][0]
-    rows = len(heat)
-    heat = heat / np.maximum(heat.max(axis=(0, 1)), 1e-12)
-    top, bottom = heat[: rows // 2].mean(axis=(0, 1)), heat[-(rows // 2) :].mean(axis=(0, 1))
-    assert top[action] - bottom[action] > top[drama] - bottom[drama]
-
-
 @pytest.mark.parametrize(
     "architecture",
     ["study", "improved", pytest.param("efficientnet_lite0", marks=pytest.mark.slow)],
@@ -122,19 +109,6 @@ def test_weights_are_halved_only_if_that_changes_nothing(tmp_path):
         sizes.append((tmp_path / "model.tflite").stat().st_size)
     assert sizes[1] < 0.52 * sizes[0]
     assert not is_exact_in_float16(build_network("improved", 32, 32, 2))
-
-
-def test_a_model_of_an_older_version_is_exported_without_heat_maps(tmp_path):
-    """It lacks the names of the layers that the heat maps need."""
-    posters = keras.Input((64, 48, 3), dtype="uint8")
-    x = keras.layers.Rescaling(1 / 255)(posters)
-    x = keras.layers.Conv2D(4, 3, activation="relu")(x)
-    x = keras.layers.Flatten()(x)
-    older = keras.Model(posters, keras.layers.Dense(3, activation="sigmoid", name="genres")(x))
-    export_model(older, tmp_path / "model.tflite")
-    outputs = ExportedModel(tmp_path / "model.tflite").predict(POSTERS)
-    np.testing.assert_allclose(outputs.probabilities, predict_batch(older, POSTERS), atol=1e-5)
-    assert outputs.heat_maps is None and outputs.features.shape == (3, 62 * 46 * 4)
 
 
 @pytest.mark.parametrize("name", sorted(PRETRAINED_FOLDERS))

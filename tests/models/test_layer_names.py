@@ -1,5 +1,7 @@
+from typing import get_args
+
 from postergenres.models import layer_names
-from postergenres.old_settings import ARCHITECTURES
+from postergenres.settings import Architecture
 
 import pytest
 
@@ -8,7 +10,7 @@ from model import build_network
 NAMES = {value for name, value in vars(layer_names).items() if name.startswith("GRAD_CAM")}
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", get_args(Architecture))
 def test_every_network_names_its_last_feature_maps(architecture):
     network = build_network(architecture, 64, 48, 3)
     named = {layer.name for layer in network.layers} & NAMES

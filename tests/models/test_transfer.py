@@ -53,7 +53,7 @@ def test_the_head_is_fitted_to_the_sample_only(network):
     """Four of the six posters are in the sample; the head predicts the genres of these four."""
     labels = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0], [1, 1, 1], [1, 1, 1]])
     before = [layer.get_weights() for layer in network.layers[:-1]]
-    transfer.fit_head(network, POSTERS, labels, np.array([0, 1, 2, 3, 3]), batch_size=3)
+    transfer.fit_head(network, POSTERS, labels, np.array([0, 1, 2, 3, 3]))
     for layer, weights in zip(network.layers, before, strict=False):
         for one, other in zip(layer.get_weights(), weights, strict=True):
             np.testing.assert_array_equal(one, other)

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 from postergenres.scores.metrics import choose_thresholds, compute_scores
 from postergenres.words import fitting
 from postergenres.words.combination import combine
-from postergenres.words.fitting import choose_weights, fit_words, measure_gain, print_words
+from postergenres.words.fitting import choose_weights, fit_words, format_words, measure_gain
 
 import numpy as np
 import pytest
@@ -74,7 +74,7 @@ def draw_store(texts):
 
 
 @pytest.mark.parametrize("texts", [("nothing", "blood"), ("nothing", "nothing")])
-def test_the_entry_of_model_json_says_what_the_words_add(fake_reader, capsys, texts):
+def test_the_entry_of_model_json_says_what_the_words_add(fake_reader, texts):
     arguments = draw_store(texts)
     text_model, entry = fit_words(*arguments)
     assert entry["reader"].startswith("rapidocr 0, onnxruntime 0; ")
@@ -84,8 +84,7 @@ def test_the_entry_of_model_json_says_what_the_words_add(fake_reader, capsys, te
     mean = entry["scores"]["mAP"]
     assert mean["score"] == pytest.approx(score(arguments[0].labels[200:], both)["mAP"])
     assert mean["floor"] == arguments[4]["mAP"] and entry["scores"]["split"] == "val"
-    print_words(entry)
-    out = capsys.readouterr().out
+    out = format_words(entry)
     has_helped = texts[1] == "blood"
     assert (entry["mAP_gain"]["low"] > 0.1) == has_helped
     assert ("so the words may not help; they are used." in out) != has_helped

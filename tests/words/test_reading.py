@@ -1,5 +1,3 @@
-import hashlib
-
 from postergenres.words import reading
 
 import numpy as np
@@ -50,13 +48,3 @@ def test_a_missing_package_is_one_line_with_the_command(monkeypatch):
     assert not reading.can_read()
     with pytest.raises(SystemExit, match="Run: python -m pip install -r requirements/text.txt$"):
         reading.read_words(RED)
-
-
-def test_a_poster_that_has_changed_is_not_read(tmp_path, fake_reader):
-    path, checksum = tmp_path / "a.jpg", hashlib.sha256(RED).hexdigest()
-    assert reading.write_chunk([(checksum, path)], tmp_path) == f"{path}: No such file or directory"
-    path.write_bytes(RED)
-    assert reading.write_chunk([(checksum, path)], tmp_path) == ""
-    path.write_bytes(RED + b"x")
-    assert reading.write_chunk([(checksum, path)], tmp_path) == f"{path} has changed"
-    assert len(list(tmp_path.glob("*.json"))) == 1

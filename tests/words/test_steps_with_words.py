@@ -4,12 +4,11 @@ import shutil
 from types import SimpleNamespace
 
 from postergenres.dataset.store import open_store
+from postergenres.files import read_json
 from postergenres.models.inference import predict_probabilities
 from postergenres.models.saved import open_model
-from postergenres.old_files import read_json
 from postergenres.scores.metrics import compute_scores
 from postergenres.scores.predicted_genres import read_thresholds
-from postergenres.training import callbacks, loop
 from postergenres.words.combination import open_words
 
 import numpy as np
@@ -127,30 +126,14 @@ def test_a_training_without_words_leaves_none(trained, tmp_path):
         assert same[name] == trained.about[name]
 
 
-def test_a_stopped_training_can_be_given_words(trained, tmp_path, monkeypatch, capsys):
-    """The weights of the network do not depend on WORDS."""
-    data = shutil.copytree(trained.data, tmp_path / "data")
-
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(SystemExit, match="130"):
-        patch.setattr(loop, "describe_model", stop)
-        train.main(data, **SETTINGS | {"words": False})
-    monkeypatch.setattr(callbacks.EpochStart, "on_epoch_begin", None)  # fails if an epoch begins
-    about = train.main(data, **SETTINGS)
-    assert about == trained.about
-    for name in ("model.json", "model.keras", "words.npz"):
-        path = data / "model" / name
-        assert path.read_bytes() == (trained.data / "model" / name).read_bytes()
-
-
 def test_a_packed_model_has_its_words(trained, tmp_path, monkeypatch):
     pack = load_script(ROOT / "data" / "pretrained" / "pack.py")
-    monkeypatch.setattr(pack, "PRETRAINED_FOLDERS", {"improved": tmp_path})
+    monkeypatch.setattr(pack, "PRETRAINED_FOLDERS", {"improved": tmp_path / "packed"})
     pack.main(trained.data)
-    _, about = open_model(tmp_path)
-    assert open_words(tmp_path, about).text_weight == trained.about["words"]["text_weight"]
+    _, about = open_model(tmp_path / "packed")
+    assert (
+        open_words(tmp_path / "packed", about).text_weight == trained.about["words"]["text_weight"]
+    )
 
 
 def test_a_missing_reader_is_reported_before_anything_is_changed(pipeline, tmp_path, monkeypatch):
@@ -162,8 +145,3 @@ def test_a_missing_reader_is_reported_before_anything_is_changed(pipeline, tmp_p
     ):
         train.main(data, **SETTINGS)
     assert contents(data) == before
-
-
-def test_words_with_hosts_are_refused(pipeline):
-    with pytest.raises(ValueError, match="words must be False with hosts, got True"):
-        train.main(pipeline.data, words=True, hosts=("10.0.0.1:9999", "10.0.0.2"))

@@ -1,10 +1,7 @@
-from postergenres.words.reading import read_words
 from postergenres.words.text_model import count_ngrams, fit_text_model, load_text_model
 
 import numpy as np
 import pytest
-from conftest import encode_poster
-from PIL import Image, ImageDraw, ImageFont
 from scipy.special import expit, logit
 
 GENRES = {"Horror": ["blood", "haunted", "grave"], "Comedy": ["crazy", "laughs", "wedding"]}
@@ -57,9 +54,9 @@ def test_labels_without_a_poster_of_the_genre_or_without_words_give_the_prior(po
 def test_a_saved_model_is_small_predicts_the_same_and_is_equal_if_the_words_are(
     posters, model, tmp_path
 ):
-    checksum = model.save(tmp_path / "a.npz")
-    again = fit_text_model(*posters, regularization=10)
-    assert again.save(tmp_path / "b.npz") == checksum
+    model.save(tmp_path / "a.npz")
+    fit_text_model(*posters, regularization=10).save(tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     assert (tmp_path / "a.npz").stat().st_size < 300_000  # 2 genres
     predicted = load_text_model(tmp_path / "a.npz").predict(posters[0])
     np.testing.assert_array_equal(predicted, model.predict(posters[0]))
@@ -69,22 +66,3 @@ def test_features_do_not_depend_on_the_case_or_the_other_posters():
     two = count_ngrams([[("The Ring", 0.9)], [("the", 0.9), ("ring", 0.9)]])
     assert abs(two[0] - two[1]).max() < 1e-12
     assert abs(two[1] - count_ngrams([[("THE RING", 0.9)]])[0]).max() < 1e-12
-
-
-def draw_title(rng, text):
-    """Return a poster of 182 x 268 pixels that shows nothing but noise and a title."""
-    image = Image.fromarray(rng.integers(0, 90, (268, 182, 3), dtype=np.uint8))
-    place, size = (91, int(rng.integers(40, 230))), int(rng.integers(22, 34))
-    ImageDraw.Draw(image).text(place, text, "white", ImageFont.load_default(size), "mm")
-    return encode_poster(image)
-
-
-def test_the_genre_of_posters_that_differ_only_in_their_words_is_learned():
-    pytest.importorskip("rapidocr")
-    rng = np.random.default_rng(0)
-    labels = np.arange(36)[:, None] % 2
-    texts = [str(rng.choice(list(GENRES.values())[label])) for label in labels[:, 0]]
-    words = [read_words(draw_title(rng, f"The {text}")) for text in texts]
-    model = fit_text_model(words[:24], labels[:24], regularization=100)
-    predicted = expit(model.predict(words[24:]))
-    assert ((predicted > 0.5) == labels[24:]).mean() > 0.8
