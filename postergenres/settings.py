@@ -8,18 +8,26 @@ tyro makes the options of the command line from it.
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import astuple, field, make_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError, validate_call
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    validate_call,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+POSITIONAL = "positional"  # marks the type of such an argument
 MOST_PIXELS = 89_478_485  # of an image that steps 1 and 3 accept; Pillow's own limit
 
 
@@ -27,6 +35,11 @@ def require_content(value: str | Path) -> str | Path:
     if not str(value):
         raise ValueError("should not be empty")
     return value
+
+
+def list_paths(value: Any) -> Any:
+    is_one = isinstance(value, str | Path)
+    return (value,) if is_one else tuple(value) if isinstance(value, Iterable) else value
 
 
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
@@ -49,6 +62,9 @@ Folder = Annotated[str | Path, AfterValidator(require_content)]
 File = Folder
 Text = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
+Paths = Annotated[  # one or several; on the command line without an option
+    tuple[str | Path, ...], BeforeValidator(list_paths), POSITIONAL
+]
 Oversampling = Literal["study", "ml-ros", "none"]
 Architecture = Literal[
     "study", "improved", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"
@@ -135,6 +151,8 @@ def list_options(main: Callable[..., object], comments: dict[str, str]) -> type:
     for name, parameter in inspect.signature(main).parameters.items():
         text = "; ".join(filter(None, [comments.get(name.upper()), describe_bounds(hints[name])]))
         option = Annotated[hints[name], tyro.conf.arg(help=text)]  # pyright: ignore
+        if POSITIONAL in getattr(hints[name], "__metadata__", ()):
+            option = tyro.conf.Positional[option]
         fields.append((name, option, field(default=parameter.default)))
     return make_dataclass("Settings", fields)
 

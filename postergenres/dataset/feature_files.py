@@ -47,6 +47,10 @@ class FeatureFiles:
             chunks.append((self.folder / f"{key[:16]}.npy", posters[part]))
         return chunks
 
+    def list_missing(self, chunks):
+        """Return those of the chunks whose file is missing or damaged."""
+        return [(path, posters) for path, posters in chunks if not has_checksum(path)]
+
     def fill(self, chunks, compute):
         """Yield the features of each chunk; compute and write those that are missing or damaged.
 

@@ -5,7 +5,7 @@ from postergenres.scores.metrics import (
     beside_floor,
     choose_thresholds,
     compute_scores,
-    print_scores,
+    format_scores,
 )
 from postergenres.scores.predicted_genres import describe_thresholds, read_thresholds
 from postergenres.words.combination import combine
@@ -100,7 +100,7 @@ def print_words(entry):
     """
     weights = f"{entry['image_weight']:.2f} x network + {entry['text_weight']:.2f} x words"
     print(f"with the words on the posters ({weights}):")
-    print_scores(entry["scores"])
+    print(format_scores(entry["scores"]))
     gain = entry["mAP_gain"]
     print(
         f"mAP with words minus without: {gain['gain']:+.4f}, 95 % interval "
