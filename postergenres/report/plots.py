@@ -38,7 +38,7 @@ def save_average_precision(scores: ComparedScores, path: Path) -> None:
     low, high = table["low"], table["high"]
     axes.hlines(places, low, high, color=BLUE, lw=2, label="95 % interval")
     axes.plot(table["floor"], places, "|", color="black", ms=11, mew=2.5, label="floor (prior)")
-    names = [f"{escape_label(genre)} ({count})" for genre, count in table["movies"].items()]
+    names = [f"{escape_label(str(genre))} ({count})" for genre, count in table["movies"].items()]
     axes.set_yticks(places, names)
     axes.set(xlim=(0, 1), ylim=(-0.7, len(table) - 0.3), xlabel="average precision on test movies")
     row = scores.overall.loc["mAP"]

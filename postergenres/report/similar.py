@@ -142,7 +142,12 @@ def scale_to_unit(features: np.ndarray) -> np.ndarray:
 
 
 def open_similar(
-    data_dir: Path, model: ExportedModel, about: dict[str, Any], folder: Path, skip: str = SKIP
+    data_dir: Path,
+    model: ExportedModel,
+    about: dict[str, Any],
+    folder: Path,
+    skip: str = SKIP,
+    chunk: int = CHUNK,
 ) -> SimilarMovies | None:
     """Open the training movies of a store for the search; compute missing features first.
 
@@ -153,6 +158,7 @@ def open_similar(
         model, about: what `exported.open_exported` returned.
         folder: of the model.
         skip: how a user can do without, for the line.
+        chunk: posters per feature file.
 
     Returns:
         None without a line if the data folder has no store, or with a note if the store or a poster
@@ -163,7 +169,9 @@ def open_similar(
         return None
     try:
         store = open_store(data_dir)
-        files = open_features(data_dir, model, folder)
+        name = describe_file(Path(folder) / "model.keras")["xxh3"]
+        columns = model.describe_outputs()["features"][1]
+        files = FeatureFiles(data_dir / "features" / name, columns, np.float16, chunk)
         chunks = files.split(np.arange(len(store.labels)), store.poster_sha256)
         missing = sum(len(rows) for _, rows in files.list_missing(chunks))
         if missing:
@@ -178,13 +186,6 @@ def open_similar(
         print(f"note: no similar movies are shown: {reason}")
         return None
     return SimilarMovies(chunks, store, read_titles(data_dir), data_dir)
-
-
-def open_features(data_dir: Path, model: ExportedModel, folder: Path) -> FeatureFiles:
-    """Return the feature files of a model for the posters of a data folder."""
-    name = describe_file(Path(folder) / "model.keras")["xxh3"]
-    columns = model.describe_outputs()["features"][1]
-    return FeatureFiles(data_dir / "features" / name, columns, np.float16, CHUNK)
 
 
 def choose_reader(data_dir: Path, store: Store, size: tuple[int, int]) -> ReadPixels:

@@ -54,11 +54,10 @@ def test_the_interval_has_the_width_of_the_normal_approximation():
     assert resampled.std() == pytest.approx(hits.std() / np.sqrt(len(hits)), rel=0.1)
 
 
-def test_the_scores_do_not_depend_on_how_many_resamples_are_scored_at_once(monkeypatch):
+def test_the_scores_do_not_depend_on_how_many_resamples_are_scored_at_once():
     predictions = draw_predictions()
     together = bootstrap.bootstrap(*predictions, resamples=20)
-    monkeypatch.setattr(bootstrap, "WEIGHTS", 3 * predictions[0].size)
-    apart = bootstrap.bootstrap(*predictions, resamples=20)
+    apart = bootstrap.bootstrap(*predictions, resamples=20, weights=3 * predictions[0].size)
     assert len(together["mAP"]) == 20
     for name, values in together.items():
         np.testing.assert_allclose(apart[name], values, rtol=1e-5, err_msg=name)
