@@ -137,6 +137,21 @@ def is_demonstration(data_dir: Path) -> bool:
     return urls != [] and all(re.fullmatch(DRAWN_POSTER, url) for url in urls)
 
 
+def use_words(predicted: Predicted, store: Store, data_dir: Path) -> Predicted:
+    """Add the evidence of the words on the posters, if the model was trained with words."""
+    about = predicted.about
+    words_model = open_words(data_dir / "model", about)
+    if words_model is None:
+        return predicted
+    labels = store.labels[store.rows("test")]
+    scores = compute_scores(labels, predicted.probabilities["test"], read_thresholds(about))
+    with_words = {}
+    for split, probabilities in predicted.probabilities.items():
+        words = read_stored_posters(data_dir, store, store.rows(split))
+        with_words[split] = words_model.add_words(probabilities, words)
+    return Predicted(with_words, predicted.features, about | words_model.thresholds, scores)
+
+
 # --- compute --------------------------------------------------------------------------------------
 
 
@@ -153,21 +168,6 @@ def predict_splits(
         is_mapped = np.zeros(len(val), bool)
         predicted["val"], _ = predict_with_features(network, store.images, val, is_mapped)
     return Predicted(predicted, features, about)
-
-
-def use_words(predicted: Predicted, store: Store, data_dir: Path) -> Predicted:
-    """Add the evidence of the words on the posters, if the model was trained with words."""
-    about = predicted.about
-    words_model = open_words(data_dir / "model", about)
-    if words_model is None:
-        return predicted
-    labels = store.labels[store.rows("test")]
-    scores = compute_scores(labels, predicted.probabilities["test"], read_thresholds(about))
-    with_words = {}
-    for split, probabilities in predicted.probabilities.items():
-        words = read_stored_posters(data_dir, store, store.rows(split))
-        with_words[split] = words_model.add_words(probabilities, words)
-    return Predicted(with_words, predicted.features, about | words_model.thresholds, scores)
 
 
 def score_predictions(predicted: Predicted, store: Store) -> ScoredMovies:
