@@ -142,7 +142,7 @@ class Answers:
     def make_cards(self, posters, opened, movies=None):
         """Predict posters, and return their cards for templates/cards.html."""
         read = [*self.pool.map(lambda poster: read_poster(poster, opened), posters)]
-        predictions = predict_read(opened, read, self.top, movies, self.similar)
+        predictions = predict_read(opened, read, top=self.top, movies=movies, similar=self.similar)
         return [make_card(each, opened.about["prior"]) for each in predictions]
 
 

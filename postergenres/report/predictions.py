@@ -78,19 +78,27 @@ def find_words(folder: Path, about: dict[str, Any]) -> Any:
 
 
 def predict_posters(
-    opened: OpenedModel, names: Sequence[str], shown: Shown, movies: SimilarMovies | None
+    opened: OpenedModel,
+    names: Sequence[str],
+    shown: Shown,
+    movies: SimilarMovies | None,
+    batch_size: int = BATCH,
 ) -> Iterator[Prediction]:
     """Read and predict posters, batch by batch; keep only the pixels that the page shows."""
     size = opened.about["H"], opened.about["W"]
     reader = read_words if opened.words_model else None
+    count = 0
     with tqdm(total=len(names), desc="predicting", unit="poster", disable=None) as bar:
-        for batch in read_batches(names, size, BATCH, reader):
-            predicted = predict_read(opened, batch, shown.top, movies, shown.similar)
-            for i, prediction in enumerate(predicted, start=bar.n):
-                heat = prediction.heat if i < shown.grad_cam else None
+        for batch in read_batches(names, size, batch_size, reader):
+            predicted = predict_read(
+                opened, batch, top=shown.top, movies=movies, similar=shown.similar
+            )
+            for prediction in predicted:
+                heat = prediction.heat if count < shown.grad_cam else None
                 poster = prediction.poster
-                poster = poster if i < shown.sheet else replace(poster, pixels=None)
+                poster = poster if count < shown.sheet else replace(poster, pixels=None)
                 yield replace(prediction, poster=poster, heat=heat)
+                count += 1
             bar.update(len(batch))
 
 
@@ -124,10 +132,10 @@ def predict_read(
     is_predicted = choose_genres(probabilities)
     for i, row in enumerate(pixels):
         predictions[row] = Prediction(
-            posters[row],
-            probabilities[i],
-            rank_genres(probabilities[i], is_predicted[i], genres, top),
-            outputs.heat_maps[i][..., probabilities[i].argmax()],
-            neighbors[i],
+            poster=posters[row],
+            probabilities=probabilities[i],
+            ranking=rank_genres(probabilities[i], is_predicted[i], genres, top),
+            heat=outputs.heat_maps[i][..., probabilities[i].argmax()],
+            neighbors=neighbors[i],
         )
     return predictions

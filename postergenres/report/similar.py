@@ -95,8 +95,13 @@ class SimilarMovies:
         movie = self.store.index["id"].iloc[row]
         genres = [self.store.genres[genre] for genre in np.flatnonzero(self.store.labels[row])]
         path = poster_path(self.data_dir, movie)
-        path = path if path.is_file() else None
-        return Neighbor(movie, self.titles.get(movie, ""), genres, min(similarity, 1.0), path)
+        return Neighbor(
+            id=movie,
+            title=self.titles.get(movie, ""),
+            genres=genres,
+            similarity=min(similarity, 1.0),
+            path=path if path.is_file() else None,
+        )
 
 
 # --- search ---------------------------------------------------------------------------------------
@@ -151,8 +156,6 @@ def open_similar(
 ) -> SimilarMovies | None:
     """Open the training movies of a store for the search; compute missing features first.
 
-    The features of a new model or store take minutes for 15,000 posters; a line says so.
-
     Args:
         data_dir: the data folder.
         model, about: what `exported.open_exported` returned.
@@ -175,11 +178,10 @@ def open_similar(
         chunks = files.split(np.arange(len(store.labels)), store.poster_sha256)
         missing = sum(len(rows) for _, rows in files.list_missing(chunks))
         if missing:
-            print(
-                f"computing the features of {missing:,} posters in the store, once for this model, "
-                f"to find similar movies. {skip}",
-                flush=True,
+            what = (
+                f"computing the features of {missing:,} posters in the store, once for this model"
             )
+            print(f"{what}, to find similar movies. {skip}", flush=True)
             read_pixels = choose_reader(data_dir, store, (about["H"], about["W"]))
             deque(files.fill(chunks, partial(compute_features, model, read_pixels)), maxlen=0)
     except SystemExit as reason:

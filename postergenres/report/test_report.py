@@ -104,7 +104,13 @@ def score_test(data_dir: Path, has_cleanlab: bool | None = None) -> pd.DataFrame
     save_pictures(test, store, data_dir)
     save_map(test, predicted.features, store.genres, data_dir / "poster_map.png")
     doubtful = write_doubtful_labels(predicted, test.prior, store, data_dir)
-    report = Report(metrics, predicted.about, network.count_params(), is_drawn, doubtful)
+    report = Report(
+        metrics=metrics,
+        about=predicted.about,
+        parameters=network.count_params(),
+        is_drawn=is_drawn,
+        doubtful=doubtful,
+    )
     write_report(report, store, data_dir)
     write_json(metrics, data_dir / "metrics.json")
     print(format_test_scores(test.scores, is_drawn, metrics.get("without_words")))

@@ -8,7 +8,13 @@ from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.models.exported import Outputs
 from postergenres.report.named_posters import ReadPoster
 from postergenres.report.poster_report import format_predictions, make_table
-from postergenres.report.predictions import OpenedModel, Prediction, predict_read
+from postergenres.report.predictions import (
+    OpenedModel,
+    Prediction,
+    Shown,
+    predict_posters,
+    predict_read,
+)
 
 import numpy as np
 import pandas as pd
@@ -62,7 +68,11 @@ def test_odd_paths_are_rows_with_an_error_and_status_1_if_no_poster_was_read(pip
     written = pd.read_csv(pipeline.data / "predictions.csv", keep_default_na=False)
     assert len(written) == 5 and (written["error"] != "").all() and written["path"][4] == odd
     out = capsys.readouterr().out
-    assert r"a\x1b[2J\nb\u202e.jpg " in out and "  not read: " in out and not {"\x1b", "\u202e"} & set(out)
+    assert (
+        r"a\x1b[2J\nb\u202e.jpg " in out
+        and "  not read: " in out
+        and not {"\x1b", "\u202e"} & set(out)
+    )
 
 
 def test_the_page_and_the_heat_maps_can_be_left_out(pipeline, tmp_path):
@@ -114,6 +124,17 @@ def test_unread_posters_stay_without_a_prediction_among_the_others():
         "b  not read: broken",
         "c  War 80 %; next: Drama 20 %, Action 10 %",
     ]
+
+
+def test_only_the_first_posters_keep_what_the_page_shows(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(image_bytes())
+    names, shown = [str(tmp_path / "a.jpg")] * 3, Shown(top=1, sheet=2, grad_cam=1, similar=0)
+    network = Network([[0.9, 0.6, 0.1]], np.zeros((1, 2, 2, 3), np.float32))
+    opened = OpenedModel(network, {"genres": GENRES, "H": 30, "W": 20}, None)
+    found = list(predict_posters(opened, names, shown, None, batch_size=1))
+    assert [each.poster.pixels is not None for each in found] == [True, True, False]
+    assert [each.heat is not None for each in found] == [True, False, False]
+    assert [each.ranking[0].genre for each in found] == ["Action"] * 3
 
 
 def test_the_words_change_the_probabilities_and_stand_in_the_table():
