@@ -88,12 +88,9 @@ def rate_labels(labels: np.ndarray, probabilities: np.ndarray, prior: np.ndarray
 def choose_shown(
     table: pd.DataFrame, count: int = SHOWN, most_of_genre: int = SHOWN_OF_GENRE
 ) -> pd.DataFrame:
-    """Choose the pairs for the page: half listed, half missing, from several genres and movies.
+    """Choose the pairs for the page: half listed, half missing, each of another movie.
 
-    Args:
-        table: what `rank_labels` returned.
-        count: the most pairs to choose, each of another movie.
-        most_of_genre: the most listed pairs of a genre, and the most missing ones.
+    At most `most_of_genre` listed pairs are of the same genre, and as many missing ones.
     """
     first = table.drop_duplicates("movie")
     allowed = first[first.groupby(["listed", "genre"]).cumcount() < most_of_genre]
@@ -105,14 +102,7 @@ def choose_shown(
 def list_cards(
     table: pd.DataFrame, store: Store, rows: np.ndarray, titles: dict[str, str]
 ) -> list[dict[str, Any]]:
-    """Return what the page shows of each pair.
-
-    Args:
-        table: what `choose_shown` returned.
-        store: of the movies.
-        rows: (M,), the row in the store of each movie.
-        titles: {id: title}.
-    """
+    """Return what the page shows of the pairs; `rows` is the row in the store of each movie."""
     cards = []
     for pair in table.to_dict("records"):
         row = rows[pair["movie"]]
@@ -136,7 +126,7 @@ def list_cards(
 def describe_pairs(
     table: pd.DataFrame, store: Store, rows: np.ndarray, titles: dict[str, str]
 ) -> pd.DataFrame:
-    """Return the pairs of `rank_labels` as doubtful_labels.csv has them; see `list_cards`."""
+    """Return the pairs as doubtful_labels.csv has them; `rows` is the row of each movie."""
     movies = store.index.iloc[rows[table["movie"]]]
     return pd.DataFrame(
         {

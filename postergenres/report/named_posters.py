@@ -4,7 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from postergenres.dataset.decoding import try_decode
@@ -28,19 +28,12 @@ DOWNLOADS = 16  # at a time
 
 @dataclass(frozen=True)
 class ReadPoster:
-    """A poster that was read, or why it could not be.
+    """A poster that was read, or why it could not be."""
 
-    Attributes:
-        name: path or URL.
-        pixels: uint8 (H, W, 3), the same as in a store of that poster; None if it was not read.
-        error: the reason, else empty.
-        words: (text, confidence) of each line of text on it, see `words.reading.read_words`.
-    """
-
-    name: str
-    pixels: np.ndarray | None = None
-    error: str = ""
-    words: Sequence[tuple[str, float]] = field(default=())
+    name: str  # path or URL
+    pixels: np.ndarray | None = None  # uint8 (H, W, 3), the same as in a store of that poster
+    error: str = ""  # empty if it was read
+    words: Sequence[tuple[str, float]] = ()  # text and confidence of each line of text on it
 
     @property
     def text(self) -> str:

@@ -39,15 +39,10 @@ OTHER_STYLE = ("#B8B8B8", ".")
 
 
 class Agreement(NamedTuple):
-    """How often the neighbors of a poster have its main genre, from 0 to 1.
+    """How often the neighbors of a poster have its main genre, from 0 to 1."""
 
-    Attributes:
-        near: of its nearest posters on the map.
-        any: of all other posters, the floor.
-    """
-
-    near: float
-    any: float
+    near: float  # of its nearest posters on the map
+    any: float  # of all other posters, the floor
 
 
 def draw_mapped(count: int, most: int = MOST_POINTS, seed: int = 0) -> np.ndarray:
@@ -77,14 +72,7 @@ def project(features: np.ndarray) -> np.ndarray | None:
 
 
 def choose_map_genres(per_genre: pd.DataFrame) -> np.ndarray:
-    """Return the genres that get a color: those that the network sees best, up to eight.
-
-    Args:
-        per_genre: what `bootstrap.compare_with_prior` returned.
-
-    Returns:
-        Their numbers, the commonest genre first.
-    """
+    """Return the numbers of up to eight genres that the network sees best, the commonest first."""
     gains = np.nan_to_num(per_genre["score"] - per_genre["floor"], nan=-np.inf)
     best = np.argsort(-gains, kind="stable")[: len(STYLES)]
     best = best[np.isfinite(gains[best])]
@@ -92,14 +80,11 @@ def choose_map_genres(per_genre: pd.DataFrame) -> np.ndarray:
 
 
 def find_main_genres(labels: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """Return the main genre of each movie, (N,): the rarest of its genres that are shown.
+    """Return the main genre of each movie, (N,): the rarest of its genres that are shown, or OTHER.
 
     Args:
         labels: 0 or 1, (N, G).
         shown: what `choose_map_genres` returned.
-
-    Returns:
-        Numbers of genres; OTHER for a movie that has none of them.
     """
     main = np.full(len(labels), OTHER)
     for genre in shown:
@@ -108,12 +93,7 @@ def find_main_genres(labels: np.ndarray, shown: np.ndarray) -> np.ndarray:
 
 
 def measure_agreement(places: np.ndarray, main: np.ndarray) -> Agreement:
-    """Return the Agreement of movies that have a main genre.
-
-    Args:
-        places: (N, 2), of at least two posters.
-        main: (N,), what `find_main_genres` returned.
-    """
+    """Return the agreement of the places, (N, 2), with the main genres, (N,)."""
     count = min(NEIGHBORS, len(places) - 1)
     near = NearestNeighbors(n_neighbors=count).fit(places).kneighbors(return_distance=False)
     has_main = main != OTHER
@@ -130,7 +110,7 @@ def save_poster_map(
     """Draw the map, and below it a small map for each genre with all movies that have it.
 
     Args:
-        places: (N, 2), what `project` returned.
+        places: what `project` returned.
         labels: 0 or 1, (N, G).
         shown: what `choose_map_genres` returned.
         genres: the G names.

@@ -20,51 +20,30 @@ BATCH = 64  # posters
 
 @dataclass(frozen=True)
 class Shown:
-    """How much is shown of the posters that a user names.
+    """How much is shown of the posters that a user names."""
 
-    Attributes:
-        top: genres of each poster, at least.
-        sheet: posters on the page, the first ones.
-        grad_cam: posters on the page with a heat map, the first ones.
-        similar: training movies to find for each poster.
-    """
-
-    top: int
-    sheet: int
-    grad_cam: int
-    similar: int
+    top: int  # genres of each poster, at least
+    sheet: int  # posters on the page, the first ones
+    grad_cam: int  # posters on the page with a heat map, the first ones
+    similar: int  # training movies to find for each poster
 
 
 class OpenedModel(NamedTuple):
-    """A model that predicts posters.
-
-    Attributes:
-        model, about: what `exported.open_exported` returned.
-        words_model: `words.combination.WordsModel`, or None.
-    """
+    """A model that predicts posters."""
 
     model: ExportedModel
-    about: dict[str, Any]
-    words_model: Any
+    about: dict[str, Any]  # content of model.json
+    words_model: Any  # `words.combination.WordsModel`, or None
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A poster, and what a model says about it.
-
-    Attributes:
-        poster: as it was read.
-        probabilities: (G,), nan if the poster could not be read.
-        ranking: its most probable genres; empty if the poster could not be read.
-        heat: float32 (rows, columns), what raises the probability of the most probable genre, see
-            `models.export`; None if it is not shown.
-        neighbors: the training movies with similar posters.
-    """
+    """A poster, and what a model says about it if it could be read."""
 
     poster: ReadPoster
-    probabilities: np.ndarray
-    ranking: Sequence[RankedGenre] = ()
-    heat: np.ndarray | None = None
+    probabilities: np.ndarray  # (G,), or nan
+    ranking: Sequence[RankedGenre] = ()  # its most probable genres
+    heat: np.ndarray | None = None  # (rows, columns), what raises the first one's probability
     neighbors: Sequence[Neighbor] = ()
 
 
@@ -115,8 +94,7 @@ def predict_read(
         opened: the model.
         posters: those that could not be read stay without a prediction.
         top: rank at least so many genres of each poster.
-        movies: to search; None for no search.
-        similar: the number of similar movies to find for each poster.
+        movies, similar: where to find so many similar movies for each poster.
     """
     genres = opened.about["genres"]
     predictions = [Prediction(poster, np.full(len(genres), np.nan)) for poster in posters]

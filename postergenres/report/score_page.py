@@ -26,20 +26,13 @@ PICTURES = (
 
 @dataclass(frozen=True)
 class Report:
-    """What report.html shows beside the pictures.
+    """What report.html shows beside the pictures."""
 
-    Attributes:
-        metrics, about: the content of metrics.json and model.json.
-        parameters: the number of parameters of the model.
-        is_drawn: whether the movies are the demonstration set.
-        doubtful: what `test_report.write_doubtful_labels` returned.
-    """
-
-    metrics: dict[str, Any]
-    about: dict[str, Any]
-    parameters: int
-    is_drawn: bool
-    doubtful: dict[str, Any] | None
+    metrics: dict[str, Any]  # content of metrics.json
+    about: dict[str, Any]  # content of model.json
+    parameters: int  # of the model
+    is_drawn: bool  # whether the movies are the demonstration set
+    doubtful: dict[str, Any] | None  # what `test_report.write_doubtful_labels` returned
 
 
 def write_report(report: Report, store: Store, data_dir: Path) -> None:

@@ -37,35 +37,22 @@ ReadPixels = Callable[[np.ndarray], np.ndarray]  # from rows of the store to uin
 
 @dataclass(frozen=True)
 class Neighbor:
-    """A training movie with a poster that is similar to another one.
-
-    Attributes:
-        id: of the movie.
-        title: empty if samples.csv is missing.
-        genres: their names.
-        similarity: cosine, at most 1.
-        path: of its poster; None if the file is missing.
-    """
+    """A training movie with a poster that is similar to another one."""
 
     id: str
-    title: str
+    title: str  # empty if samples.csv is missing
     genres: list[str]
-    similarity: float
-    path: Path | None
+    similarity: float  # cosine, at most 1
+    path: Path | None  # of its poster; None if the file is missing
 
 
 @dataclass(frozen=True)
 class SimilarMovies:
-    """The training movies of a store, to search by the features of their posters.
+    """The training movies of a store, to search by the features of their posters."""
 
-    Attributes:
-        chunks: (feature file, row numbers of its posters), see `FeatureFiles.split`.
-        titles: {id: title}.
-    """
-
-    chunks: list[tuple[Path, np.ndarray]]
+    chunks: list[tuple[Path, np.ndarray]]  # feature files, and the rows of the store in them
     store: Store
-    titles: dict[str, str]
+    titles: dict[str, str]  # by id
     data_dir: Path
 
     def find(self, features: np.ndarray, count: int = 5) -> list[list[Neighbor]]:
@@ -191,10 +178,7 @@ def open_similar(
 
 
 def choose_reader(data_dir: Path, store: Store, size: tuple[int, int]) -> ReadPixels:
-    """Return a function that reads posters in a size.
-
-    It reads the store, or decodes the posters if the network needs another size than the store's.
-    """
+    """Return a function that reads the store, or decodes posters if their size is another one."""
     if store.images.shape[1:3] == size:
         return lambda rows: store.images[rows]
     paths = [poster_path(data_dir, movie) for movie in store.index["id"]]

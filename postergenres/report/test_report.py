@@ -42,38 +42,24 @@ DRAWN_POSTER = r"(.*[/\\])?drawn\d{5}\.jpg"  # the path of a poster that data/sa
 class Predicted:
     """What a model predicts for movies that it was not trained on.
 
-    Attributes:
-        probabilities: {split: (M, G)} of the test movies and, if their labels are to be questioned,
-            of the validation movies.
-        features: (K, F), of the test movies on the map.
-        about: content of model.json, with the thresholds that belong to the probabilities.
-        without_words: scores of the test movies by the network alone; None if it reads no words.
+    Those are the test movies and, if their labels are to be questioned, the validation movies.
     """
 
-    probabilities: dict[str, np.ndarray]
-    features: np.ndarray
-    about: dict[str, Any]
-    without_words: dict[str, Any] | None = None
+    probabilities: dict[str, np.ndarray]  # by split, (M, G)
+    features: np.ndarray  # (K, F), of the test movies on the map
+    about: dict[str, Any]  # content of model.json, with the thresholds of the probabilities
+    without_words: dict[str, Any] | None = None  # scores of the network, if it reads words, too
 
 
 @dataclass(frozen=True)
 class ScoredMovies:
-    """The test movies, their predictions and their scores; arrays have a row for each movie.
+    """The test movies, their predictions and their scores."""
 
-    Attributes:
-        rows: in the store.
-        labels, probabilities: (N, G).
-        is_predicted: (N, G), the genres with the highest expected F1.
-        prior: (G,), of the training movies.
-        scores: with their floors.
-        reliability: see `metrics.measure_reliability`.
-    """
-
-    rows: np.ndarray
-    labels: np.ndarray
-    probabilities: np.ndarray
-    is_predicted: np.ndarray
-    prior: np.ndarray
+    rows: np.ndarray  # (N,), in the store
+    labels: np.ndarray  # (N, G)
+    probabilities: np.ndarray  # (N, G)
+    is_predicted: np.ndarray  # (N, G), the genres with the highest expected F1
+    prior: np.ndarray  # (G,), of the training movies
     scores: ComparedScores
     reliability: pd.DataFrame
 
@@ -266,14 +252,7 @@ def save_pictures(test: ScoredMovies, store: Store, data_dir: Path) -> None:
 
 
 def save_map(test: ScoredMovies, features: np.ndarray, genres: list[str], path: Path) -> None:
-    """Save the map of the test posters; delete an old one if there are too few posters.
-
-    Args:
-        test: all test movies.
-        features: of those on the map.
-        genres: the G names.
-        path: of the picture.
-    """
+    """Save the map of the posters with these features; delete an old one if they are too few."""
     path.unlink(missing_ok=True)
     places = poster_map.project(features)
     if places is not None:
@@ -285,11 +264,9 @@ def save_map(test: ScoredMovies, features: np.ndarray, genres: list[str], path: 
 def write_doubtful_labels(
     predicted: Predicted, prior: np.ndarray, store: Store, data_dir: Path
 ) -> dict[str, Any] | None:
-    """Write doubtful_labels.csv; without predictions of the validation movies, delete an old one.
+    """Write doubtful_labels.csv, and return the number of its pairs and the cards of the first.
 
-    Returns:
-        For the report: {"count": number of pairs in the file, "cards": the first ones}; None
-        without predictions.
+    Without predictions of the validation movies, delete an old file and return None.
     """
     (data_dir / DOUBTFUL).unlink(missing_ok=True)
     if "val" not in predicted.probabilities:

@@ -36,17 +36,13 @@ WEIGHTS = 2**21  # 70 MB for each of a few arrays
 
 
 class ComparedScores(NamedTuple):
-    """The scores of a model beside their floors.
+    """The scores of a model beside their floors: the columns score, low, high and floor.
 
-    Attributes:
-        overall: a row for each key of SCORES and the columns score, low, high and floor. Low and
-            high bound the 95 % interval that INTERVAL describes.
-        per_genre: the same columns for the average precision of each genre, and before them
-            `movies`, the number of movies that have the genre.
+    Low and high bound the 95 % interval that INTERVAL describes.
     """
 
-    overall: pd.DataFrame
-    per_genre: pd.DataFrame
+    overall: pd.DataFrame  # by the keys of SCORES
+    per_genre: pd.DataFrame  # average precision; its first column is the number of movies
 
 
 def compare_with_prior(

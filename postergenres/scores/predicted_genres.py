@@ -10,15 +10,11 @@ class Thresholds(NamedTuple):
 
     One threshold per genre is best for macro F1 only. With them the prior would predict every genre
     for every movie, and the floors of micro and samples F1 would be far too low.
-
-    Attributes:
-        genres: (G,), for macro F1.
-        micro, samples: one threshold for all genres, for micro and samples F1.
     """
 
-    genres: np.ndarray
-    micro: float
-    samples: float
+    genres: np.ndarray  # (G,), for macro F1
+    micro: float  # for all genres
+    samples: float  # for all genres
 
 
 def read_thresholds(about: dict[str, Any]) -> Thresholds:
@@ -54,12 +50,9 @@ class RankedGenre(NamedTuple):
 def rank_genres(
     probabilities: np.ndarray, is_predicted: np.ndarray, genres: list[str], top: int = 1
 ) -> list[RankedGenre]:
-    """Return the predicted genres of a poster and the most probable others, sorted.
+    """Return the predicted genres of a poster and the most probable others, at least `top`.
 
-    Args:
-        probabilities, is_predicted: (G,), see `expected_f1.choose_genres`.
-        genres: the G names.
-        top: return at least so many genres.
+    The arrays are (G,), see `expected_f1.choose_genres`; the most probable genre comes first.
     """
     order = np.argsort(-probabilities, kind="stable")[: max(top, is_predicted.sum())]
     return [
