@@ -23,7 +23,7 @@ from postergenres.settings import (
     Count,
     CountOrZero,
     Folder,
-    Paths,
+    Posters,
     Pretrained,
     checked,
     run_from_shell,
@@ -44,7 +44,7 @@ SIMILAR = 5  # training movies with the most similar posters to find for each po
 
 @checked
 def main(
-    paths: Paths = (),
+    paths: Posters = (),
     data_dir: Folder = DATA_DIR,
     top: Count = TOP,
     sheet: CountOrZero = SHEET,

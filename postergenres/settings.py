@@ -9,7 +9,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import astuple, field, make_dataclass
+from dataclasses import astuple, dataclass, field, make_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_type_hints
@@ -27,8 +27,15 @@ from pydantic import (
 P = ParamSpec("P")
 R = TypeVar("R")
 
-POSITIONAL = "positional"  # marks the type of such an argument
 MOST_PIXELS = 89_478_485  # of an image that steps 1 and 3 accept; Pillow's own limit
+
+
+@dataclass(frozen=True)
+class Positional:
+    """Marks the type of an argument that stands on the command line without an option."""
+
+    metavar: str
+    help: str
 
 
 def require_content(value: str | Path) -> str | Path:
@@ -62,8 +69,12 @@ Folder = Annotated[str | Path, AfterValidator(require_content)]
 File = Folder
 Text = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
-Paths = Annotated[  # one or several; on the command line without an option
-    tuple[str | Path, ...], BeforeValidator(list_paths), POSITIONAL
+Posters = Annotated[  # one or several
+    tuple[str | Path, ...],
+    BeforeValidator(list_paths),
+    Positional(
+        "[POSTER|FOLDER|URL ...]", "posters to predict, in place of scoring the test movies"
+    ),
 ]
 Oversampling = Literal["study", "ml-ros", "none"]
 Architecture = Literal[
@@ -151,8 +162,10 @@ def list_options(main: Callable[..., object], comments: dict[str, str]) -> type:
     for name, parameter in inspect.signature(main).parameters.items():
         text = "; ".join(filter(None, [comments.get(name.upper()), describe_bounds(hints[name])]))
         option = Annotated[hints[name], tyro.conf.arg(help=text)]  # pyright: ignore
-        if POSITIONAL in getattr(hints[name], "__metadata__", ()):
-            option = tyro.conf.Positional[option]
+        for mark in getattr(hints[name], "__metadata__", ()):
+            if isinstance(mark, Positional):
+                shown = tyro.conf.arg(help=mark.help, metavar=mark.metavar)
+                option = tyro.conf.Positional[Annotated[hints[name], shown]]  # pyright: ignore
         fields.append((name, option, field(default=parameter.default)))
     return make_dataclass("Settings", fields)
 
