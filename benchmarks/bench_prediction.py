@@ -28,7 +28,7 @@ from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.models.exported import open_exported
 from postergenres.models.inference import predict_batch
 from postergenres.models.saved import open_model
-from postergenres.report.named_posters import decode_batches
+from postergenres.report.named_posters import read_batches
 
 import numpy as np
 from measuring import format_range, run_process, watching_memory
@@ -104,11 +104,11 @@ def time_first(name, path, data_dir):
     ours = f"import predict; predict.main([{path!r}], {str(data_dir)!r}, pretrained={name!r})"
     keras = (
         "import numpy as np\n"
+        "from pathlib import Path\n"
         "from postergenres.dataset.decoding import decode_poster\n"
         "from postergenres.models.inference import predict_batch\n"
         "from postergenres.models.description import find_model\n"
         "from postergenres.models.saved import open_model\n"
-        "from pathlib import Path\n"
         f"model, about = open_model(find_model(Path({str(data_dir)!r}), {name!r}))\n"
         f"predict_batch(model, decode_poster({path!r}, about['H'], about['W'])[None])"
     )
@@ -123,8 +123,8 @@ def open_networks(name, paths):
     folder = PRETRAINED_FOLDERS[name]
     exported, about = open_exported(folder)
     network, _ = open_model(folder)
-    batches = decode_batches(paths, about["H"], about["W"], 64)
-    pixels = [np.stack([one for one, _, _ in batch]) for batch in batches]
+    batches = read_batches(paths, (about["H"], about["W"]), batch_size=64)
+    pixels = [np.stack([poster.pixels for poster in batch]) for batch in batches]
     apart = [abs(exported.predict(x)[0] - predict_batch(network, x)).max() for x in pixels]
     print(f"  largest difference of a probability from Keras: {max(apart):.7f}")
     return name, paths, pixels, exported, network

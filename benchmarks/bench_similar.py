@@ -69,8 +69,7 @@ def compare_genres(movies, features, split, rng):
         split: "val" or "test".
         rng: `numpy.random.Generator`.
     """
-    train = np.flatnonzero(movies.is_train)
-    rows = np.flatnonzero(movies.split == split)
+    train, rows = movies.store.rows("train"), movies.store.rows(split)
     nearest, _ = search(features[rows], movies.read_train_features(), COUNT)
     found = {
         "nearest training movies": nearest,
@@ -80,7 +79,7 @@ def compare_genres(movies, features, split, rng):
         centered = features - features[train].mean(axis=0)
         blocks = [(train, centered[train])]
         found["nearest, mean subtracted"], _ = search(centered[rows], blocks, COUNT)
-    scores = {name: share_genres(movies.labels, rows, x) for name, x in found.items()}
+    scores = {name: share_genres(movies.store.labels, rows, x) for name, x in found.items()}
     print(f"  {len(rows):,} {split} movies")
     for name, score in scores.items():
         print(f"    {name}: {describe_mean(score, rng)}")

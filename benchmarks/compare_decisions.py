@@ -15,7 +15,7 @@ from typing import Any
 from postergenres.dataset.store import open_store
 from postergenres.download.manifest import poster_path
 from postergenres.models.exported import open_exported
-from postergenres.report.named_posters import decode_batches
+from postergenres.report.named_posters import read_batches
 from postergenres.scores.expected_f1 import choose_genres
 from postergenres.scores.metrics import choose_thresholds, f1_of_movies
 
@@ -55,9 +55,9 @@ def predict(data_dir: Path, folder: Path, movies: list[str]) -> np.ndarray:
     """Return the probabilities of movies, (N, G)."""
     model, about = open_exported(folder)
     paths = [str(poster_path(data_dir, movie)) for movie in movies]
-    batches = decode_batches(paths, about["H"], about["W"], BATCH)
-    posters = (np.stack([pixels for pixels, _, _ in batch]) for batch in batches)
-    return np.concatenate([model.predict(batch).probabilities for batch in posters])
+    batches = read_batches(paths, (about["H"], about["W"]), BATCH)
+    posters = (np.stack([poster.pixels for poster in batch]) for batch in batches)
+    return np.concatenate([model.predict(batch)[0] for batch in posters])
 
 
 def apply_thresholds(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, np.ndarray]:

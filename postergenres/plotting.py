@@ -1,11 +1,20 @@
 """Draw and save figures with Matplotlib, for all steps."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from postergenres.files import replacing
 from postergenres.terminal import escape_controls
 
 import numpy as np
+
+if TYPE_CHECKING:  # modules that draw nothing import this one
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Fonts of the systems that have the scripts which Matplotlib's own font lacks; the installed ones
 # are used. No package on PyPI ships a font of all scripts.
@@ -33,14 +42,11 @@ FALLBACK_FONTS = (
 )
 
 
-def escape_label(name):
+def escape_label(name: str) -> str:
     """Return a genre or title so that Matplotlib shows it literally.
 
     A `$` would start a formula. A character that no installed font has would be an empty box and a
     warning: its number stands for it, such as `\\u52d5`.
-
-    Args:
-        name: string.
     """
     name = escape_controls(name).replace("$", r"\$")
     if name.isascii():
@@ -52,16 +58,12 @@ def escape_label(name):
 
 
 @lru_cache
-def load_fonts(fallbacks):
+def load_fonts(fallbacks: tuple[str, ...]) -> dict[str, set[int]]:
     """Return the font that Matplotlib is set to and the installed ones of others.
 
-    Args:
-        fallbacks: names of fonts.
-
-    Returns:
-        {name: the set of the code points of its characters}, the set font first.
+    Each name has the code points of the font's characters; the set font comes first.
     """
-    from matplotlib import font_manager, rcParams  # here: modules that draw nothing import this one
+    from matplotlib import font_manager, rcParams
     from matplotlib.font_manager import FontProperties
 
     installed = {font.name for font in font_manager.fontManager.ttflist}
@@ -70,7 +72,7 @@ def load_fonts(fallbacks):
     return {name: set(font_manager.get_font(path).get_charmap()) for name, path in paths.items()}
 
 
-def set_fonts(figure):
+def set_fonts(figure: Figure) -> None:
     """Let the texts of a figure that need other fonts use them; equal texts keep equal bytes."""
     from matplotlib.text import Text
 
@@ -82,26 +84,19 @@ def set_fonts(figure):
                 text.set_fontfamily(list(fonts))
 
 
-def save_figure(figure, path, dpi):
-    """Save a figure as PNG, complete or not at all; equal figures give equal bytes.
-
-    Args:
-        figure: Matplotlib figure.
-        path: the PNG file.
-        dpi: pixels per inch of the figure's size.
-    """
+def save_figure(figure: Figure, path: Path, dpi: int) -> None:
+    """Save a figure as PNG, complete or not at all; equal figures give equal bytes."""
     set_fonts(figure)
     with replacing(path) as part:
         figure.savefig(part, dpi=dpi, metadata={"Software": None})
 
 
-def draw_heat_map(axes, percentages, row_names, column_names):
-    """Draw percentages as a heat map, with a number in each cell that rounds to 1 or more.
+def draw_heat_map(
+    axes: Axes, percentages: np.ndarray, row_names: Sequence[str], column_names: Sequence[str]
+) -> None:
+    """Draw percentages, 0 to 100, with a number in each cell that rounds to 1 or more.
 
-    Args:
-        axes: Matplotlib axes.
-        percentages: (rows, columns) of 0 to 100; nan for an empty cell.
-        row_names, column_names: labels of the rows and columns.
+    A cell that is nan stays empty.
     """
     axes.imshow(percentages, cmap="Blues", vmin=0, vmax=100, aspect="auto")
     for row, column in zip(*np.nonzero(percentages >= 0.5), strict=True):

@@ -1,19 +1,16 @@
 """Show the progress of a long step."""
 
 import sys
+from typing import Any
 
 from tqdm import tqdm
 
 
-def show_progress(total, what):
+def show_progress(total: int, what: str) -> tqdm:
     """Return a progress bar for a terminal, or one that prints lines if stderr is a log file.
 
-    Args:
-        total: the number of items.
-        what: the name of one item: "poster".
-
-    Returns:
-        A tqdm object; call its `update(count)` once `count` more items are done.
+    Call its `update(count)` once `count` more of the `total` items are done; `what` is the name of
+    one of them, such as "poster".
     """
     if sys.stderr.isatty():
         return tqdm(total=total, desc=f"{what}s", unit=what, miniters=0)
@@ -21,20 +18,13 @@ def show_progress(total, what):
 
 
 class ProgressLines(tqdm):
-    """A tqdm that prints a line every `seconds` seconds in place of a bar.
+    """A tqdm that prints a line every `seconds` seconds in place of a bar."""
 
-    Args:
-        total: the number of items.
-        what: the name of one item: "poster".
-        seconds: the least time between two lines.
-        options: further arguments of tqdm.
-    """
-
-    def __init__(self, total, what, seconds=10, **options):
+    def __init__(self, total: int, what: str, seconds: float = 10, **options: Any) -> None:
         pace = {"mininterval": seconds, "delay": seconds, "miniters": 0}
         super().__init__(total=total, desc=f"{what}s", leave=False, **pace, **options)
 
-    def display(self, msg=None, pos=None):
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Print the line; tqdm calls this method in place of drawing its bar."""
         state = self.format_dict
         if msg is not None or not state["elapsed"]:

@@ -8,14 +8,21 @@ tyro makes the options of the command line from it.
 import inspect
 import re
 import sys
-from collections.abc import Callable
-from dataclasses import astuple, field, make_dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import astuple, dataclass, field, make_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError, validate_call
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    validate_call,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,10 +37,23 @@ def require_rising(value: tuple[tuple[int, float], ...]) -> tuple[tuple[int, flo
     return value
 
 
+@dataclass(frozen=True)
+class Positional:
+    """Marks the type of an argument that stands on the command line without an option."""
+
+    metavar: str
+    help: str
+
+
 def require_content(value: str | Path) -> str | Path:
     if not str(value):
         raise ValueError("should not be empty")
     return value
+
+
+def list_paths(value: Any) -> Any:
+    is_one = isinstance(value, str | Path)
+    return (value,) if is_one else tuple(value) if isinstance(value, Iterable) else value
 
 
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
@@ -59,6 +79,13 @@ Pair = Annotated[tuple[CountOrZero, Share], Field(strict=False)]
 Fill = Annotated[tuple[Pair, ...], Field(strict=False), AfterValidator(require_rising)]
 Text = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
+Posters = Annotated[  # one or several
+    tuple[str | Path, ...],
+    BeforeValidator(list_paths),
+    Positional(
+        "[POSTER|FOLDER|URL ...]", "posters to predict, in place of scoring the test movies"
+    ),
+]
 Oversampling = Literal["study", "ml-ros", "none"]
 Architecture = Literal[
     "study", "improved", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"
@@ -145,6 +172,10 @@ def list_options(main: Callable[..., object], comments: dict[str, str]) -> type:
     for name, parameter in inspect.signature(main).parameters.items():
         text = "; ".join(filter(None, [comments.get(name.upper()), describe_bounds(hints[name])]))
         option = Annotated[hints[name], tyro.conf.arg(help=text)]  # pyright: ignore
+        for mark in getattr(hints[name], "__metadata__", ()):
+            if isinstance(mark, Positional):
+                shown = tyro.conf.arg(help=mark.help, metavar=mark.metavar)
+                option = tyro.conf.Positional[Annotated[hints[name], shown]]  # pyright: ignore
         fields.append((name, option, field(default=parameter.default)))
     return make_dataclass("Settings", fields)
 

@@ -3,7 +3,7 @@
 import unicodedata
 
 
-def escape_controls(text):
+def escape_controls(text: str) -> str:
     r"""Return text in one line without control characters, which could write anywhere.
 
     `\x1b` and the like stand for them, and for formatting characters such as those that reverse

@@ -6,11 +6,11 @@ import sys
 from postergenres.dataset.store import open_store
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.models.saved import open_model
-from postergenres.old_files import lock_file
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, image_bytes
+from filelock import FileLock
 from PIL import Image
 
 import predict
@@ -61,51 +61,44 @@ def test_a_missing_model_and_a_missing_store_name_the_command(pipeline, tmp_path
 
 
 def test_bad_settings_are_refused(pipeline):
-    with pytest.raises(ValueError, match="top must be .* got 0"):
-        predict.main(data_dir=pipeline.data, top=0)
-    for name in ("sheet", "grad_cam"):
-        with pytest.raises(ValueError, match=f"{name} must be .* got -1"):
-            predict.main(data_dir=pipeline.data, **{name: -1})
-    with pytest.raises(ValueError, match="pretrained must be one of .* got 'vgg'"):
-        predict.main(["poster.jpg"], pipeline.data, pretrained="vgg")
+    bad = {"top": 0, "sheet": -1, "grad_cam": -1, "similar": -1, "pretrained": "vgg", "paths": 3}
+    for name, value in bad.items():
+        with pytest.raises(ValueError, match=f"^{name} .* got {value!r}"):
+            predict.main(**{"data_dir": pipeline.data, name: value})
 
 
 @pytest.mark.parametrize("names", [[], ["poster.jpg"]])
 def test_a_second_run_at_the_same_time_is_refused(pipeline, names):
     with (
-        lock_file(pipeline.data / "predict.lock", "locked"),
-        pytest.raises(SystemExit, match="Another predict.py is at work on .* run this again"),
+        FileLock(pipeline.data / ".predict.lock"),
+        pytest.raises(SystemExit, match="Another predict.py is at work on "),
     ):
         predict.main(names, pipeline.data)
-    assert not (pipeline.data / "predict.lock").exists()
 
 
-def test_leftovers_of_killed_runs_are_deleted(pipeline):
-    left = [pipeline.data / name for name in ("predictions.7.part.csv", "report.7.part.html")]
-    for path in left:
-        path.write_text("half")
-    predict.main(data_dir=pipeline.data)
-    predict.main("none.jpg", pipeline.data)
-    assert not any(path.exists() for path in left)
-
-
-def test_nothing_but_progress_is_written_to_standard_error(tmp_path):
-    command = [sys.executable, ROOT / "predict.py", "none.jpg"]
+@pytest.mark.parametrize("has_poster", [True, False])
+def test_the_shell_names_posters_and_gets_status_1_if_none_could_be_read(tmp_path, has_poster):
+    """Nothing else but the progress bar is written to standard error."""
+    (tmp_path / "a poster.jpg").write_bytes(image_bytes())
+    posters = ["none.jpg", *["a poster.jpg"] * has_poster]
+    command = [sys.executable, ROOT / "predict.py", *posters, "--top", "1", "--data-dir", "new"]
     finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert finished.returncode == 0 and "No such file" in finished.stdout
-    assert finished.stderr == "" or "predicting" in finished.stderr
-    assert len(finished.stderr.splitlines()) <= 1
+    assert finished.returncode == (0 if has_poster else 1), finished.stderr
+    assert "none.jpg" in finished.stdout and "No such file" in finished.stdout
+    *bars, last = finished.stderr.splitlines() or [""]
+    assert all("predicting" in line for line in bars)
+    assert has_poster or last.startswith("No poster could be read")
+    assert (tmp_path / "new" / "predictions.csv").read_text().count("\n") == 1 + len(posters)
 
 
 def test_posters_are_predicted_without_tensorflow(pipeline, tmp_path):
     code = (
         "import sys, predict\n"
-        "import postergenres.words.reading\n"
-        "postergenres.words.reading.can_read = lambda: False\n"
-        "predict.main(sys.argv[1], 'data')\n"
+        "predict.main(sys.argv[1], sys.argv[2])\n"
         "assert not {'tensorflow', 'keras', 'sklearn', 'scipy'} & set(sys.modules)"
     )
-    command = [sys.executable, "-c", code, pipeline.images / "m000.jpg"]
+    shutil.copytree(pipeline.data / "model", tmp_path / "data" / "model")  # it reads no words
+    command = [sys.executable, "-c", code, pipeline.images / "m000.jpg", "data"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     finished = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True

@@ -10,21 +10,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from postergenres.app.examples import draw_examples
-from postergenres.dataset.decoding import try_decode
 from postergenres.download.faults import Fault
 from postergenres.download.images import check_image
 from postergenres.download.metadata import is_url
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.models.exported import open_exported
-from postergenres.report.gradcam import overlay
-from postergenres.report.named_posters import LIMITS, Fetcher
+from postergenres.report.named_posters import LIMITS, ReadPoster
+from postergenres.report.named_posters import read_poster as decode
 from postergenres.report.pages import fill
-from postergenres.report.poster_report import OpenedModel, find_words, predict_read
+from postergenres.report.predictions import OpenedModel, find_words, predict_read
 from postergenres.report.sheet import make_card
 from postergenres.report.similar import open_similar
-from postergenres.scores.expected_f1 import choose_genres
-from postergenres.scores.predicted_genres import rank_genres
-from postergenres.words.reading import read_words, select_texts
+from postergenres.words.reading import read_words
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 MOST_POSTERS, MOST_BYTES = 24, 60_000_000  # in an answer
@@ -144,18 +141,9 @@ class Answers:
 
     def make_cards(self, posters, opened, movies=None):
         """Predict posters, and return their cards for templates/cards.html."""
-        about = opened.about
         read = [*self.pool.map(lambda poster: read_poster(poster, opened), posters)]
-        probabilities, heat_maps, neighbors = predict_read(opened, read, movies, self.similar)
-        cards = []
-        for i, chosen in enumerate(choose_genres(probabilities)):
-            (pixels, error, lines), row, heat_map = read[i], probabilities[i], heat_maps[i]
-            heat = None if heat_map is None else overlay(pixels, heat_map[..., row.argmax()])
-            ranking = [] if error else rank_genres(row, chosen, about["genres"], self.top)
-            words = " / ".join(select_texts(lines))
-            card = posters[i].name, error, pixels, heat, ranking, words, neighbors[i]
-            cards.append(make_card(*card, about["prior"]))
-        return cards
+        predictions = predict_read(opened, read, top=self.top, movies=movies, similar=self.similar)
+        return [make_card(each, opened.about["prior"]) for each in predictions]
 
 
 def list_models(data_dir, pretrained):
@@ -181,6 +169,8 @@ def take_file(name, size, data):
 
 def fetch_posters(urls):
     """Fetch URLs, but not from this machine or its local network; return a list of `Poster`."""
+    from postergenres.download.client import Downloader as Fetcher  # goes with the box of URLs
+
     fetcher = Fetcher(URL_LIMITS, public_only=True)
     try:
         fetched = [fetcher.start(url) if is_url(url) else None for url in urls]
@@ -195,7 +185,7 @@ def read_poster(poster, opened):
     """Check and decode a poster as steps 1 and 3 do.
 
     Returns:
-        (pixels, "", words), or (None, error, []); see `named_posters.decode_batches`.
+        ReadPoster.
     """
     error = poster.error
     if not error and len(poster.body) > LIMITS.max_bytes:
@@ -203,9 +193,9 @@ def read_poster(poster, opened):
     if not error:
         _, error = check_image(poster.body, LIMITS.max_pixels)
     if error:
-        return None, error, []
-    pixels, error = try_decode(poster.body, opened.about["H"], opened.about["W"])
-    return pixels, error, read_words(poster.body) if opened.words_model and not error else []
+        return ReadPoster(poster.name, error=error)
+    size = opened.about["H"], opened.about["W"]
+    return decode(poster.name, poster.body, size, read_words if opened.words_model else None)
 
 
 def show_message(text):

@@ -6,7 +6,9 @@ confident learning (Northcutt et al. 2021) needs them. requirements/labels.txt i
 
 import importlib.util
 import warnings
+from typing import Any
 
+from postergenres.dataset.store import Store
 from postergenres.report.pages import encode
 from postergenres.terminal import escape_controls
 
@@ -20,12 +22,12 @@ MOST_CHARACTERS = 100  # of a title on the page
 SPLIT_NAMES = {"val": "validation movie", "test": "test movie"}
 
 
-def has_cleanlab():
+def has_cleanlab() -> bool:
     """Return whether the package of requirements/labels.txt is installed."""
     return importlib.util.find_spec("cleanlab") is not None
 
 
-def rank_labels(labels, probabilities, prior):
+def rank_labels(labels: np.ndarray, probabilities: np.ndarray, prior: np.ndarray) -> pd.DataFrame:
     """Return the pairs of a movie and a genre that cleanlab flags, the most doubtful first.
 
     Args:
@@ -34,8 +36,8 @@ def rank_labels(labels, probabilities, prior):
         prior: (G,), the share of the training movies in each genre.
 
     Returns:
-        A DataFrame of movie and genre, the row and the column of the label; listed, whether the
-        movie has the genre; probability; and label_quality, see `rate_labels`.
+        movie and genre, the row and the column of the label; listed, whether the movie has the
+        genre; probability; and label_quality, see `rate_labels`.
     """
     quality = rate_labels(labels, probabilities, prior)
     movies, genres = np.nonzero(flag_labels(labels, probabilities))
@@ -51,16 +53,12 @@ def rank_labels(labels, probabilities, prior):
     return table.sort_values("label_quality", kind="stable", ignore_index=True)
 
 
-def flag_labels(labels, probabilities):
+def flag_labels(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Return the labels that cleanlab flags by confident learning, bool (M, G).
 
     A missing genre is flagged if its probability is above one half and reaches the mean probability
     of the movies that list the genre; a listed genre likewise, with 1 minus the probability. A
     genre that no movie has, or every movie, is never flagged.
-
-    Args:
-        labels: 0 or 1, (M, G).
-        probabilities: (M, G).
     """
     from cleanlab.multilabel_classification.filter import find_multilabel_issues_per_class
 
@@ -76,53 +74,39 @@ def flag_labels(labels, probabilities):
     return is_flagged
 
 
-def rate_labels(labels, probabilities, prior):
+def rate_labels(labels: np.ndarray, probabilities: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """Return how probable it is that each label is right, from 0 to 1: (M, G).
 
     For a missing genre this is cleanlab's score, the self-confidence: 1 minus the probability of
     the genre. For a listed genre it is the probability if half of all movies had the genre.
     Otherwise, rare genres, which have low probabilities on all posters, would come first.
-
-    Args:
-        labels: 0 or 1, (M, G).
-        probabilities: (M, G).
-        prior: (G,), the share of the training movies in each genre.
     """
     yes, no = probabilities * (1 - prior), (1 - probabilities) * prior
     return np.where(labels == 1, yes / (yes + no), 1 - probabilities)
 
 
-def choose_shown(table, count=SHOWN, most_of_genre=SHOWN_OF_GENRE):
-    """Choose the pairs for the page: half listed, half missing, from several genres and movies.
+def choose_shown(
+    table: pd.DataFrame, count: int = SHOWN, most_of_genre: int = SHOWN_OF_GENRE
+) -> pd.DataFrame:
+    """Choose the pairs for the page: half listed, half missing, each of another movie.
 
-    Args:
-        table: what `rank_labels` returned.
-        count: the most pairs to choose.
-        most_of_genre: the most listed pairs of a genre, and the most missing ones.
-
-    Returns:
-        The chosen rows of `table`, the most doubtful first, each of another movie.
+    At most `most_of_genre` listed pairs are of the same genre, and as many missing ones.
     """
     first = table.drop_duplicates("movie")
     allowed = first[first.groupby(["listed", "genre"]).cumcount() < most_of_genre]
-    halves = allowed.groupby("listed").head(count // 2)
-    others = allowed.drop(index=halves.index).head(count - len(halves))  # if one half is short
-    return pd.concat([halves, others]).sort_index()
+    is_half = np.asarray(allowed.groupby("listed").cumcount() < count // 2)
+    order = np.argsort(~is_half, kind="stable")  # others follow, if one half is short
+    return allowed.iloc[np.sort(order[:count])]
 
 
-def list_cards(table, store, rows, titles):
-    """Return what the page shows of each pair: a list of dicts.
-
-    Args:
-        table: what `choose_shown` returned.
-        store: `dataset.store.Store`.
-        rows: (M,), the row in the store of each movie.
-        titles: {id: title}.
-    """
+def list_cards(
+    table: pd.DataFrame, store: Store, rows: np.ndarray, titles: dict[str, str]
+) -> list[dict[str, Any]]:
+    """Return what the page shows of the pairs; `rows` is the row in the store of each movie."""
     cards = []
-    for pair in table.itertuples():
-        row = rows[pair.movie]
-        movie, split = store.index.loc[row, ["id", "split"]]
+    for pair in table.to_dict("records"):
+        row = rows[pair["movie"]]
+        movie, split = str(store.index["id"][row]), str(store.index["split"][row])
         title = escape_controls(titles.get(movie) or movie)
         is_long = len(title) > MOST_CHARACTERS
         cards.append(
@@ -130,25 +114,19 @@ def list_cards(table, store, rows, titles):
                 "title": title[: MOST_CHARACTERS - 1] + "…" if is_long else title,
                 "split": SPLIT_NAMES[split],
                 "genres": [store.genres[i] for i in np.flatnonzero(store.labels[row])],
-                "genre": store.genres[pair.genre],
-                "listed": pair.listed,
-                "probability": pair.probability,
+                "genre": store.genres[pair["genre"]],
+                "listed": pair["listed"],
+                "probability": pair["probability"],
                 "poster": encode(store.images[row]),
             }
         )
     return cards
 
 
-def describe_pairs(table, store, rows, titles):
-    """Return the pairs as doubtful_labels.csv has them.
-
-    Args:
-        table: what `rank_labels` returned.
-        store, rows, titles: see `list_cards`.
-
-    Returns:
-        A DataFrame of id, title, split, genre, listed (yes or no), probability, label_quality.
-    """
+def describe_pairs(
+    table: pd.DataFrame, store: Store, rows: np.ndarray, titles: dict[str, str]
+) -> pd.DataFrame:
+    """Return the pairs as doubtful_labels.csv has them; `rows` is the row of each movie."""
     movies = store.index.iloc[rows[table["movie"]]]
     return pd.DataFrame(
         {

@@ -7,21 +7,13 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image
 
-NO_GRAD_CAM = (
-    "No heat maps: this model was saved by an older version of train.py. To get heat maps, train "
-    "again. Run: python train.py"
-)
 
-
-def overlay(poster, heat):
-    """Draw a heat map over a poster in gray.
+def overlay(poster: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Return a poster in gray under a heat map, uint8 (H, W, 3).
 
     Args:
         poster: uint8 (H, W, 3).
-        heat: (rows, columns), at least 0; it is scaled to a maximum of 1.
-
-    Returns:
-        uint8 (H, W, 3).
+        heat: float32 (rows, columns), at least 0; it is scaled to a maximum of 1.
     """
     height, width = poster.shape[:2]
     resized = np.asarray(Image.fromarray(heat).resize((width, height), Image.Resampling.BILINEAR))

@@ -1,16 +1,19 @@
 """Read posters from files, folders and URLs while earlier ones are being predicted."""
 
-import asyncio
 import os
-import threading
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
 
 from postergenres.dataset.decoding import try_decode
-from postergenres.download.client import Downloader, Limits
+from postergenres.download.client import Limits
 from postergenres.download.metadata import is_url
 from postergenres.download.sources import list_images
+from postergenres.words.reading import select_texts
+
+import numpy as np
 
 LIMITS = Limits(  # of a poster from a URL
     timeout=10,
@@ -23,8 +26,23 @@ LIMITS = Limits(  # of a poster from a URL
 DOWNLOADS = 16  # at a time
 
 
-def find_posters(names):
-    """Return the posters that a user names, in order, as strings.
+@dataclass(frozen=True)
+class ReadPoster:
+    """A poster that was read, or why it could not be."""
+
+    name: str  # path or URL
+    pixels: np.ndarray | None = None  # uint8 (H, W, 3), the same as in a store of that poster
+    error: str = ""  # empty if it was read
+    words: Sequence[tuple[str, float]] = ()  # text and confidence of each line of text on it
+
+    @property
+    def text(self) -> str:
+        """The words that are used, for people."""
+        return " / ".join(select_texts(self.words))
+
+
+def find_posters(names: Iterable[str | Path]) -> list[str]:
+    """Return the posters that a user names, in order.
 
     A folder is replaced by the images directly in it, sorted by name. A folder without images stays
     in the list, so that it becomes a row with an error.
@@ -36,89 +54,58 @@ def find_posters(names):
     return found
 
 
-def decode_batches(names, image_height, image_width, batch_size, read=None):
-    """Decode posters in threads, up to two batches before the caller needs them.
+def read_poster(
+    name: str, source: str | bytes, size: tuple[int, int], read_words: Callable | None = None
+) -> ReadPoster:
+    """Decode a poster, and read its words if a reader is given.
+
+    Args:
+        name: of the poster.
+        source: its path, or the bytes of its file.
+        size: height and width in pixels.
+        read_words: `words.reading.read_words`.
+    """
+    pixels, error = try_decode(source, *size)
+    return ReadPoster(name, pixels, error, read_words(source) if read_words and not error else ())
+
+
+def read_batches(
+    names: Sequence[str],
+    size: tuple[int, int],
+    batch_size: int,
+    read_words: Callable | None = None,
+    fetch: Callable | None = None,
+) -> Iterator[list[ReadPoster]]:
+    """Read posters in threads, up to two batches before the caller needs them.
 
     Args:
         names: paths and URLs.
-        image_height, image_width: pixels.
-        batch_size: the number of posters in a batch.
-        read: `words.reading.read_words`; None to read no words.
-
-    Yields:
-        A list for each batch, with (pixels, "", words) for each poster, or (None, error, []) if it
-        cannot be read. The pixels are uint8 (H, W, 3), the same as in a store of that poster.
+        size, read_words: see `read_poster`.
+        batch_size: posters in a batch.
+        fetch: a function from a URL to a `download.client.Answer`.
     """
-    pool, fetcher = ThreadPoolExecutor(os.cpu_count()), Fetcher()
+    has_urls = any(map(is_url, names))
+    if has_urls and fetch is None:
+        from postergenres.download.client import Client
 
-    def decode(name, fetched):
-        source, error = (name, "") if fetched is None else fetched.result()
-        if error:
-            return None, error, []
-        pixels, error = try_decode(source, image_height, image_width)
-        return pixels, error, read(source) if read and not error else []
+        fetch = Client(LIMITS).fetch
 
-    def submit(name):
-        return pool.submit(decode, name, fetcher.start(name) if is_url(name) else None)
+    def read(name: str) -> ReadPoster:
+        if not (fetch and is_url(name)):
+            return read_poster(name, name, size, read_words)
+        answer = fetch(name)
+        if answer.error:
+            return ReadPoster(name, error=answer.error)
+        return read_poster(name, answer.body, size, read_words)
 
+    pool = ThreadPoolExecutor(DOWNLOADS if has_urls else os.cpu_count())
     ahead = deque()
     try:
         for start in range(0, len(names), batch_size):
-            ahead.append([submit(name) for name in names[start : start + batch_size]])
+            ahead.append([pool.submit(read, name) for name in names[start : start + batch_size]])
             if len(ahead) > 2:
                 yield [future.result() for future in ahead.popleft()]
         while ahead:
             yield [future.result() for future in ahead.popleft()]
-    finally:  # also after Ctrl-C: do not wait for slow hosts
-        fetcher.stop()
+    finally:  # do not wait for slow hosts
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-class Fetcher:
-    """Fetch images from URLs, in an event loop that runs in its own thread.
-
-    Args:
-        limits: the `Limits`.
-        public_only: see `Downloader`.
-    """
-
-    def __init__(self, limits=LIMITS, public_only=False):
-        self.limits, self.public_only = limits, public_only
-        self.loop, self.thread, self.downloader = None, None, None
-        self.exit_stack = AsyncExitStack()
-
-    def start(self, url):
-        """Start to fetch an image; return a Future of (bytes, "") or (None, error)."""
-        if self.loop is None:
-            self.loop = asyncio.new_event_loop()
-            self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-            self.thread.start()
-            self.submit(self.open()).result()
-        return self.submit(self.fetch(url))
-
-    def stop(self):
-        """Cancel all fetches that have not finished, and end the thread."""
-        if self.loop is not None:
-            self.submit(self.close()).result()
-            self.loop.call_soon_threadsafe(self.loop.stop)
-            self.thread.join()
-            self.loop.close()
-
-    def submit(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
-
-    async def open(self):
-        downloader = Downloader(DOWNLOADS, self.limits, public_only=self.public_only)
-        self.downloader = await self.exit_stack.enter_async_context(downloader)
-
-    async def fetch(self, url):
-        bodies = []
-        _, error = await self.downloader.fetch(url, bodies.append)
-        return (None, error) if error else (bodies[0], "")
-
-    async def close(self):
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self.exit_stack.aclose()

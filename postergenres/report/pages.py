@@ -1,15 +1,15 @@
-"""Write the two pages of step 5, report.html and predictions.html.
+"""Write pages from the templates in templates/, such as report.html and predictions.html.
 
-Each page is one file that contains its pictures and needs no network. Jinja2 makes the pages from
-the files in templates/.
+Each page is one file that contains its pictures and needs no network.
 """
 
 import base64
 import io
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from postergenres.old_files import replacing
+from postergenres.files import replacing
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -18,25 +18,19 @@ from PIL import Image
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
-def render(template, path, **content):
-    """Write a page from a template in templates/ and its variables."""
+def render(template: str, path: Path, **content: Any) -> None:
+    """Write a page from a template and its variables."""
     with replacing(path) as part:
         part.write_text(fill(template, **content), encoding="utf-8")
 
 
-def fill(template, folder=TEMPLATES, **content):
-    """Return the text of a template.
-
-    Args:
-        template: name of the file.
-        folder: of the template; it can include and import those in `TEMPLATES`.
-        content: the variables of the template.
-    """
+def fill(template: str, folder: Path = TEMPLATES, **content: Any) -> str:
+    """Return the text of a template, which can include and import those in `TEMPLATES`, too."""
     return open_templates(folder).get_template(template).render(**content)
 
 
 @lru_cache
-def open_templates(folder):
+def open_templates(folder: Path) -> Environment:
     """Return the Jinja2 environment of the templates in a folder and in `TEMPLATES`."""
     environment = Environment(
         loader=FileSystemLoader([folder, TEMPLATES]),
@@ -49,7 +43,7 @@ def open_templates(folder):
     return environment
 
 
-def encode(pixels):
+def encode(pixels: np.ndarray | None) -> str | None:
     """Return pixels as the data URL of a JPEG; None for None."""
     if pixels is None:
         return None
@@ -58,6 +52,6 @@ def encode(pixels):
     return data_url(buffer.getvalue(), "jpeg")
 
 
-def data_url(content, kind):
+def data_url(content: bytes, kind: str) -> str:
     """Return the bytes of an image as a data URL."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -4,9 +4,15 @@ The colors are from Okabe and Ito (2008, Color Universal Design), for color-blin
 colors in one picture always come with two shapes, so that the picture can be printed in gray.
 """
 
+from pathlib import Path
+from typing import NamedTuple
+
 from postergenres.plotting import draw_heat_map, escape_label, save_figure
+from postergenres.scores.bootstrap import ComparedScores
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve
 
@@ -14,14 +20,17 @@ BLUE, SKY = "#0072B2", "#56B4E9"
 COLUMNS = 6  # posters, or small diagrams, in a row
 
 
-def save_average_precision(per_genre, overall, path):
-    """Draw a bar for the average precision of each genre, with its interval and its floor.
+class ShownPoster(NamedTuple):
+    """A test poster: uint8 (H, W, 3); its labels and probabilities, (G,)."""
 
-    Args:
-        per_genre, overall: what `bootstrap.compare_with_prior` returned.
-        path: of the PNG file.
-    """
-    table = per_genre.dropna(subset="score").sort_values("score")
+    pixels: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+
+def save_average_precision(scores: ComparedScores, path: Path) -> None:
+    """Draw a bar for the average precision of each genre, with its interval and its floor."""
+    table = scores.per_genre.dropna(subset="score").sort_values("score")
     places = np.arange(len(table))
     figure = Figure(figsize=(7.5, 1.2 + 0.27 * len(table)), layout="constrained")
     axes = figure.subplots()
@@ -29,10 +38,10 @@ def save_average_precision(per_genre, overall, path):
     low, high = table["low"], table["high"]
     axes.hlines(places, low, high, color=BLUE, lw=2, label="95 % interval")
     axes.plot(table["floor"], places, "|", color="black", ms=11, mew=2.5, label="floor (prior)")
-    names = [f"{escape_label(genre)} ({count})" for genre, count in table["movies"].items()]
+    names = [f"{escape_label(str(genre))} ({count})" for genre, count in table["movies"].items()]
     axes.set_yticks(places, names)
     axes.set(xlim=(0, 1), ylim=(-0.7, len(table) - 0.3), xlabel="average precision on test movies")
-    row = overall.loc["mAP"]
+    row = scores.overall.loc["mAP"]
     figure.suptitle(
         f"Mean average precision {row['score']:.3f}, floor {row['floor']:.3f}\n"
         "(in brackets: the number of test movies with the genre)",
@@ -43,14 +52,10 @@ def save_average_precision(per_genre, overall, path):
     save_figure(figure, path, dpi=150)
 
 
-def save_precision_recall(labels, probabilities, genres, path):
-    """Draw precision against recall, a diagram for each genre; the dotted line is the floor.
-
-    Args:
-        labels, probabilities: (N, G).
-        genres: the G names.
-        path: of the PNG file.
-    """
+def save_precision_recall(
+    labels: np.ndarray, probabilities: np.ndarray, genres: list[str], path: Path
+) -> None:
+    """Draw precision against recall, a diagram for each genre; the dotted line is the floor."""
     present = np.flatnonzero(labels.any(axis=0))
     rows = -(-len(present) // COLUMNS)
     figure = Figure(figsize=(1.75 * COLUMNS, 0.6 + 1.75 * rows), layout="constrained")
@@ -76,14 +81,9 @@ def save_precision_recall(labels, probabilities, genres, path):
     save_figure(figure, path, dpi=150)
 
 
-def save_reliability(reliability, row, path):
-    """Draw a reliability diagram: the observed share against the predicted probability.
-
-    Args:
-        reliability: what `metrics.measure_reliability` returned.
-        row: the `score` and `floor` of the expected calibration error.
-        path: of the PNG file.
-    """
+def save_reliability(reliability: pd.DataFrame, scores: ComparedScores, path: Path) -> None:
+    """Draw a reliability diagram: the observed share against the predicted probability."""
+    row = scores.overall.loc["calibration_error"]
     figure = Figure(figsize=(5, 6.2), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     axes.plot([0, 1], [0, 1], ":", color="black", label="perfect calibration")
@@ -102,14 +102,10 @@ def save_reliability(reliability, row, path):
     save_figure(figure, path, dpi=150)
 
 
-def save_confusions(confusions, floor, genres, path):
-    """Draw a heat map of the genres that are predicted instead of others.
-
-    Args:
-        confusions, floor: what `metrics.measure_confusions` returned.
-        genres: the G names.
-        path: of the PNG file.
-    """
+def save_confusions(
+    confusions: np.ndarray, floor: np.ndarray, genres: list[str], path: Path
+) -> None:
+    """Draw a heat map of the result of `metrics.measure_confusions`."""
     percentages = 100 * np.vstack([confusions, floor])
     percentages[np.arange(len(genres)), np.arange(len(genres))] = np.nan
     side = max(6, 2.4 + 0.32 * len(genres))
@@ -126,26 +122,19 @@ def save_confusions(confusions, floor, genres, path):
     save_figure(figure, path, dpi=130)
 
 
-def choose_posters(labels, probabilities, prior, count=COLUMNS, seed=0):
-    """Choose the best and the worst predicted movies, and random ones.
+def choose_posters(
+    labels: np.ndarray, probabilities: np.ndarray, prior: np.ndarray, count: int = COLUMNS
+) -> dict[str, np.ndarray]:
+    """Choose the best and the worst predicted movies, and random ones: {title: their numbers}.
 
     A movie is predicted well if its cross-entropy is far below the cross-entropy of the prior.
-
-    Args:
-        labels, probabilities: (N, G).
-        prior: (G,), from the training movies.
-        count: the number of movies of each kind.
-        seed: of the random movies.
-
-    Returns:
-        {title of a row of posters: the row numbers of its movies}.
     """
     probabilities = np.clip(probabilities, 1e-7, 1 - 1e-7)
     gain = np.where(labels, np.log(probabilities / prior), 0)
     gain = gain + np.where(labels, 0, np.log((1 - probabilities) / (1 - prior)))
     order = np.argsort(-gain.mean(axis=1), kind="stable")
     worst = order[::-1][:count]
-    drawn = np.random.default_rng(seed).permutation(len(labels))[:count]
+    drawn = np.random.default_rng(0).permutation(len(labels))[:count]
     return {
         "Best predicted (farthest below the cross-entropy of the prior)": order[:count],
         "Drawn at random": drawn,
@@ -153,33 +142,24 @@ def choose_posters(labels, probabilities, prior, count=COLUMNS, seed=0):
     }
 
 
-def save_posters(chosen, images, test, labels, probabilities, genres, path):
-    """Draw test posters, with the true genres above and the three most probable ones below.
-
-    Args:
-        chosen: {title of a row of posters: row numbers of labels and probabilities}.
-        images: uint8 (M, H, W, 3), memory-mapped or not.
-        test: (N,), the row of each test movie in `images`.
-        labels, probabilities: (N, G).
-        genres: the G names.
-        path: of the PNG file.
-    """
+def save_posters(chosen: dict[str, list[ShownPoster]], genres: list[str], path: Path) -> None:
+    """Draw rows of test posters, each row with its title."""
     figure = Figure(figsize=(2.05 * COLUMNS, 4.6 * len(chosen)), layout="constrained")
     parts = np.atleast_1d(figure.subfigures(len(chosen), 1))
-    for part, (title, rows) in zip(parts, chosen.items(), strict=True):
+    for part, (title, posters) in zip(parts, chosen.items(), strict=True):
         part.suptitle(title, fontsize=13, fontweight="bold")
         for place, axes in enumerate(part.subplots(1, COLUMNS)):
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
-            if place < len(rows):
-                row = rows[place]
-                draw_poster(axes, images[test[row]], labels[row], probabilities[row], genres)
+            if place < len(posters):
+                draw_poster(axes, posters[place], genres)
     save_figure(figure, path, dpi=110)
 
 
-def draw_poster(axes, poster, labels, probabilities, genres):
+def draw_poster(axes: Axes, poster: ShownPoster, genres: list[str]) -> None:
     """Draw one poster with its true genres above, and its three most probable ones below."""
-    axes.imshow(poster)
+    pixels, labels, probabilities = poster
+    axes.imshow(pixels)
     true_genres = [escape_label(genres[genre]) for genre in np.flatnonzero(labels)]
     lines = true_genres if len(true_genres) <= 5 else [*true_genres[:4], "…"]
     axes.set_title(",\n".join(lines), fontsize=11, va="bottom")

@@ -1,10 +1,13 @@
 """Draw a map of the test posters: a point for each, near those that the network sees as alike."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 from postergenres.plotting import escape_label, save_figure
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
@@ -32,41 +35,31 @@ STYLES = (
     ("#0072B2", "D"),
     ("#000000", "X"),
 )
-GRAY = "#B8B8B8"
+OTHER_STYLE = ("#B8B8B8", ".")
 
 
 class Agreement(NamedTuple):
-    """How often the neighbors of a poster have its main genre, from 0 to 1.
+    """How often the neighbors of a poster have its main genre, from 0 to 1."""
 
-    Attributes:
-        near: of its nearest posters on the map.
-        any: of all other posters, the floor.
-    """
-
-    near: float
-    any: float
+    near: float  # of its nearest posters on the map
+    any: float  # of all other posters, the floor
 
 
-def draw_mapped(count, most=MOST_POINTS, seed=0):
+def draw_mapped(count: int, most: int = MOST_POINTS, seed: int = 0) -> np.ndarray:
     """Return which of `count` movies are on the map, bool (count,): all, or some at random."""
     is_mapped = np.zeros(count, bool)
     is_mapped[np.random.default_rng(seed).permutation(count)[:most]] = True
     return is_mapped
 
 
-def project(features):
-    """Return the places of posters on a map by t-SNE (van der Maaten and Hinton 2008).
+def project(features: np.ndarray) -> np.ndarray | None:
+    """Return the places of posters on a map, (N, 2), by t-SNE (van der Maaten and Hinton 2008).
 
-    Features are scaled to unit length, so that near means a small angle. One thread, because the
-    order in which several add up their results is not the same in every run.
-
-    Args:
-        features: (N, F), finite.
-
-    Returns:
-        (N, 2); None if fewer than FEWEST_POSTERS posters differ.
+    Features, (N, F), are scaled to unit length, so that near means a small angle. One thread,
+    because the order in which several add up their results is not the same in every run. None is
+    returned if fewer than FEWEST_POSTERS posters differ.
     """
-    directions = normalize(features.astype(np.float64))
+    directions = np.asarray(normalize(features.astype(np.float64)))
     if len(np.unique(directions, axis=0)) < FEWEST_POSTERS:
         return None
     with threadpool_limits(1):
@@ -78,32 +71,20 @@ def project(features):
         return tsne.fit_transform(reduced).astype(np.float64)
 
 
-def choose_map_genres(scores, floors, counts):
-    """Return the genres that get a color: those that the network sees best, up to eight.
-
-    Args:
-        scores: (G,), the average precision of each genre; nan if no test movie has it.
-        floors: (G,), its floors.
-        counts: (G,), how many test movies have it.
-
-    Returns:
-        Their numbers, the commonest genre first.
-    """
-    gains = np.nan_to_num(np.asarray(scores, float) - np.asarray(floors, float), nan=-np.inf)
+def choose_map_genres(per_genre: pd.DataFrame) -> np.ndarray:
+    """Return the numbers of up to eight genres that the network sees best, the commonest first."""
+    gains = np.nan_to_num(per_genre["score"] - per_genre["floor"], nan=-np.inf)
     best = np.argsort(-gains, kind="stable")[: len(STYLES)]
     best = best[np.isfinite(gains[best])]
-    return best[np.argsort(-np.asarray(counts)[best], kind="stable")]
+    return best[np.argsort(-per_genre["movies"].to_numpy()[best], kind="stable")]
 
 
-def find_main_genres(labels, shown):
-    """Return the main genre of each movie: the rarest of its genres that are shown, (N,).
+def find_main_genres(labels: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """Return the main genre of each movie, (N,): the rarest of its genres that are shown, or OTHER.
 
     Args:
         labels: 0 or 1, (N, G).
         shown: what `choose_map_genres` returned.
-
-    Returns:
-        Numbers of genres; OTHER for a movie that has none of them.
     """
     main = np.full(len(labels), OTHER)
     for genre in shown:
@@ -111,15 +92,9 @@ def find_main_genres(labels, shown):
     return main
 
 
-def measure_agreement(places, main, neighbors=NEIGHBORS):
-    """Return the Agreement of movies that have a main genre.
-
-    Args:
-        places: (N, 2), of at least two posters.
-        main: (N,), what `find_main_genres` returned.
-        neighbors: of each poster; fewer if there are not so many.
-    """
-    count = min(neighbors, len(places) - 1)
+def measure_agreement(places: np.ndarray, main: np.ndarray) -> Agreement:
+    """Return the agreement of the places, (N, 2), with the main genres, (N,)."""
+    count = min(NEIGHBORS, len(places) - 1)
     near = NearestNeighbors(n_neighbors=count).fit(places).kneighbors(return_distance=False)
     has_main = main != OTHER
     if not has_main.any():
@@ -129,29 +104,39 @@ def measure_agreement(places, main, neighbors=NEIGHBORS):
     return Agreement(float(near_same.mean()), float(np.mean(same) / (len(main) - 1)))
 
 
-def save_poster_map(places, labels, shown, genres, path):
+def save_poster_map(
+    places: np.ndarray, labels: np.ndarray, shown: np.ndarray, genres: list[str], path: Path
+) -> None:
     """Draw the map, and below it a small map for each genre with all movies that have it.
 
     Args:
-        places: (N, 2), what `project` returned.
+        places: what `project` returned.
         labels: 0 or 1, (N, G).
         shown: what `choose_map_genres` returned.
         genres: the G names.
         path: of the PNG file.
     """
     main = find_main_genres(labels, shown)
-    size = np.clip(60_000 / len(places), 12, 60)  # of a point, in square points
+    size = float(np.clip(60_000 / len(places), 12, 60))  # of a point, in square points
     rows = -(-len(shown) // COLUMNS)
     figure = Figure(figsize=(9, 8 + 2.4 * rows), layout="constrained")
     large, small = figure.subfigures(2, 1, height_ratios=(8, 2.4 * rows))
-    draw_groups(large, places, main, shown, genres, size)
+    axes = large.subplots()
+    others = places[main == OTHER]
+    if len(others):
+        draw_points(axes, others, OTHER_STYLE, size, label=f"other ({len(others):,})")
+    for genre, style in zip(shown, STYLES, strict=False):
+        points = places[main == genre]
+        label = f"{shorten(genres[genre])} ({len(points):,})"
+        draw_points(axes, points, style, size, label=label)
+    large.legend(loc="outside lower center", ncols=5, frameon=False, labelspacing=0.8)
     grid = small.subplots(rows, COLUMNS, squeeze=False)
     for axes in grid.ravel()[len(shown) :]:
         axes.remove()
     for genre, axes, style in zip(shown, grid.ravel(), STYLES, strict=False):
         has_it = labels[:, genre] == 1
-        draw_points(axes, places[~has_it], GRAY, ".", size / 6)
-        draw_points(axes, places[has_it], *style, size / 3)
+        draw_points(axes, places[~has_it], OTHER_STYLE, size / 6)
+        draw_points(axes, places[has_it], style, size / 3)
         axes.set_title(f"{shorten(genres[genre])}, all {has_it.sum():,}", fontsize=9)
     agreement = measure_agreement(places, main)
     figure.suptitle(
@@ -164,27 +149,24 @@ def save_poster_map(places, labels, shown, genres, path):
     save_figure(figure, path, dpi=110)
 
 
-def draw_groups(figure, places, main, shown, genres, size):
-    """Draw all points in the color and shape of their main genre, with a legend."""
-    axes, is_other = figure.subplots(), main == OTHER
-    if is_other.any():
-        draw_points(axes, places[is_other], GRAY, ".", size, f"other ({is_other.sum():,})")
-    for genre, style in zip(shown, STYLES, strict=False):
-        points = places[main == genre]
-        draw_points(axes, points, *style, size, f"{shorten(genres[genre])} ({len(points):,})")
-    figure.legend(loc="outside lower center", ncols=5, frameon=False, labelspacing=0.8)
-
-
-def shorten(genre, most=20):
+def shorten(genre: str, most: int = 20) -> str:
     """Return the name of a genre as a label of at most `most` characters."""
     label = escape_label(genre)
     return label if len(label) <= most else f"{label[: most - 1]}…"
 
 
-def draw_points(axes, places, color, marker, size, label=None):
+def draw_points(
+    axes: Axes, places: np.ndarray, style: tuple[str, str], size: float, label: str | None = None
+) -> None:
     """Draw points without ticks; stars and crosses are larger, because they look smaller."""
-    size = 1.6 * size if marker in "*PX" else size
-    edge = "none" if marker == "." else "black"
-    style = {"marker": marker, "edgecolors": edge, "linewidths": 0.3}
-    axes.scatter(*places.T, size, color, label=label, **style)
+    color, marker = style
+    axes.scatter(
+        *places.T,
+        s=1.6 * size if marker in "*PX" else size,
+        c=color,
+        label=label,
+        marker=marker,
+        edgecolors="none" if marker == "." else "black",
+        linewidths=0.3,
+    )
     axes.set(xticks=[], yticks=[])

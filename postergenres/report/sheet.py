@@ -1,70 +1,66 @@
 """Write predictions.html, the page about the posters that a user named."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 from postergenres.dataset.decoding import try_decode
+from postergenres.report.gradcam import overlay
 from postergenres.report.pages import encode, render
+from postergenres.report.predictions import Prediction, Shown
+from postergenres.report.similar import Neighbor
 
 HEIGHT, WIDTH = 75, 50  # pixels of the poster of a similar movie
 
 
-def write_sheet(table, rankings, thumbnails, heat_maps, model_name, data_dir, neighbors=()):
+def write_sheet(
+    predictions: Sequence[Prediction], shown: Shown, model_name: str, path: Path
+) -> None:
     """Write predictions.html: the first posters with their most probable genres as bars.
 
     Args:
-        table: DataFrame of path, error and perhaps words of all posters.
-        rankings: what `predicted_genres.rank_genres` returned for each of the first posters.
-        thumbnails: the pixels of the first posters, None for a poster that could not be read.
-        heat_maps: the Grad-CAM pictures of the first thumbnails, None likewise.
+        predictions: of all posters.
+        shown: how many posters are on the page, and how many of them with a heat map.
         model_name: the model that predicted them, in words.
-        data_dir: the folder to write to.
-        neighbors: the `similar.Neighbor`s of each of the first posters; empty without a search.
+        path: of the page.
     """
-    cards = []
-    for i, pixels in enumerate(thumbnails):
-        row = table.iloc[i]
-        heat_map = heat_maps[i] if i < len(heat_maps) else None
-        words, nearest = row.get("words", ""), neighbors[i] if neighbors else ()
-        card = make_card(row["path"], row["error"], pixels, heat_map, rankings[i], words, nearest)
-        cards.append(card)
+    cards = [make_card(each) for each in predictions[: shown.sheet]]
     render(
         "predictions.html",
-        data_dir / "predictions.html",
+        path,
         cards=cards,
-        count=len(table),
-        unread=int((table["error"] != "").sum()),
-        heat_maps=len(heat_maps),
+        count=len(predictions),
+        unread=sum(each.poster.error != "" for each in predictions),
+        heat_maps=min(len(cards), shown.grad_cam),
         has_neighbors=any(card["neighbors"] for card in cards),
         model_name=model_name,
     )
 
 
-def make_card(
-    path, error, pixels=None, heat_map=None, ranking=(), words="", nearest=(), prior=None
-):
+def make_card(prediction: Prediction, prior: dict[str, float] | None = None) -> dict[str, Any]:
     """Return what templates/cards.html shows of a poster.
 
     Args:
-        path: the name of the poster.
-        error: why it could not be read, else empty.
-        pixels, heat_map: uint8 (H, W, 3), or None.
-        ranking: what `predicted_genres.rank_genres` returned.
-        words: that were used, as text.
-        nearest: list of `similar.Neighbor`.
-        prior: {genre: share of the training movies that have it}, for a mark on each bar; or None.
+        prediction: of the poster.
+        prior: {genre: share of the training movies that have it}, for a mark on each bar.
     """
+    poster, heat, heat_map = prediction.poster, prediction.heat, None
+    if poster.pixels is not None and heat is not None:
+        heat_map = overlay(poster.pixels, heat)
     return {
-        "path": path,
-        "error": error,
-        "poster": encode(pixels),
+        "path": poster.name.encode(errors="replace").decode(),
+        "error": poster.error,
+        "poster": encode(poster.pixels),
         "heat_map": encode(heat_map),
-        "ranking": ranking,
-        "words": words,
-        "neighbors": [describe(movie) for movie in nearest],
+        "ranking": prediction.ranking,
+        "words": poster.text,
+        "neighbors": [describe(movie) for movie in prediction.neighbors],
         "prior": prior,
     }
 
 
-def describe(neighbor):
-    """Return what templates/cards.html shows of a `similar.Neighbor`, a dict."""
+def describe(neighbor: Neighbor) -> dict[str, Any]:
+    """Return what templates/cards.html shows of a similar movie."""
     pixels = try_decode(neighbor.path, HEIGHT, WIDTH)[0] if neighbor.path else None
     return {
         "title": neighbor.title or neighbor.id,

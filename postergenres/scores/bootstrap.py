@@ -8,14 +8,16 @@ would get too high ones: see intervals.py. Their resamples keep the prevalence o
 because the split is stratified.
 """
 
-import warnings
+from typing import NamedTuple
 
 from postergenres.scores.intervals import (
     average_precision_intervals,
+    ignoring_empty,
     mean_average_precision_interval,
 )
 from postergenres.scores.metrics import (
     SCORES,
+    Thresholds,
     compute_scores,
     gaps_of_movies,
     score_movies,
@@ -24,18 +26,34 @@ from postergenres.scores.metrics import (
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 RESAMPLES = 1000
 INTERVAL = (  # as metrics.json and the report describe it
     f"95 % bootstrap over movies, {RESAMPLES:,} resamples; percentiles, except for average "
     "precision and mAP: Student's t on the logit scale, at the prevalence of the test movies"
 )
-WEIGHTS = 2**21  # movies x genres x resamples scored at once; bounds the memory
+WEIGHTS = 2**21  # 70 MB for each of a few arrays
 
 
-def compare_with_prior(labels, probabilities, thresholds, prior, val_labels, seed=0):
-    """Score a model and the prior.
+class ComparedScores(NamedTuple):
+    """The scores of a model beside their floors: the columns score, low, high and floor.
+
+    Low and high bound the 95 % interval that INTERVAL describes.
+    """
+
+    overall: pd.DataFrame  # by the keys of SCORES
+    per_genre: pd.DataFrame  # average precision; its first column is the number of movies
+
+
+def compare_with_prior(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    thresholds: Thresholds,
+    prior: np.ndarray,
+    val_labels: np.ndarray,
+    seed: int = 0,
+) -> ComparedScores:
+    """Score a model and the prior on the test movies.
 
     Args:
         labels, probabilities: (N, G), of the test movies.
@@ -43,27 +61,23 @@ def compare_with_prior(labels, probabilities, thresholds, prior, val_labels, see
         prior: (G,), from the training movies.
         val_labels: (M, G), to choose the thresholds of the prior on.
         seed: of the resamples.
-
-    Returns:
-        overall: a DataFrame with a row for each key of SCORES and the columns score, low, high and
-            floor. Low and high bound the 95 % interval that INTERVAL describes.
-        per_genre: the same columns for the average precision of each genre, and before them
-            `movies`, the number of movies that have the genre.
     """
     model = compute_scores(labels, probabilities, thresholds)
     floor = score_prior(prior, labels, val_labels)
     resampled = bootstrap(labels, probabilities, thresholds, seed=seed)
     movies = labels.sum(axis=0)
     of_genres = model["average_precision"], resampled["average_precision"], movies
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # all resamples of a score may be nan
-        low_high = {name: np.nanpercentile(resampled[name], [2.5, 97.5]) for name in SCORES}
-    low_high["mAP"] = mean_average_precision_interval(*of_genres)
+    with ignoring_empty():  # all resamples of a score may be nan
+        bounds = {name: [*np.nanpercentile(resampled[name], [2.5, 97.5])] for name in SCORES}
+    bounds["mAP"] = [*mean_average_precision_interval(*of_genres)]
     low, high = average_precision_intervals(*of_genres)
-
     overall = pd.DataFrame(
-        [[model[name], *low_high[name], floor[name]] for name in SCORES],
-        columns=["score", "low", "high", "floor"],
+        {
+            "score": [model[name] for name in SCORES],
+            "low": [bounds[name][0] for name in SCORES],
+            "high": [bounds[name][1] for name in SCORES],
+            "floor": [floor[name] for name in SCORES],
+        },
         index=pd.Index(SCORES, name="metric"),
     )
     per_genre = pd.DataFrame(
@@ -75,31 +89,39 @@ def compare_with_prior(labels, probabilities, thresholds, prior, val_labels, see
             "floor": floor["average_precision"],
         }
     )
-    return overall, per_genre
+    return ComparedScores(overall, per_genre)
 
 
-def bootstrap(labels, probabilities, thresholds, resamples=RESAMPLES, seed=0):
-    """Score resamples of the movies, as many at once as WEIGHTS allows.
+def bootstrap(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    thresholds: Thresholds,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    weights: int = WEIGHTS,
+) -> dict[str, np.ndarray]:
+    """Return the `WeightedScores` of resamples of the movies.
 
-    Args:
-        labels, probabilities, thresholds: as for `metrics.compute_scores`.
-        resamples: the number of resamples.
-        seed: of the resamples.
-
-    Returns:
-        What `WeightedScores.score` returns.
+    At most `weights` movies x genres x resamples are scored at once, to bound the memory.
     """
     rng = np.random.default_rng(seed)
     count = len(labels)
     scores = WeightedScores(labels, probabilities, thresholds)
-    chunk = max(1, WEIGHTS // labels.size)
-    starts = range(0, resamples, chunk)
+    chunk = max(1, weights // labels.size)
     parts = []
-    for start in tqdm(starts, desc="intervals", unit="chunk", leave=False, disable=None):
+    for start in range(0, resamples, chunk):
         size = min(chunk, resamples - start)
         draws = rng.multinomial(count, np.full(count, 1 / count), size).astype(np.float32)
         parts.append(scores.score(draws))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+class Ranking(NamedTuple):
+    """The order of scores from the highest, the last place of each group of ties, the labels."""
+
+    order: np.ndarray
+    last_of_ties: np.ndarray
+    labels: np.ndarray
 
 
 class WeightedScores:
@@ -107,13 +129,11 @@ class WeightedScores:
 
     All that does not depend on the weights, mainly the order of the probabilities, is computed
     once.
-
-    Args:
-        labels, probabilities: (N, G).
-        thresholds: as for `metrics.compute_scores`.
     """
 
-    def __init__(self, labels, probabilities, thresholds):
+    def __init__(
+        self, labels: np.ndarray, probabilities: np.ndarray, thresholds: Thresholds
+    ) -> None:
         self.labels, self.predicted = labels, probabilities >= thresholds.genres
         self.flat_labels = labels.reshape(-1, 1)
         self.flat_predicted = probabilities.reshape(-1, 1) >= thresholds.micro
@@ -122,15 +142,13 @@ class WeightedScores:
         self.per_movie = score_movies(labels, probabilities, thresholds)
         self.gaps = gaps_of_movies(labels, probabilities)
 
-    def score(self, weights):
-        """Return the scores of R weightings.
+    def score(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what `compute_scores` does, each value with a leading axis of R weightings.
+
+        Average precision and mAP are at the prevalence of all movies.
 
         Args:
             weights: (R, N), how often each movie counts.
-
-        Returns:
-            What `metrics.compute_scores` returns, each value with a leading axis of R; average
-            precision and mAP at the prevalence of all movies.
         """
         ranked = [score_ranking(ranking, weights) for ranking in self.rankings]
         average_precision, roc_auc = (np.stack(each, axis=1) for each in zip(*ranked, strict=True))
@@ -141,8 +159,7 @@ class WeightedScores:
         counts = weights.sum(axis=1)
         means = {name: weights @ values / counts for name, values in self.per_movie.items()}
         gaps = weights @ self.gaps / counts[:, None]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # the mean over no genre is nan
+        with ignoring_empty():
             return means | {
                 "mAP": np.nanmean(average_precision, axis=1),
                 "macro_roc_auc": np.nanmean(roc_auc, axis=1),
@@ -154,34 +171,25 @@ class WeightedScores:
             }
 
 
-def f1_weighted(labels, predicted, weights):
+def f1_weighted(labels: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the F1 of each column for each weighting, (R, columns)."""
     positives = weights @ (labels + predicted.astype(weights.dtype))  # true plus predicted ones
     return 2 * (weights @ (labels * predicted)) / np.maximum(positives, 1)
 
 
-def rank(labels, scores):
-    """Rank scores, (N,), from the highest.
-
-    Returns:
-        The order of the scores, the last place of each group of ties, and the labels in order.
-    """
+def rank(labels: np.ndarray, scores: np.ndarray) -> Ranking:
+    """Rank scores, (N,), from the highest."""
     order = np.argsort(-scores, kind="stable")
     last_of_ties = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-    return order, last_of_ties, labels[order]
+    return Ranking(order, last_of_ties, labels[order])
 
 
-def score_ranking(ranking, weights):
-    """Return average precision and ROC-AUC for many weightings, with ties as in scikit-learn.
+def score_ranking(ranking: Ranking, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return average precision and ROC-AUC for weightings, (R, N), with ties as in scikit-learn.
 
-    Args:
-        ranking: what `rank` returned.
-        weights: (R, N).
-
-    Returns:
-        Two arrays (R,); nan if a weighting leaves no positive or, for ROC-AUC, no negative. The
-        average precision is at the prevalence of all movies: the weights of the positives are
-        scaled to their number, and so are those of the negatives.
+    Both are (R,); nan if a weighting leaves no positive or, for ROC-AUC, no negative. The average
+    precision is at the prevalence of all movies: the weights of the positives are scaled to their
+    number, and so are those of the negatives.
     """
     order, last_of_ties, labels = ranking
     weights = weights[:, order].astype(np.float64)

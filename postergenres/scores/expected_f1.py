@@ -12,7 +12,7 @@ import numpy as np
 CELLS = 2**22  # numbers per table of a chunk of posters
 
 
-def choose_genres(probabilities):
+def choose_genres(probabilities: np.ndarray, cells: int = CELLS) -> np.ndarray:
     """Return which genres are predicted for each poster, (N, G) of True and False.
 
     Every poster gets at least one genre, and always its most probable ones. Of equally good
@@ -20,11 +20,12 @@ def choose_genres(probabilities):
 
     Args:
         probabilities: (N, G); a poster whose probabilities are nan gets no genre.
+        cells: numbers per table of a chunk of posters; bounds the memory.
     """
     probabilities = np.asarray(probabilities, dtype=np.float64)
     chosen = np.zeros(probabilities.shape, bool)
     known = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
-    chunk = max(1, CELLS // (probabilities.shape[1] + 1) ** 2)
+    chunk = max(1, cells // (probabilities.shape[1] + 1) ** 2)
     for start in range(0, len(known), chunk):
         rows = known[start : start + chunk]
         order = np.argsort(-probabilities[rows], axis=1, kind="stable")
@@ -34,7 +35,7 @@ def choose_genres(probabilities):
     return chosen
 
 
-def count_best(probabilities):
+def count_best(probabilities: np.ndarray) -> np.ndarray:
     """Return how many of the first genres have the highest expected F1, (N,), at least 1.
 
     Args:
@@ -56,7 +57,7 @@ def count_best(probabilities):
     return counts
 
 
-def add_genre(distribution, probability):
+def add_genre(distribution: np.ndarray, probability: np.ndarray) -> np.ndarray:
     """Return the distribution of how many of k + 1 genres are true, (N, k + 2).
 
     Args:

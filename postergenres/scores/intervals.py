@@ -11,17 +11,23 @@ contain the truth.
 """
 
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from scipy import stats
 from scipy.special import expit, logit
 
+Values = Any  # an array, or one number
+
 LEVEL = 0.95
 HALF = 0.5  # positives that join each genre
 
 
-def average_precision_intervals(scores, resampled, positives):
+def average_precision_intervals(
+    scores: np.ndarray, resampled: np.ndarray, positives: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the intervals of the average precision of each genre.
 
     Args:
@@ -38,18 +44,15 @@ def average_precision_intervals(scores, resampled, positives):
     return logit_t_intervals(scores, centers, errors, positives)
 
 
-def mean_average_precision_interval(scores, resampled, positives):
+def mean_average_precision_interval(
+    scores: np.ndarray, resampled: np.ndarray, positives: np.ndarray
+) -> tuple[Values, Values]:
     """Return the interval of the mean over genres of the average precision.
 
     The average precision of few positives is too high on average. For one genre that is little
     beside the error, but not for the mean of many genres: the bootstrap's estimate of the bias is
-    subtracted. The degrees of freedom are those of Welch (1947) and Satterthwaite (1946).
-
-    Args:
-        scores, resampled, positives: as for `average_precision_intervals`.
-
-    Returns:
-        low, high: nan if no genre has a score.
+    subtracted. The degrees of freedom are those of Welch (1947) and Satterthwaite (1946). The
+    arguments are those of `average_precision_intervals`; nan is returned if no genre has a score.
     """
     present = ~np.isnan(scores)
     if not present.any():
@@ -64,12 +67,12 @@ def mean_average_precision_interval(scores, resampled, positives):
     return logit_t_intervals(mean, center, logit_errors(mean, means, together), freedom)
 
 
-def join_half(scores, positives):
+def join_half(scores: Values, positives: Values) -> Values:
     """Return the average precision once half a positive ranks last."""
     return scores * positives / (positives + HALF)
 
 
-def variance_of_half(scores, positives):
+def variance_of_half(scores: Values, positives: Values) -> Values:
     """Return the variance of the average precision if the weight of the half has the variance HALF.
 
     A movie that is drawn with replacement has a weight of mean and variance 1.
@@ -77,14 +80,16 @@ def variance_of_half(scores, positives):
     return HALF * (join_half(scores, positives) / (positives + HALF)) ** 2
 
 
-def logit_errors(scores, resampled, positives):
+def logit_errors(scores: Values, resampled: np.ndarray, positives: Values) -> Values:
     """Return the standard errors of scores, (...), on the logit scale, from resamples, (R, ...)."""
     joined = join_half(scores, positives)
     of_half = variance_of_half(scores, positives) / (joined * (1 - joined)) ** 2
     return np.sqrt(deviations(logit(join_half(resampled, positives))) ** 2 + of_half)
 
 
-def logit_t_intervals(scores, centers, errors, freedom):
+def logit_t_intervals(
+    scores: Values, centers: Values, errors: Values, freedom: Values
+) -> tuple[Values, Values]:
     """Return low and high from centers and standard errors on the logit scale.
 
     An interval contains its score: a bound on the wrong side of the score moves there.
@@ -94,15 +99,15 @@ def logit_t_intervals(scores, centers, errors, freedom):
     return np.minimum(low, scores), np.maximum(high, scores)
 
 
-def deviations(values):
+def deviations(values: np.ndarray) -> Values:
     """Return the standard deviation of each column, without nan; 0 if none is left."""
     with ignoring_empty():
         return np.nan_to_num(np.nanstd(values, axis=0))
 
 
 @contextmanager
-def ignoring_empty():
-    """Silence NumPy for a genre without movies, whose mean is nan."""
+def ignoring_empty() -> Iterator[None]:
+    """Silence NumPy for a genre without movies, or a mean over no genre, which is nan."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         yield

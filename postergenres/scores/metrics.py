@@ -5,6 +5,9 @@ never looks at a poster, so only the distance from the floor was learned from po
 computed by the same functions as the scores of a model, thresholds included.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from postergenres.scores.predicted_genres import Thresholds
 
 import numpy as np
@@ -38,36 +41,31 @@ MIN_SUPPORT = 100  # movies that a genre needs for its own threshold; with fewer
 BINS = 15  # of equal width between 0 and 1, to measure calibration (Guo et al. 2017)
 
 
-def estimate_prior(labels):
+def estimate_prior(labels: np.ndarray) -> np.ndarray:
     """Return the prior of labels, (N, G): see `prior_of_counts`."""
     return prior_of_counts(labels.sum(axis=0), len(labels))
 
 
-def prior_of_counts(counts, movies):
+def prior_of_counts(counts: np.ndarray, movies: int) -> np.ndarray:
     """Return the share of movies that have each genre, (G,), smoothed by half a movie on each side.
 
     The smoothing (Krichevsky and Trofimov 1981) keeps the share of a genre without movies above 0,
     where its cross-entropy would be infinite.
 
     Args:
-        counts: (G,), the number of movies that have each genre.
-        movies: the number of movies.
+        counts: (G,), how many of the `movies` have each genre.
     """
     return (np.asarray(counts) + 0.5) / (movies + 1)
 
 
-def choose_thresholds(labels, probabilities, min_support=MIN_SUPPORT):
-    """Return the thresholds that maximize F1.
+def choose_thresholds(
+    labels: np.ndarray, probabilities: np.ndarray, min_support: int = MIN_SUPPORT
+) -> Thresholds:
+    """Return the thresholds that maximize F1 on the validation movies.
 
-    Args:
-        labels: (N, G) of 0 and 1, of the validation split.
-        probabilities: (N, G).
-        min_support: a genre that fewer movies have gets the threshold of micro F1. On few movies
-            the best threshold is often so low that the genre is predicted for every third movie
-            (Yang 2001, A Study of Thresholding Strategies).
-
-    Returns:
-        Thresholds.
+    A genre that fewer than `min_support` movies have gets the threshold of micro F1. On few movies
+    the best threshold is often so low that the genre is predicted for every third movie (Yang 2001,
+    A Study of Thresholding Strategies).
     """
     micro = best_threshold(labels.ravel(), probabilities.ravel())
     genres = np.full(labels.shape[1], micro, dtype=np.float64)
@@ -78,14 +76,16 @@ def choose_thresholds(labels, probabilities, min_support=MIN_SUPPORT):
     return Thresholds(genres, float(micro), float(candidates[np.argmax(samples)]))
 
 
-def best_threshold(labels, scores):
+def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
     """Return the score, of (N,), at or above which predicting 1 has the highest F1."""
     precision, recall, candidates = metrics.precision_recall_curve(labels, scores)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     return candidates[f1[:-1].argmax()]
 
 
-def compute_scores(labels, probabilities, thresholds):
+def compute_scores(
+    labels: np.ndarray, probabilities: np.ndarray, thresholds: Thresholds
+) -> dict[str, Any]:
     """Score predictions, using scikit-learn if it has the metric.
 
     The Brier score is the mean squared error of the probabilities (Brier 1950). The expected
@@ -93,14 +93,14 @@ def compute_scores(labels, probabilities, thresholds):
     that are true, over 15 bins and all genres together (Guo et al. 2017).
 
     Args:
-        labels: (N, G) of 0 and 1.
+        labels: (N, G) of 0 and 1, as everywhere in this module.
         probabilities: (N, G).
-        thresholds: Thresholds, for F1. Hamming loss uses 0.5, its best threshold.
+        thresholds: for F1. Hamming loss uses 0.5, its best threshold.
 
     Returns:
-        A dict with the keys of SCORES, and `average_precision`, (G,). The average precision of a
-        genre without movies is nan, and the genre is left out of the macro means. Macro ROC-AUC
-        also leaves out a genre that every movie has. A mean over no genre is nan.
+        The keys of SCORES, and `average_precision`, (G,). The average precision of a genre without
+        movies is nan, and the genre is left out of the macro means. Macro ROC-AUC also leaves out a
+        genre that every movie has. A mean over no genre is nan.
     """
     flat, flat_probabilities = labels.ravel(), probabilities.ravel()
     per_movie = score_movies(labels, probabilities, thresholds)
@@ -116,7 +116,9 @@ def compute_scores(labels, probabilities, thresholds):
     }
 
 
-def score_genres(labels, probabilities, thresholds):
+def score_genres(
+    labels: np.ndarray, probabilities: np.ndarray, thresholds: Thresholds
+) -> dict[str, np.ndarray]:
     """Return average_precision, roc_auc and f1 of each genre, {name: (G,)}, nan if undefined."""
     predicted = probabilities >= thresholds.genres
     scores = {
@@ -125,19 +127,21 @@ def score_genres(labels, probabilities, thresholds):
     for genre in np.flatnonzero(labels.any(axis=0)):
         truth, ranked = labels[:, genre], probabilities[:, genre]
         scores["average_precision"][genre] = metrics.average_precision_score(truth, ranked)
-        scores["f1"][genre] = metrics.f1_score(truth, predicted[:, genre], zero_division=0)
+        scores["f1"][genre] = metrics.f1_score(truth, predicted[:, genre])
         if not truth.all():
             scores["roc_auc"][genre] = metrics.roc_auc_score(truth, ranked)
     return scores
 
 
-def mean_without_nan(values):
+def mean_without_nan(values: np.ndarray) -> float:
     """Return the mean of the values that are not nan; nan if there are none."""
     values = values[~np.isnan(values)]
     return values.mean() if len(values) else np.nan
 
 
-def score_movies(labels, probabilities, thresholds):
+def score_movies(
+    labels: np.ndarray, probabilities: np.ndarray, thresholds: Thresholds
+) -> dict[str, np.ndarray]:
     """Return the scores that are means over movies, before the mean: {name: (N,)}.
 
     `top3_success` is the study's measure: how many of the three most probable genres are true. It
@@ -157,12 +161,12 @@ def score_movies(labels, probabilities, thresholds):
     }
 
 
-def f1_of_movies(labels, predicted):
+def f1_of_movies(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Return the F1 of each movie, (N,); 0 if it has no genre and none is predicted."""
     return 2 * (labels * predicted).sum(axis=1) / np.maximum((labels + predicted).sum(axis=1), 1)
 
 
-def gaps_of_movies(labels, probabilities):
+def gaps_of_movies(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Return what each movie adds to the gap between truth and probability in a bin, (N, BINS)."""
     gaps = np.zeros((len(labels), BINS))
     movies = np.arange(len(labels))[:, None]
@@ -170,29 +174,25 @@ def gaps_of_movies(labels, probabilities):
     return gaps / labels.shape[1]
 
 
-def number_bins(probabilities):
+def number_bins(probabilities: np.ndarray) -> np.ndarray:
     """Return the bin of each probability, from 0 to BINS - 1."""
     return np.minimum((probabilities * BINS).astype(int), BINS - 1)
 
 
-def measure_reliability(labels, probabilities):
+def measure_reliability(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
     """Return the points of a reliability curve, of all genres together.
 
-    Returns:
-        A DataFrame with a row for each bin that is not empty: predicted, the mean probability;
-        true, the share of the predictions that are true; count, the number of predictions, one for
-        each pair of a movie and a genre.
+    There is a row for each bin that is not empty: predicted, the mean probability; true, the share
+    of the predictions that are true; count, the number of predictions, one for each pair of a movie
+    and a genre.
     """
     table = pd.DataFrame({"predicted": np.ravel(probabilities), "true": np.ravel(labels)})
     bins = table.groupby(number_bins(table["predicted"].to_numpy()))
     return bins.mean().assign(count=bins.size()).reset_index(drop=True)
 
 
-def measure_confusions(labels, predicted):
+def measure_confusions(labels: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return how often each genre is predicted for movies that have another genre instead.
-
-    Args:
-        labels, predicted: (N, G) of 0 and 1.
 
     Returns:
         confusions: (G, G), of the movies that have the genre of the row but not the genre of the
@@ -206,15 +206,16 @@ def measure_confusions(labels, predicted):
         return confusions, false_positives.sum(axis=0) / (1 - labels).sum(axis=0)
 
 
-def score_prior(prior, labels, val_labels=None, min_support=MIN_SUPPORT):
-    """Return the floor: the scores of predicting the prior for each movie.
+def score_prior(
+    prior: np.ndarray,
+    labels: np.ndarray,
+    val_labels: np.ndarray | None = None,
+    min_support: int = MIN_SUPPORT,
+) -> dict[str, Any]:
+    """Return the floor: the scores of predicting the prior, (G,), for each movie.
 
-    Args:
-        prior: (G,), from the training movies.
-        labels: (N, G), to score.
-        val_labels: (M, G), to choose the thresholds on; None if `labels` are those of the
-            validation movies.
-        min_support: see `choose_thresholds`.
+    Its thresholds are chosen on `val_labels`, (M, G); None if `labels` are those of the validation
+    movies.
     """
     val_labels = labels if val_labels is None else val_labels
     constant = np.broadcast_to(prior, val_labels.shape)
@@ -222,11 +223,10 @@ def score_prior(prior, labels, val_labels=None, min_support=MIN_SUPPORT):
     return compute_scores(labels, np.broadcast_to(prior, labels.shape), thresholds)
 
 
-def beside_floor(scores, floor):
-    """Combine two results of `compute_scores` into {key of SCORES: {"score": ..., "floor": ...}}.
-
-    nan becomes None, because JSON has no nan.
-    """
+def beside_floor(
+    scores: Mapping[str, Any], floor: Mapping[str, Any]
+) -> dict[str, dict[str, float | None]]:
+    """Return {key of SCORES: {"score": ..., "floor": ...}} for JSON, with None for nan."""
     both = {"score": scores, "floor": floor}
     return {
         name: {key: None if np.isnan(row[name]) else float(row[name]) for key, row in both.items()}
@@ -234,8 +234,10 @@ def beside_floor(scores, floor):
     }
 
 
-def print_scores(rows):
-    """Print a line for each score of `beside_floor`."""
+def format_scores(rows: dict[str, dict[str, float | None]]) -> str:
+    """Return a line for each score of `beside_floor`."""
+    lines = []
     for name, label in SCORES.items():
         cells = {key: "-" if value is None else f"{value:.3f}" for key, value in rows[name].items()}
-        print(f"  {label:<50} {cells['score']}   prior {cells['floor']}")
+        lines.append(f"  {label:<50} {cells['score']}   prior {cells['floor']}")
+    return "\n".join(lines)

@@ -1,6 +1,6 @@
 """Name the genres of movies in tables, and read the thresholds of the F1 scores."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,24 +10,20 @@ class Thresholds(NamedTuple):
 
     One threshold per genre is best for macro F1 only. With them the prior would predict every genre
     for every movie, and the floors of micro and samples F1 would be far too low.
-
-    Attributes:
-        genres: (G,), for macro F1.
-        micro, samples: one threshold for all genres, for micro and samples F1.
     """
 
-    genres: np.ndarray
-    micro: float
-    samples: float
+    genres: np.ndarray  # (G,), for macro F1
+    micro: float  # for all genres
+    samples: float  # for all genres
 
 
-def read_thresholds(about):
-    """Return the Thresholds in the content of model.json."""
+def read_thresholds(about: dict[str, Any]) -> Thresholds:
+    """Return the thresholds in the content of model.json."""
     genres = np.array([about["thresholds"][genre] for genre in about["genres"]])
     return Thresholds(genres, **about["shared_thresholds"])
 
 
-def describe_thresholds(thresholds, genres):
+def describe_thresholds(thresholds: Thresholds, genres: list[str]) -> dict[str, Any]:
     """Return the entries of model.json that `read_thresholds` reads."""
     return {
         "thresholds": dict(zip(genres, thresholds.genres.tolist(), strict=True)),
@@ -35,7 +31,7 @@ def describe_thresholds(thresholds, genres):
     }
 
 
-def join_genres(labels, genres):
+def join_genres(labels: np.ndarray, genres: list[str]) -> list[str]:
     """Turn labels, (N, G) of True and False, into N cells such as `Action|Drama`."""
     return [
         "|".join(genre for genre, has_it in zip(genres, row, strict=True) if has_it)
@@ -43,29 +39,33 @@ def join_genres(labels, genres):
     ]
 
 
-def rank_genres(probabilities, is_predicted, genres, top=1):
-    """Return the predicted genres of a poster and the most probable others, sorted.
+class RankedGenre(NamedTuple):
+    """A genre of a poster, its probability, and whether it is predicted."""
 
-    Args:
-        probabilities: (G,).
-        is_predicted: (G,), see `expected_f1.choose_genres`.
-        genres: the G names.
-        top: return at least so many genres.
+    genre: str
+    probability: float
+    is_predicted: bool
 
-    Returns:
-        A list of (genre, probability, whether it is predicted).
+
+def rank_genres(
+    probabilities: np.ndarray, is_predicted: np.ndarray, genres: list[str], top: int = 1
+) -> list[RankedGenre]:
+    """Return the predicted genres of a poster and the most probable others, at least `top`.
+
+    The arrays are (G,), see `expected_f1.choose_genres`; the most probable genre comes first.
     """
     order = np.argsort(-probabilities, kind="stable")[: max(top, is_predicted.sum())]
-    return [(genres[genre], probabilities[genre], bool(is_predicted[genre])) for genre in order]
+    return [
+        RankedGenre(genres[genre], float(probabilities[genre]), bool(is_predicted[genre]))
+        for genre in order
+    ]
 
 
-def join_predicted(probabilities, is_predicted, genres):
-    """Return N cells such as `Drama|Action`, the most probable genre first.
-
-    Args:
-        probabilities, is_predicted: (N, G), see `rank_genres`.
-        genres: the G names.
-    """
-    rows = zip(probabilities, is_predicted, strict=True)
-    rankings = [rank_genres(*row, genres, top=0) for row in rows]
-    return ["|".join(genre for genre, _, _ in ranking) for ranking in rankings]
+def join_predicted(
+    probabilities: np.ndarray, is_predicted: np.ndarray, genres: list[str]
+) -> list[str]:
+    """Return N cells such as `Drama|Action`, the most probable genre first; arrays are (N, G)."""
+    return [
+        "|".join(ranked.genre for ranked in rank_genres(row, chosen, genres, top=0))
+        for row, chosen in zip(probabilities, is_predicted, strict=True)
+    ]

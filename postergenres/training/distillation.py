@@ -44,7 +44,7 @@ from postergenres.scores.metrics import (
     choose_thresholds,
     compute_scores,
     estimate_prior,
-    print_scores,
+    format_scores,
     prior_of_counts,
     score_prior,
 )
@@ -250,7 +250,7 @@ def make_outputs(data_dir, store, settings, precision, words):
     }
     write_json(add_checksum(about), folder / "distillation.json")
     print("validation scores of the teacher:")
-    print_scores(about["scores"])
+    print(format_scores(about["scores"]))
     print(f"wrote {folder / 'targets.npy'} and features.npy")
     return about
 

@@ -17,7 +17,7 @@ from postergenres.scores.metrics import (
     choose_thresholds,
     compute_scores,
     estimate_prior,
-    print_scores,
+    format_scores,
     prior_of_counts,
     score_prior,
 )
@@ -440,7 +440,7 @@ def write_model(model, text_model, about, history, floor, data_dir):
     about = save_model(model, about, data_dir)
     discard_checkpoints(folder / "unfinished")
     print(f"validation scores of epoch {about['best_epoch']}, which is kept:")
-    print_scores(about["scores"])
+    print(format_scores(about["scores"]))
     if text_model:
         print_words(about["words"])
     print(f"wrote {folder / 'model.keras'}, model.json, history.csv and training.png")

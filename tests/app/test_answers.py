@@ -16,7 +16,7 @@ from postergenres.app import answers as module
 from postergenres.app.answers import MOST_POSTERS, Answers, Poster, list_models
 from postergenres.download import addresses
 from postergenres.models.description import PRETRAINED_FOLDERS
-from postergenres.report.poster_report import OpenedModel
+from postergenres.report.predictions import OpenedModel
 from postergenres.report.similar import open_similar
 from postergenres.scores.expected_f1 import choose_genres
 

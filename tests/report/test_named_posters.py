@@ -1,19 +1,69 @@
+import threading
 import time
+from types import SimpleNamespace
 
-from postergenres.report.named_posters import decode_batches, find_posters
+from postergenres.report.named_posters import find_posters, read_batches
 
-import pytest
+import numpy as np
 from conftest import image_bytes
-from PIL import EpsImagePlugin, features
+from PIL import EpsImagePlugin
+
+SIZE = (48, 32)
+RED, BLUE = image_bytes((220, 40, 40), (40, 60)), image_bytes((50, 60, 160), (40, 60), form="PNG")
 
 
-def test_a_stopped_run_does_not_wait_for_a_slow_host(pipeline, host):
-    names = [next(pipeline.images.glob("*.jpg")), *[f"{host.url}/slow/{i}.jpg" for i in range(9)]]
-    batches = decode_batches(list(map(str, names)), 48, 32, batch_size=1)
+def fetch_red(url):
+    """Stand in for `Client.fetch`."""
+    if "404" in url:
+        return SimpleNamespace(status="gone", error="HTTP 404", body=None)
+    return SimpleNamespace(status="ok", error="", body=RED)
+
+
+def test_batches_keep_the_order_of_files_and_urls(tmp_path):
+    (tmp_path / "blue.png").write_bytes(BLUE)
+    names = ["https://host/red.jpg", str(tmp_path / "blue.png"), "https://host/404.jpg"] * 5
+    batches = list(read_batches(names, SIZE, batch_size=4, fetch=fetch_red))
+    assert [len(batch) for batch in batches] == [4, 4, 4, 3]
+    posters = [poster for batch in batches for poster in batch]
+    assert [poster.name for poster in posters] == names
+    for red, blue, missing in zip(posters[::3], posters[1::3], posters[2::3], strict=True):
+        assert red.pixels.shape == blue.pixels.shape == (48, 32, 3)
+        assert red.pixels[0, 0, 0] > red.pixels[0, 0, 2]
+        assert blue.pixels[0, 0, 0] < blue.pixels[0, 0, 2]
+        assert missing.pixels is None and missing.error == "HTTP 404"
+
+
+def test_posters_are_fetched_while_earlier_ones_are_predicted(tmp_path):
+    (tmp_path / "blue.png").write_bytes(BLUE)
+    names = [str(tmp_path / "blue.png"), *[f"https://host/{i}.jpg" for i in range(9)]]
+    asked, may_answer = threading.Semaphore(0), threading.Event()
+
+    def fetch(url):
+        asked.release()
+        may_answer.wait(10)
+        return fetch_red(url)
+
+    batches = read_batches(names, SIZE, batch_size=1, fetch=fetch)
     begin = time.monotonic()
-    assert next(batches)[0][1] == ""
-    batches.close()
-    assert time.monotonic() - begin < 1.5  # the host takes 2 s
+    assert next(batches)[0].error == ""
+    assert asked.acquire(timeout=5) and asked.acquire(timeout=5)  # two batches ahead
+    batches.close()  # a stopped run does not wait for slow hosts
+    assert time.monotonic() - begin < 5
+    may_answer.set()
+
+
+def test_words_are_read_from_the_bytes_of_each_poster(tmp_path):
+    (tmp_path / "blue.png").write_bytes(BLUE)
+    names = [str(tmp_path / "blue.png"), "https://host/red.jpg", "none.jpg"]
+    seen = []
+
+    def read_words(source):
+        seen.append(source)
+        return [("a title", 0.9), ("unsure", 0.2)]
+
+    (batch,) = read_batches(names, SIZE, 4, read_words, fetch_red)
+    assert [poster.text for poster in batch] == ["a title", "a title", ""]
+    assert sorted(seen, key=str) == sorted([names[0], RED], key=str)
 
 
 def test_a_folder_stands_for_its_images_by_name(tmp_path):
@@ -26,24 +76,6 @@ def test_a_folder_stands_for_its_images_by_name(tmp_path):
     assert found == ["https://host/x.jpg", *map(str, expected), "none.jpg"]
 
 
-def test_batches_keep_the_order_of_files_and_urls(tmp_path, host):
-    host.bodies["red"] = image_bytes((220, 40, 40), (40, 60))
-    (tmp_path / "blue.png").write_bytes(image_bytes((50, 60, 160), (40, 60), form="PNG"))
-    names = [f"{host.url}/red/a.jpg", str(tmp_path / "blue.png"), f"{host.url}/404/b.jpg"] * 5
-    batches = list(decode_batches(names, 48, 32, batch_size=4))
-    assert [len(batch) for batch in batches] == [4, 4, 4, 3]
-    posters = [poster for batch in batches for poster in batch]
-    for start in range(0, 15, 3):
-        (red, _, _), (blue, _, _), (none, error, _) = posters[start : start + 3]
-        assert red.shape == blue.shape == (48, 32, 3)
-        assert red[0, 0, 0] > blue[0, 0, 0] and blue[0, 0, 2] > red[0, 0, 2]
-        assert none is None and error == "HTTP 404"
-
-
-def test_nothing_is_decoded_without_posters():
-    assert list(decode_batches([], 48, 32, batch_size=4)) == []
-
-
 def test_an_eps_file_never_reaches_ghostscript(tmp_path, monkeypatch):
     """Whatever its name."""
 
@@ -51,21 +83,18 @@ def test_an_eps_file_never_reaches_ghostscript(tmp_path, monkeypatch):
         raise AssertionError("Ghostscript was called")
 
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", refuse)
-    names = [str(tmp_path / name) for name in ("a.jpg", "b.eps")]
-    for name in names:
-        with open(name, "wb") as file:
-            file.write(image_bytes(form="EPS"))
-    ((a, b),) = decode_batches(names, 48, 32, batch_size=4)
-    assert a == b == (None, "UnidentifiedImageError: cannot identify image file", [])
+    for name in ("a.jpg", "b.eps"):
+        (tmp_path / name).write_bytes(image_bytes(form="EPS"))
+    (batch,) = read_batches([str(tmp_path / "a.jpg"), str(tmp_path / "b.eps")], SIZE, 4)
+    for poster in batch:
+        assert poster.error == "UnidentifiedImageError: cannot identify image file"
 
 
-@pytest.mark.parametrize(
-    "form", ["JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF"]
-)
-def test_the_formats_that_people_have_are_read(tmp_path, form):
-    if form == "AVIF" and not features.check("avif"):
-        pytest.skip("this Pillow has no AVIF")
-    path = tmp_path / "poster"
-    path.write_bytes(image_bytes((220, 40, 40), (40, 60), form=form))
-    (((pixels, error, _),),) = decode_batches([str(path)], 48, 32, batch_size=4)
-    assert error == "" and abs(pixels.mean(axis=(0, 1)) - [220, 40, 40]).max() < 10
+def test_the_formats_that_people_have_are_read(tmp_path):
+    for form in ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM"):
+        (tmp_path / form).write_bytes(image_bytes((220, 40, 40), (40, 60), form=form))
+    names = [str(path) for path in tmp_path.iterdir()]
+    (batch,) = read_batches(names, SIZE, batch_size=8)
+    for poster in batch:
+        assert poster.error == "", poster
+        assert abs(np.mean(poster.pixels, axis=(0, 1)) - [220, 40, 40]).max() < 10

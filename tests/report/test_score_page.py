@@ -4,7 +4,7 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
-from postergenres.report.score_page import find_commit, list_pictures
+from postergenres.report.score_page import PICTURES, find_commit, read_pictures
 from postergenres.scores.metrics import SCORES
 
 import pytest
@@ -57,7 +57,7 @@ def test_the_report_shows_every_score_with_its_floor(pipeline, pages):
         assert f"{SCORES[name]} {line}" in page.text
     for genre, row in content["average_precision"].items():
         assert f"{genre} {row['movies']} {row['score']:.3f}" in page.text
-    assert content["model_sha256"] in page.text and content["samples_sha256"] in page.text
+    assert content["model_xxh3"] in page.text and content["samples_sha256"] in page.text
     assert "0.39 0.389" in page.text and "0.64 0.650" in page.text
 
 
@@ -74,10 +74,9 @@ def test_the_report_has_all_pictures(pipeline, pages):
     pictures = [
         image for image in Page(pages[0]).images if image["src"].startswith("data:image/png")
     ]
-    assert len(pictures) == 7
-    names = "average_precision precision_recall reliability mistakes test_posters poster_map"
-    for name in names.split():
-        with Image.open(pipeline.data / f"{name}.png") as picture:
+    assert len(pictures) == len(PICTURES) == 7
+    for name in PICTURES:
+        with Image.open(pipeline.data / name) as picture:
             assert picture.width > 500
 
 
@@ -133,8 +132,14 @@ def test_versions_and_the_commit_are_reported(pages):
 
 def test_a_missing_picture_is_left_out(pipeline, tmp_path):
     (tmp_path / "reliability.png").write_bytes((pipeline.data / "reliability.png").read_bytes())
+    ((name, url),) = read_pictures(tmp_path).items()
+    assert name == "reliability.png" and url.startswith("data:image/png;base64,")
+
+
+def test_the_pictures_have_alternative_texts_with_their_scores(pipeline, pages):
+    texts = [image["alt"] for image in Page(pages[0]).images]
     content = json.loads((pipeline.data / "metrics.json").read_text())
-    (picture,) = list_pictures(content, pipeline.about, tmp_path)
-    assert picture["title"] == "Reliability of the probabilities"
-    assert f"{content['scores']['calibration_error']['score']:.3f}" in picture["text"]
-    assert picture["url"].startswith("data:image/png;base64,")
+    best = max(content["average_precision"].items(), key=lambda item: item[1]["score"])
+    assert f"The highest is {best[0]} at {best[1]['score']:.2f}, the lowest " in texts[0]
+    assert f"error is {content['scores']['calibration_error']['score']:.3f}." in texts[2]
+    assert texts[6].endswith(f"Epoch {pipeline.about['best_epoch']} was kept.")

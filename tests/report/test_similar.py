@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import contents
-from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import predict
+
+CHUNK = 40  # posters per feature file
 
 
 @settings(max_examples=150, deadline=None)
@@ -59,9 +60,8 @@ def model(pipeline):
 
 
 @pytest.fixture
-def data(pipeline, tmp_path, monkeypatch):
-    """A data folder with a store and posters, without a model; small feature files."""
-    monkeypatch.setattr(similar, "CHUNK", 40)
+def data(pipeline, tmp_path):
+    """A data folder with a store and posters, without a model."""
     for name in ("store", "posters"):
         shutil.copytree(pipeline.data / name, tmp_path / "data" / name)
     shutil.copy(pipeline.data / "samples.csv", tmp_path / "data")
@@ -73,11 +73,11 @@ def list_files(data):
 
 
 def test_training_movies_are_found_by_their_own_posters(data, model, capsys):
-    movies = open_similar(data, *model)
+    movies = open_similar(data, *model, chunk=CHUNK)
     out = capsys.readouterr().out
     store = open_store(data)
     assert out.count("\n") == 1 and "SIMILAR = 0 in predict.py skips this" in out
-    assert f"computing the features of {len(store.labels)} posters" in out and "about 10 s" in out
+    assert f"computing the features of {len(store.labels)} posters" in out
     samples = pd.read_csv(data / "samples.csv", dtype=str, keep_default_na=False).set_index("id")
     rows = np.concatenate([store.rows("train")[:10], store.rows("test")[:10]])
     found = movies.find(model[0].predict(store.images[rows]).features, 3)
@@ -94,51 +94,26 @@ def test_training_movies_are_found_by_their_own_posters(data, model, capsys):
             assert neighbor.path == data / "posters" / f"{neighbor.id}.jpg"
 
 
-def test_features_are_kept_in_float16_and_opened_without_a_word(data, model, capsys):
-    open_similar(data, *model)
+def test_features_are_kept_and_only_missing_or_damaged_ones_are_made_again(data, model, capsys):
+    open_similar(data, *model, chunk=CHUNK)
     before = contents(data / "features")
-    assert len(list_files(data)) == -(-len(open_store(data).labels) // 40) > 1
-    assert np.load(list_files(data)[0]).dtype == np.float16
+    files = list_files(data)
+    assert len(files) == -(-len(open_store(data).labels) // CHUNK) > 2
+    assert np.load(files[0]).dtype == np.float16
     capsys.readouterr()
-    opened = open_similar(data, *model)
+    opened = open_similar(data, *model, chunk=CHUNK)
     assert capsys.readouterr() == ("", "") and contents(data / "features") == before
     (query,) = model[0].predict(open_store(data).images[:1]).features
-    everything = [np.load(path) for path, _ in opened.chunks]
-    np.testing.assert_allclose(np.concatenate(everything)[0], query, rtol=2e-3, atol=1e-3)
+    np.testing.assert_allclose(np.load(opened.chunks[0][0])[0], query, rtol=2e-3, atol=1e-3)
 
-
-def test_a_stopped_run_is_resumed(data, model, monkeypatch):
-    compute, seen = similar.compute_features, []
-
-    def stop_at_the_second(network, read_pixels, rows, bar):
-        seen.append(list(rows))
-        if len(seen) == 2:
-            raise KeyboardInterrupt
-        return compute(network, read_pixels, rows, bar)
-
-    monkeypatch.setattr(similar, "compute_features", stop_at_the_second)
-    with pytest.raises(KeyboardInterrupt):
-        open_similar(data, *model)
-    open_similar(data, *model)
-    assert seen[2] == seen[1] and seen[0] == list(range(40)) and seen[0] not in seen[1:]
-    resumed = contents(data / "features")
-    shutil.rmtree(data / "features")
-    monkeypatch.setattr(similar, "compute_features", compute)
-    open_similar(data, *model)
-    assert contents(data / "features") == resumed
-
-
-def test_a_damaged_feature_file_is_made_again(data, model, capsys):
-    open_similar(data, *model)
-    before = contents(data / "features")
-    path = list_files(data)[1]
+    opened.chunks[0][0].unlink()  # a run that was stopped leaves the others
+    path = opened.chunks[1][0]
     content = bytearray(path.read_bytes())
     content[-9] ^= 1
     path.write_bytes(content)
-    capsys.readouterr()
-    open_similar(data, *model)
+    open_similar(data, *model, chunk=CHUNK)
     first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("computing the features of 40 posters")
+    assert first.startswith(f"computing the features of {2 * CHUNK} posters")
     assert second == f"note: {path} is damaged: its features are made again"
     assert contents(data / "features") == before
 
@@ -154,13 +129,10 @@ def test_another_model_has_features_of_its_own_and_reads_posters_of_its_size(dat
     store = open_store(data)
     row = store.rows("train")[0]
     path = data / "posters" / f"{store.index['id'][row]}.jpg"
-    pixels = similar.decode_unchanged(path, store_checksum(data, row), (about["H"], about["W"]))
+    size = about["H"], about["W"]
+    pixels = similar.decode_unchanged(path, store.poster_sha256[row], size)
     nearest = movies.find(network.predict(pixels[None]).features, 1)[0][0]
     assert nearest.id == store.index["id"][row] and nearest.similarity > 0.9999
-
-
-def store_checksum(data, row):
-    return pd.read_csv(data / "store" / "checksums.csv", dtype=str)["sha256"][row]
 
 
 @pytest.mark.parametrize("harm", ["missing", "changed"])
@@ -168,15 +140,14 @@ def test_a_poster_that_is_not_the_stores_is_a_note(data, capsys, harm):
     """Only if the network needs another size than the store's."""
     folder = PRETRAINED_FOLDERS["improved"]
     network = open_exported(folder)
-    posters = data / "posters"
-    path = posters / f"{open_store(data).index['id'][0]}.jpg"
+    path = data / "posters" / f"{open_store(data).index['id'][0]}.jpg"
     path.unlink() if harm == "missing" else path.write_bytes(b"another")
     capsys.readouterr()
     assert open_similar(data, *network, folder) is None
     reason = {"missing": "No such file or directory", "changed": "has changed"}[harm]
-    assert capsys.readouterr().out == (
+    assert capsys.readouterr().out.splitlines()[-1] == (
         f"note: no similar movies are shown: {path}: {reason}. Run: python database.py and python "
-        "preprocessing.py\n"
+        "preprocessing.py"
     )
 
 
@@ -188,10 +159,9 @@ def test_without_a_store_nothing_is_said_or_written(tmp_path, model, capsys):
 def test_an_unusable_store_is_a_note(data, model, capsys):
     (data / "store" / "index.csv").write_text("row,id\n")
     assert open_similar(data, *model) is None
-    assert capsys.readouterr().out == (
-        f"note: no similar movies are shown: The files in {data / 'store'} do not belong together. "
-        "Run: python preprocessing.py\n"
-    )
+    out = capsys.readouterr().out
+    assert out.startswith("note: no similar movies are shown: ")
+    assert out.endswith("Run: python preprocessing.py\n")
 
 
 def test_movies_without_samples_csv_or_a_poster_have_no_title_or_path(data, model):
@@ -201,31 +171,6 @@ def test_movies_without_samples_csv_or_a_poster_have_no_title_or_path(data, mode
     features = model[0].predict(open_store(data).images[:1]).features
     for neighbor in movies.find(features)[0]:
         assert neighbor.title == "" and neighbor.path is None and neighbor.genres
-
-
-def test_two_runs_do_not_write_the_same_features(data, model, capsys):
-    open_similar(data, *model)
-    list_files(data)[0].unlink()
-    folder = list_files(data)[0].parent
-    with FileLock(folder / "making.lock"):
-        assert open_similar(data, *model) is None
-    assert f"Another run is writing to {folder}. Wait until it ends" in capsys.readouterr().out
-    assert open_similar(data, *model) is not None
-
-
-def test_without_room_on_the_disk_no_file_is_written(data, model, monkeypatch):
-    usage = shutil.disk_usage(data)._replace(free=1_000_000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
-    with pytest.raises(OSError, match="No space left on device, .* MB are needed, 1 MB are free"):
-        open_similar(data, *model)
-    assert list_files(data) == []
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.2, "10 s"), (31, "40 s"), (90, "90 s"), (91, "2 min"), (600, "10 min")]
-)
-def test_times_are_rounded_up(seconds, text):
-    assert similar.describe_seconds(seconds) == text
 
 
 def test_features_too_large_for_float16_stay_finite():
@@ -253,9 +198,6 @@ def test_predict_py_writes_similar_csv_and_shows_it_on_the_page(data, pipeline, 
     assert found["id"][0] == own.stem and found["similarity"][0] == 1
     page = (data / "predictions.html").read_text(encoding="utf-8")
     assert page.count('<ol class="similar">') == 1 and page.count("<img") == 2 + 5
-    written = pd.read_csv(data / "predictions.csv")
-    assert list(written.columns) == list(table.columns)
-    assert list(written.columns[:3]) == ["path", "error", "predicted_genres"]
 
     assert predict.main(paths, data, similar=0).equals(table)
     assert not (data / "similar.csv").exists()  # it would be of other posters
@@ -266,7 +208,5 @@ def test_predict_py_writes_similar_csv_and_shows_it_on_the_page(data, pipeline, 
 def test_predict_py_without_a_store_says_nothing_about_similar_movies(tmp_path, pipeline, capsys):
     predict.main(sorted(pipeline.images.glob("*.jpg"))[:1], tmp_path, pretrained="improved")
     assert "similar" not in capsys.readouterr().out
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "predictions.csv",
-        "predictions.html",
-    ]
+    written = {path.name for path in tmp_path.iterdir()} - {".predict.lock"}
+    assert written == {"predictions.csv", "predictions.html"}

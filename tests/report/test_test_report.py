@@ -1,14 +1,11 @@
 import json
 import shutil
+from dataclasses import replace
 
 from postergenres.dataset.store import open_store
-from postergenres.models import description
-from postergenres.old_files import read_json, without_checksum, write_json
-from postergenres.report.test_report import (
-    is_demonstration,
-    open_model_of_store,
-    print_test_scores,
-)
+from postergenres.report.score_lines import format_test_scores
+from postergenres.report.test_report import is_demonstration, open_model_of_store, save_map
+from postergenres.scores.bootstrap import ComparedScores
 from postergenres.scores.metrics import SCORES
 
 import numpy as np
@@ -61,27 +58,13 @@ def test_a_model_that_was_trained_on_another_sample_is_refused(pipeline, tmp_pat
         predict.main(data_dir=tmp_path / "data")
 
 
-NOTE = "note: posters in the store have changed since the model was trained\n"
-
-
-@pytest.mark.parametrize("kind", ["trained", "pretrained", "older"])
-def test_changed_posters_are_noted_only_if_the_record_can_tell(
-    pipeline, tmp_path, capsys, monkeypatch, kind
-):
-    """Pretrained models and models of older versions record another checksum of the store."""
-    store, folder = open_store(pipeline.data), tmp_path / "model"
-    shutil.copytree(pipeline.data / "model", folder)
-    open_model_of_store(store, folder)
-    assert NOTE not in capsys.readouterr().out
-    about = read_json(folder / "model.json") | {"store_sha256": "0" * 64}
-    about = description.write_about(about, folder)
-    if kind == "pretrained":
-        shipped = shutil.copytree(folder, tmp_path / "shipped")
-        monkeypatch.setitem(description.PRETRAINED_FOLDERS, "improved", shipped)
-    if kind == "older":
-        write_json(without_checksum(about, description.CHECKSUM), folder / "model.json")
-    open_model_of_store(store, folder)
-    assert (NOTE in capsys.readouterr().out) == (kind == "trained")
+def test_changed_posters_are_noted(pipeline, capsys):
+    store = open_store(pipeline.data)
+    open_model_of_store(store, pipeline.data / "model")
+    note = "note: posters in the store have changed since the model was trained\n"
+    assert note not in capsys.readouterr().out
+    open_model_of_store(replace(store, sha256="another"), pipeline.data / "model")
+    assert note in capsys.readouterr().out
 
 
 def test_a_model_that_was_trained_on_another_poster_size_is_refused(pipeline, tmp_path):
@@ -102,27 +85,34 @@ def test_the_same_model_and_store_give_the_same_metrics_and_pictures(pipeline, t
         assert (again / name).read_bytes() == (pipeline.data / name).read_bytes(), name
 
 
-def score_table(floor=0.5):
-    """Return tables like those of `compare_with_prior`, with one genre that no test movie has."""
+def make_scores(floor=0.5):
+    """Return scores with one genre that no test movie has."""
     columns = {"score": 0.5, "low": 0.4, "high": 0.6, "floor": floor}
     overall = pd.DataFrame([columns] * len(SCORES), index=list(SCORES))
     per_genre = pd.DataFrame([columns, columns | {"score": np.nan}], index=["Drama", "War"])
-    return overall, per_genre
+    return ComparedScores(overall, per_genre)
 
 
-def test_real_posters_are_compared_with_the_study(capsys):
-    print_test_scores(*score_table(), is_drawn=False)
-    out = capsys.readouterr().out
-    assert "compared with the study" in out and "drawn" not in out
-    assert "0.39   0.389" in out and "0.64   0.650" in out
-    assert "because no test movie has them: War" in out
+def test_real_posters_are_compared_with_the_study():
+    text = format_test_scores(make_scores(), is_drawn=False)
+    assert "compared with the study" in text and "drawn" not in text
+    assert "0.39   0.389" in text and "0.64   0.650" in text
+    assert "because no test movie has them: War" in text
 
 
-def test_drawn_posters_are_not_compared_with_the_study(capsys):
-    print_test_scores(*score_table(), is_drawn=True)
-    out = capsys.readouterr().out
-    assert "drawn: scores on them say nothing about real movies" in out
-    assert "compared with the study" not in out and "0.389" not in out and "0.650" not in out
+def test_drawn_posters_are_not_compared_with_the_study():
+    text = format_test_scores(make_scores(), is_drawn=True)
+    assert "drawn: scores on them say nothing about real movies" in text
+    assert "compared with the study" not in text and "0.389" not in text and "0.650" not in text
+
+
+def test_a_model_that_reads_words_is_scored_without_them_too():
+    scores = {name: {"score": 0.25, "floor": 0.5} for name in SCORES}
+    text = format_test_scores(make_scores(), is_drawn=True, without_words=scores)
+    assert text.splitlines()[-1] == (
+        "without the words on the posters: binary cross-entropy 0.250, mean average precision "
+        "0.250, macro ROC-AUC 0.250"
+    )
 
 
 def list_urls(folder, urls):
@@ -160,3 +150,10 @@ def test_a_demonstration_keeps_the_study_in_the_metrics_but_not_in_the_report(
     assert "drawn, not real" in page and "Comparison with the study" not in page
     page = (pipeline.data / "report.html").read_text(encoding="utf-8")
     assert "drawn, not real" not in page and "Comparison with the study" in page
+
+
+def test_an_old_map_is_deleted_if_there_are_too_few_posters_for_one(tmp_path):
+    path = tmp_path / "poster_map.png"
+    path.write_bytes(b"of other posters")
+    save_map(None, features=np.zeros((20, 4)), genres=[], path=path)
+    assert not path.exists()

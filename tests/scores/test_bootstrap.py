@@ -49,16 +49,19 @@ def test_a_model_that_predicts_the_prior_scores_exactly_the_floor():
 
 def test_the_interval_has_the_width_of_the_normal_approximation():
     labels, probabilities, thresholds = draw_predictions()
+    prior = metrics.estimate_prior(labels)
+    overall, _ = bootstrap.compare_with_prior(labels, probabilities, thresholds, prior, labels)
+    row = overall.loc["precision_at_1"]
     hits = metrics.score_movies(labels, probabilities, thresholds)["precision_at_1"]
     resampled = bootstrap.bootstrap(labels, probabilities, thresholds)["precision_at_1"]
     assert resampled.std() == pytest.approx(hits.std() / np.sqrt(len(hits)), rel=0.1)
+    assert row["high"] - row["low"] == pytest.approx(2 * 1.96 * resampled.std(), rel=0.08)
 
 
-def test_the_scores_do_not_depend_on_how_many_resamples_are_scored_at_once(monkeypatch):
+def test_the_scores_do_not_depend_on_how_many_resamples_are_scored_at_once():
     predictions = draw_predictions()
     together = bootstrap.bootstrap(*predictions, resamples=20)
-    monkeypatch.setattr(bootstrap, "WEIGHTS", 3 * predictions[0].size)
-    apart = bootstrap.bootstrap(*predictions, resamples=20)
+    apart = bootstrap.bootstrap(*predictions, resamples=20, weights=3 * predictions[0].size)
     assert len(together["mAP"]) == 20
     for name, values in together.items():
         np.testing.assert_allclose(apart[name], values, rtol=1e-5, err_msg=name)

@@ -1,11 +1,13 @@
 from postergenres.scores.intervals import (
     average_precision_intervals,
+    logit_t_intervals,
     mean_average_precision_interval,
 )
 
 import numpy as np
 import pytest
 from conftest import ROOT, load_script
+from scipy.special import expit
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +28,11 @@ def test_the_interval_of_the_mean_over_rare_genres_does_not_lie_too_high(coverag
     hits = coverage.cover_mean(rng, 500, counts, separation=1, runs=60)
     assert hits["percentile"][0] < 0.75 and hits["percentile"][1] > 0.25
     assert hits["predict.py"][0] > 0.85
+
+
+def test_the_width_is_students_t_on_the_logit_scale():
+    low, high = logit_t_intervals(0.5, 0.0, 0.1, 3)  # three degrees of freedom
+    assert [low, high] == pytest.approx(expit([-0.31824, 0.31824]), abs=1e-5)
 
 
 def test_fewer_positives_give_a_wider_interval():

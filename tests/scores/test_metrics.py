@@ -97,14 +97,13 @@ def test_confusions_equal_a_calculation_by_hand():
     assert list(floor) == [1, 1, pytest.approx(1 / 3)]
 
 
-def test_scores_are_printed_beside_the_prior(capsys):
+def test_scores_are_shown_beside_the_prior():
     labels, probabilities, thresholds = draw_predictions()
     labels[:] = 1  # then ROC-AUC is not defined
     scores = metrics.compute_scores(labels, probabilities, thresholds)
     rows = metrics.beside_floor(scores, scores)
     assert rows["macro_roc_auc"] == {"score": None, "floor": None}
-    metrics.print_scores(rows)
-    lines = capsys.readouterr().out.splitlines()
+    lines = metrics.format_scores(rows).splitlines()
     assert len(lines) == len(metrics.SCORES)
     line = next(line for line in lines if "macro ROC-AUC" in line)
     assert line.split()[-3:] == ["-", "prior", "-"]
