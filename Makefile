@@ -1,27 +1,19 @@
 # make setup      create .venv and install what the six scripts need
 # make demo       draw the demonstration set, run the five steps and print the scores
 # make app        open a page to drop posters on, with a pretrained model or yours
-# make test       check the style and run the tests
+# make test       check style and types, and run the tests
 # make bench      run benchmarks/bench_*.py, three hours; your posters: CSV=movies.csv POSTERS=folder
 # make clean      delete files that take minutes to make again; keep downloads and trained models
 # make distclean  also delete downloads, trained models, the teacher's outputs and words; asks first
 #
-# demo runs a step again if its script or a file that the script reads or imports has changed. Each
+# demo runs a step again if its script, the package or the output of the step before has changed. Each
 # target sets up .venv first, with another Python if you name one: make demo PYTHON=python3.12
 
 PYTHON ?= python3
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# What each step imports from the package; tests/test_packaging.py compares it with the imports.
-SHARED = $(wildcard postergenres/*.py)
-DOWNLOAD = $(SHARED) $(wildcard postergenres/download/*.py)
-DATASET = $(SHARED) $(wildcard postergenres/dataset/*.py postergenres/parallel.py) \
-	postergenres/download/__init__.py postergenres/download/faults.py \
-	postergenres/download/manifest.py postergenres/download/metadata.py \
-	postergenres/download/stray_quotes.py
-TRAINING = $(DATASET) model.py $(wildcard postergenres/models/*.py postergenres/training/*.py) \
-	$(wildcard postergenres/words/*.py postergenres/scores/*.py)
+PACKAGE = $(shell find postergenres -name '*.py')
 
 .PHONY: setup demo app test bench clean distclean
 
@@ -31,19 +23,19 @@ TRAINING = $(DATASET) model.py $(wildcard postergenres/models/*.py postergenres/
 demo: data/model/model.json
 	$(BIN)/python predict.py
 
-data/model/model.json: data/store/store.json train.py $(TRAINING)
+data/model/model.json: data/store/store.json train.py model.py $(PACKAGE)
 	$(BIN)/python train.py
 
 # Step 3 does not change an up-to-date store, so its date must be set here.
-data/store/store.json: data/samples.csv preprocessing.py $(DATASET)
+data/store/store.json: data/samples.csv preprocessing.py $(PACKAGE)
 	$(BIN)/python preprocessing.py
 	@touch $@
 
-data/samples.csv: data/posters.csv sampling.py $(DATASET)
+data/samples.csv: data/posters.csv sampling.py $(PACKAGE)
 	$(BIN)/python sampling.py
 
 # Step 1 writes posters.csv even if it fails; an old date makes the next make run it again.
-data/posters.csv: data/sample/movies_metadata.csv database.py $(DOWNLOAD)
+data/posters.csv: data/sample/movies_metadata.csv database.py $(PACKAGE)
 	$(BIN)/python database.py || { touch -c -t 197001010000 $@; exit 1; }
 
 data/sample/movies_metadata.csv: data/sample/draw.py | .venv/setup.stamp
@@ -59,6 +51,7 @@ app: .venv/app.stamp
 test: .venv/test.stamp
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: .venv/bench.stamp
@@ -104,22 +97,20 @@ setup: .venv/setup.stamp
 # --- deleting -------------------------------------------------------------------------------------
 
 clean:
-	rm -rf data/store data/checksums.json data/samples.csv data/sampling.json data/sampling.png
-	rm -rf data/metrics.json data/test_predictions.csv data/report.html
-	rm -rf data/average_precision.png data/precision_recall.png data/reliability.png
-	rm -rf data/mistakes.png data/test_posters.png data/predict.lock
-	rm -rf data/poster_map.png data/doubtful_labels.csv
-	rm -rf data/predictions.csv data/predictions.html data/similar.csv data/features
-	rm -rf data/sample/posters data/sample/movies_metadata.csv
+	cd data && rm -rf store store.* samples.csv sampling.* checksums.json features .*.lock
+	cd data && rm -rf metrics.json test_predictions.csv report.html doubtful_labels.csv
+	cd data && rm -rf average_precision.png precision_recall.png reliability.png mistakes.png
+	cd data && rm -rf test_posters.png poster_map.png
+	cd data && rm -rf predictions.csv predictions.html similar.csv
+	cd data && rm -rf sample/posters sample/movies_metadata.csv
 	rm -rf build *.egg-info .pytest_cache .ruff_cache .hypothesis
-	find postergenres tests benchmarks data -name __pycache__ -prune -exec rm -rf {} +
-	rm -rf __pycache__
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 distclean:
 	@if [ "$(FORCE)" != 1 ]; then \
-		echo "This also deletes the downloads (data/posters), the trained model (data/model), the"; \
-		echo "teacher's outputs (data/distillation), the words that were read (data/words) and"; \
-		echo "growth.csv. The folder .venv stays."; \
+		echo "This also deletes the downloads (data/posters), the trained model (data/model), stopped"; \
+		echo "trainings (data/unfinished), the teacher's outputs (data/distillation), the words that"; \
+		echo "were read (data/words) and growth.csv. The folder .venv stays."; \
 		if ! [ -t 0 ]; then \
 			echo "Nothing was deleted: no terminal to ask on. Run: make distclean FORCE=1" >&2; \
 			exit 1; \
@@ -129,5 +120,5 @@ distclean:
 		if [ "$$answer" != yes ]; then echo "Nothing was deleted." >&2; exit 1; fi; \
 	fi
 	@$(MAKE) clean
-	rm -rf data/posters data/posters.* data/distillation data/words data/model
+	cd data && rm -rf posters posters.* model model.* unfinished tensorboard distillation* words
 	rm -rf growth.csv growth.png

@@ -59,6 +59,7 @@ def list_paths(value: Any) -> Any:
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 CountOrZero = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Workers = Annotated[int, Field(ge=1, le=1000)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 Retries = Annotated[int, Field(ge=0, le=100)]
 Bytes = Annotated[int, Field(ge=1, le=10**12)]
 Pixels = Annotated[int, Field(ge=1, le=MOST_PIXELS)]  # of an image
@@ -144,17 +145,19 @@ def run_from_shell(main: Callable[..., object]) -> None:
     import tyro  # here: processes of a pool and other programs have no command line
 
     script = Path(inspect.getfile(inspect.unwrap(main)))
+    package = sys.modules[main.__module__].__package__  # None for a script
+    file = "/".join([*package.split("."), script.name]) if package else script.name
     description = inspect.getdoc(sys.modules[main.__module__]) or ""
     options = tyro.cli(
         list_options(main, read_comments(script)),
-        prog=f"python {script.name}",
+        prog=f"python -m {package}" if package else f"python {file}",
         description=description.partition("\n")[0],
     )
     try:
         main(**vars(options))
     except SettingError as error:
         name, option = error.name.upper(), "--" + error.name.replace("_", "-")
-        print(f"{error}. Change {name} in {script.name}, or {option}", file=sys.stderr)
+        print(f"{error}. Change {name} in {file}, or {option}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -1,5 +1,7 @@
 """Each type of setting takes what it should and refuses the rest; the shell gives the same."""
 
+import importlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +74,20 @@ def test_a_constant_is_checked_as_well():
 def test_an_unknown_argument_is_a_type_error():
     with pytest.raises(TypeError, match="nonsense"):
         make_main(int)(nonsense=1)
+
+
+STEPS = ("database", "sampling", "preprocessing", "train", "predict", "postergenres.app.__main__")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_each_setting_of_a_step_refuses_what_is_a_value_of_none(tmp_path, step):
+    main = importlib.import_module(step).main
+    for name in inspect.signature(main).parameters:
+        for value in (-1, 10**40, float("nan"), object()):
+            with pytest.raises(SettingError) as error:
+                main(**{"data_dir": tmp_path / "data", name: value})
+            assert error.value.name == name and "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 SCRIPT = '''"""Step 0: show the settings.

@@ -14,9 +14,9 @@ import csv
 import io
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -32,7 +32,7 @@ SIZE = (185, 278)  # pixels, width and height, as TMDb serves posters under /t/p
 NOTICE = "Invented movie with a drawn poster: scores on it say nothing about real movies."
 
 
-def main(output_dir=OUTPUT_DIR, movies=MOVIES, seed=SEED):
+def main(output_dir: str | Path = OUTPUT_DIR, movies: int = MOVIES, seed: int = SEED) -> None:
     """Draw the posters, then write the CSV that lists them.
 
     Args:
@@ -65,6 +65,10 @@ def main(output_dir=OUTPUT_DIR, movies=MOVIES, seed=SEED):
     print("next: python database.py")
 
 
+Color = tuple[int, ...]  # red, green and blue, from 0 to 255
+Draw = ImageDraw.ImageDraw
+
+
 # --- movies ---------------------------------------------------------------------------------------
 
 COLUMNS = (
@@ -84,7 +88,7 @@ NOUNS = (
 ).split()
 
 
-def kind_of(number):
+def kind_of(number: int) -> str:
     """Return "plain" for most movies, or one of the flaws of real metadata at regular intervals."""
     flaws = {
         (80, 7): "TV Movie",
@@ -101,7 +105,7 @@ def kind_of(number):
     return "plain"
 
 
-def invent_movie(number, rng):
+def invent_movie(number: int, rng: np.random.Generator) -> dict[str, Any]:
     """Return a row of the CSV as a dict; `looks` are the genres to draw the poster from."""
     names, weights = list(GENRES), np.array([genre.weight for genre in GENRES.values()])
     count = rng.choice([1, 2, 3], p=[0.34, 0.42, 0.24])
@@ -148,7 +152,7 @@ def invent_movie(number, rng):
 # --- posters --------------------------------------------------------------------------------------
 
 
-def draw_poster(title, genres, rng):
+def draw_poster(title: str, genres: Sequence[str], rng: np.random.Generator) -> Image.Image:
     """Draw a poster from the palettes, motifs and lettering of its genres."""
     names = list(GENRES)
     palettes = [GENRES[genre].palette for genre in genres]
@@ -170,7 +174,7 @@ def draw_poster(title, genres, rng):
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-def encode(image, kind):
+def encode(image: Image.Image, kind: str) -> bytes:
     """Return the poster as JPEG bytes, or the bytes that a faulty host would serve instead."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
@@ -180,25 +184,27 @@ def encode(image, kind):
     return {"not an image": b"<html>moved</html>\n", "empty": b""}.get(kind, body)
 
 
-def jitter(colour, rng):
-    """Return a color near another, as a tuple of three numbers from 0 to 255."""
-    return tuple(int(c) for c in np.clip(np.array(colour) + rng.integers(-28, 29, 3), 0, 255))
+def jitter(color: Color, rng: np.random.Generator) -> Color:
+    """Return a color near another."""
+    return tuple(int(c) for c in np.clip(np.array(color) + rng.integers(-28, 29, 3), 0, 255))
 
 
-def blend(top, bottom, rng):
+def blend(top: Color, bottom: Color, rng: np.random.Generator) -> Image.Image:
     """Return an image that fades from one color at the top to another at the bottom."""
     steps = np.linspace(0, 1, SIZE[1])[:, None] ** rng.uniform(0.6, 1.6)
     column = (1 - steps) * np.array(jitter(top, rng)) + steps * np.array(jitter(bottom, rng))
     return Image.fromarray(np.repeat(column[:, None].round().astype(np.uint8), SIZE[0], axis=1))
 
 
-def draw_motif(draw, genre, colour, rng):
+def draw_motif(draw: Draw, genre: str, color: Color, rng: np.random.Generator) -> None:
     """Draw the motif of a genre at a random place, in a random size."""
     x, y = rng.uniform(15, SIZE[0] - 15), rng.uniform(50, SIZE[1] - 55)
-    GENRES[genre].motif(draw, x, y, rng.uniform(14, 38), colour)
+    GENRES[genre].motif(draw, x, y, rng.uniform(14, 38), color)
 
 
-def draw_title(image, title, genre, colour, rng):
+def draw_title(
+    image: Image.Image, title: str, genre: str, color: Color, rng: np.random.Generator
+) -> None:
     """Write the title in the lettering of a genre: case, size, slant, spacing and place."""
     style = GENRES[genre]
     text = (" " * style.spacing).join(style.case(title))
@@ -216,117 +222,119 @@ def draw_title(image, title, genre, colour, rng):
     top = 8 if style.place == "top" else SIZE[1] - 40
     place = ((SIZE[0] - layer.width) // 2, top + int(rng.integers(0, 6)))
     behind = np.asarray(image)[place[1] + layer.height // 2].mean()
-    if abs(np.mean(colour) - behind) < 60:  # too little contrast with the background
-        colour = (250, 248, 240) if behind < 128 else (24, 22, 20)
-    image.paste(Image.new("RGB", layer.size, colour), place, layer)
+    if abs(np.mean(color) - behind) < 60:  # too little contrast with the background
+        color = (250, 248, 240) if behind < 128 else (24, 22, 20)
+    image.paste(Image.new("RGB", layer.size, color), place, layer)
 
 
 # --- motifs, centered at (x, y) and about 2 r pixels wide -----------------------------------------
 
 
-def polygon(draw, points, colour):
-    draw.polygon([(float(x), float(y)) for x, y in points], fill=colour)
+def polygon(draw: Draw, points: Iterable[tuple[float, float]], color: Color) -> None:
+    draw.polygon([(float(x), float(y)) for x, y in points], fill=color)
 
 
-def disc(draw, x, y, r, colour, **options):
-    draw.ellipse([x - r, y - r, x + r, y + r], fill=colour, **options)
+def disc(draw: Draw, x: float, y: float, r: float, color: Color) -> None:
+    draw.ellipse([x - r, y - r, x + r, y + r], fill=color)
 
 
-def dark(colour):
-    return tuple(c // 3 for c in colour)
+def dark(color: Color) -> Color:
+    return tuple(c // 3 for c in color)
 
 
-def star(draw, x, y, r, colour, points=8, inner=0.45):
+def star(
+    draw: Draw, x: float, y: float, r: float, color: Color, points: int = 8, inner: float = 0.45
+) -> None:
     turns = [math.pi * i / points for i in range(2 * points)]
     radii = [r if i % 2 == 0 else r * inner for i in range(2 * points)]
     corners = zip(turns, radii, strict=True)
-    polygon(draw, [(x + s * math.sin(t), y - s * math.cos(t)) for t, s in corners], colour)
+    polygon(draw, [(x + s * math.sin(t), y - s * math.cos(t)) for t, s in corners], color)
 
 
-def portrait(draw, x, y, r, colour):
-    disc(draw, x, y - r * 0.5, r * 0.45, colour)
-    draw.pieslice([x - r, y, x + r, y + 2 * r], 180, 360, fill=colour)
+def portrait(draw: Draw, x: float, y: float, r: float, color: Color) -> None:
+    disc(draw, x, y - r * 0.5, r * 0.45, color)
+    draw.pieslice([x - r, y, x + r, y + 2 * r], 180, 360, fill=color)
 
 
-def smile(draw, x, y, r, colour):
-    disc(draw, x, y, r, colour)
+def smile(draw: Draw, x: float, y: float, r: float, color: Color) -> None:
+    disc(draw, x, y, r, color)
     disc(draw, x - r * 0.35, y - r * 0.25, r * 0.12, (20, 20, 20))
     disc(draw, x + r * 0.35, y - r * 0.25, r * 0.12, (20, 20, 20))
     box = [x - r * 0.55, y - r * 0.45, x + r * 0.55, y + r * 0.6]
     draw.arc(box, 20, 160, fill=(20, 20, 20), width=3)
 
 
-def crosshair(draw, x, y, r, colour):
-    draw.ellipse([x - r, y - r, x + r, y + r], outline=colour, width=3)
-    draw.line([x - 1.4 * r, y, x + 1.4 * r, y], fill=colour, width=2)
-    draw.line([x, y - 1.4 * r, x, y + 1.4 * r], fill=colour, width=2)
+def crosshair(draw: Draw, x: float, y: float, r: float, color: Color) -> None:
+    draw.ellipse([x - r, y - r, x + r, y + r], outline=color, width=3)
+    draw.line([x - 1.4 * r, y, x + 1.4 * r, y], fill=color, width=2)
+    draw.line([x, y - 1.4 * r, x, y + 1.4 * r], fill=color, width=2)
 
 
-def explosion(draw, x, y, r, colour):
-    star(draw, x, y, 1.2 * r, colour, points=9)
+def explosion(draw: Draw, x: float, y: float, r: float, color: Color) -> None:
+    star(draw, x, y, 1.2 * r, color, points=9)
     star(draw, x, y, 0.7 * r, (255, 245, 190), points=9)
 
 
-def heart(draw, x, y, r, colour):
-    disc(draw, x - r * 0.45, y - r * 0.3, r * 0.52, colour)
-    disc(draw, x + r * 0.45, y - r * 0.3, r * 0.52, colour)
-    polygon(draw, [(x - r * 0.93, y - r * 0.1), (x + r * 0.93, y - r * 0.1), (x, y + r)], colour)
+def heart(draw: Draw, x: float, y: float, r: float, color: Color) -> None:
+    disc(draw, x - r * 0.45, y - r * 0.3, r * 0.52, color)
+    disc(draw, x + r * 0.45, y - r * 0.3, r * 0.52, color)
+    polygon(draw, [(x - r * 0.93, y - r * 0.1), (x + r * 0.93, y - r * 0.1), (x, y + r)], color)
 
 
-def teeth(draw, x, y, r, colour):
+def teeth(draw: Draw, x: float, y: float, r: float, color: Color) -> None:
     for step in range(-3, 4):
         left = x + step * r * 0.4
-        polygon(draw, [(left, y - r), (left + r * 0.4, y - r), (left + r * 0.2, y + r)], colour)
+        polygon(draw, [(left, y - r), (left + r * 0.4, y - r), (left + r * 0.2, y + r)], color)
 
 
-def bars(draw, x, y, r, colour):
-    draw.rectangle([x - r, y - r, x + r, y + r], outline=colour, width=3)
+def bars(draw: Draw, x: float, y: float, r: float, color: Color) -> None:
+    draw.rectangle([x - r, y - r, x + r, y + r], outline=color, width=3)
     for step in (-0.5, 0, 0.5):
-        draw.line([x + step * r, y - r, x + step * r, y + r], fill=colour, width=4)
+        draw.line([x + step * r, y - r, x + step * r, y + r], fill=color, width=4)
 
 
-def mountain(draw, x, y, r, colour):
-    polygon(draw, [(x - 1.3 * r, y + r), (x, y - r), (x + 1.3 * r, y + r)], colour)
+def mountain(draw: Draw, x: float, y: float, r: float, color: Color) -> None:
+    polygon(draw, [(x - 1.3 * r, y + r), (x, y - r), (x + 1.3 * r, y + r)], color)
     top = [(x - 0.4 * r, y - 0.4 * r), (x, y - r), (x + 0.4 * r, y - 0.4 * r)]
     polygon(draw, top, (245, 245, 250))
 
 
-def planet(draw, x, y, r, colour):
-    disc(draw, x, y, 0.7 * r, colour)
-    draw.ellipse([x - 1.4 * r, y - r * 0.3, x + 1.4 * r, y + r * 0.3], outline=colour, width=3)
+def planet(draw: Draw, x: float, y: float, r: float, color: Color) -> None:
+    disc(draw, x, y, 0.7 * r, color)
+    draw.ellipse([x - 1.4 * r, y - r * 0.3, x + 1.4 * r, y + r * 0.3], outline=color, width=3)
 
 
-def creature(draw, x, y, r, colour):
-    draw.rounded_rectangle([x - r, y - r, x + r, y + r], radius=r * 0.6, fill=colour)
+def creature(draw: Draw, x: float, y: float, r: float, color: Color) -> None:
+    draw.rounded_rectangle([x - r, y - r, x + r, y + r], radius=r * 0.6, fill=color)
     for side in (-0.4, 0.4):
         disc(draw, x + side * r, y - r * 0.2, r * 0.32, (255, 255, 255))
         disc(draw, x + side * r, y - r * 0.15, r * 0.14, (10, 10, 10))
 
 
-def photograph(draw, x, y, r, colour):
-    draw.rectangle([x - r, y - 0.8 * r, x + r, y + 0.8 * r], fill=(250, 250, 250), outline=colour)
-    draw.rectangle([x - 0.8 * r, y - 0.6 * r, x + 0.8 * r, y + 0.3 * r], fill=colour)
-    draw.line([x - 0.8 * r, y + 0.55 * r, x + 0.4 * r, y + 0.55 * r], fill=dark(colour), width=2)
+def photograph(draw: Draw, x: float, y: float, r: float, color: Color) -> None:
+    draw.rectangle([x - r, y - 0.8 * r, x + r, y + 0.8 * r], fill=(250, 250, 250), outline=color)
+    draw.rectangle([x - 0.8 * r, y - 0.6 * r, x + 0.8 * r, y + 0.3 * r], fill=color)
+    draw.line([x - 0.8 * r, y + 0.55 * r, x + 0.4 * r, y + 0.55 * r], fill=dark(color), width=2)
 
 
-def note(draw, x, y, r, colour):
+def note(draw: Draw, x: float, y: float, r: float, color: Color) -> None:
     for side in (-0.6, 0.6):
-        disc(draw, x + side * r, y + 0.7 * r, 0.3 * r, colour)
-        draw.line([x + side * r + 0.25 * r, y + 0.7 * r, x + side * r + 0.25 * r, y - r], colour, 3)
-    draw.line([x - 0.35 * r, y - r, x + 0.85 * r, y - r], fill=colour, width=6)
+        disc(draw, x + side * r, y + 0.7 * r, 0.3 * r, color)
+        draw.line([x + side * r + 0.25 * r, y + 0.7 * r, x + side * r + 0.25 * r, y - r], color, 3)
+    draw.line([x - 0.35 * r, y - r, x + 0.85 * r, y - r], fill=color, width=6)
 
 
-def shield(draw, x, y, r, colour):
-    disc(draw, x, y, r, dark(colour))
-    star(draw, x, y, r, colour, points=5, inner=0.4)
+def shield(draw: Draw, x: float, y: float, r: float, color: Color) -> None:
+    disc(draw, x, y, r, dark(color))
+    star(draw, x, y, r, color, points=5, inner=0.4)
 
 
-def cactus(draw, x, y, r, colour):
-    draw.line([x, y + 1.2 * r, x, y - 1.2 * r], fill=colour, width=9)
+def cactus(draw: Draw, x: float, y: float, r: float, color: Color) -> None:
+    draw.line([x, y + 1.2 * r, x, y - 1.2 * r], fill=color, width=9)
     for side, height in ((-0.7, 0.1), (0.7, -0.3)):
         elbow = y + height * r
         points = [x, elbow, x + side * r, elbow, x + side * r, elbow - 0.7 * r]
-        draw.line(points, fill=colour, width=7)
+        draw.line(points, fill=color, width=7)
 
 
 class Genre(NamedTuple):
@@ -347,9 +355,9 @@ class Genre(NamedTuple):
 
     tmdb_id: int
     weight: float
-    motif: Callable
-    palette: tuple
-    case: Callable
+    motif: Callable[..., None]
+    palette: tuple[Color, ...]
+    case: Callable[[str], str]
     size: int
     place: str
     spacing: int = 0

@@ -10,9 +10,18 @@ Takes   a few seconds to start, then about a tenth of a second for each poster
 
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 from postergenres.app.answers import Answers
-from postergenres.old_settings import PATH, one_of, whole
+from postergenres.settings import (
+    Count,
+    CountOrZero,
+    Folder,
+    Port,
+    Pretrained,
+    checked,
+    run_from_shell,
+)
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that train.py wrote to
@@ -23,39 +32,26 @@ EXAMPLES = 6  # posters to draw at a click
 SIMILAR = 5  # training movies with the most similar posters to show for each poster; 0 for none
 # --------------------------------------------------------------------------------------------------
 
-RULES = {
-    "data_dir": PATH,
-    "port": whole(1, 65535),
-    "pretrained": one_of("efficientnet_lite2", "improved"),
-    "top": whole(1, 1000),
-    "examples": whole(1, 100),
-    "similar": whole(0, 100),
-}
 
-
+@checked
 def main(
-    data_dir=DATA_DIR,
-    port=PORT,
-    pretrained=PRETRAINED,
-    top=TOP,
-    examples=EXAMPLES,
-    similar=SIMILAR,
-):
+    data_dir: Folder = DATA_DIR,
+    port: Port = PORT,
+    pretrained: Pretrained = PRETRAINED,
+    top: Count = TOP,
+    examples: Count = EXAMPLES,
+    similar: CountOrZero = SIMILAR,
+) -> None:
     """Serve the page until Ctrl-C."""
-    settings = {name: value for name, value in locals().items() if name in RULES}
-    for name, rule in RULES.items():
-        if not rule.allows(settings[name]):
-            fault = f"{name.upper()} must be {rule.wanted}, got {settings[name]!r}"
-            sys.exit(f"{fault}. Edit {name.upper()} in {__file__}, then run: make app")
     try:
         from postergenres.app.page import serve
     except ModuleNotFoundError as error:
         if error.name != "gradio":
             raise
         sys.exit("Gradio is missing. Run: python -m pip install -r requirements/app.txt")
-    serve(Answers(data_dir, pretrained, top, examples, similar), port)
+    serve(Answers(Path(data_dir), pretrained, top, examples, similar), port)
 
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        main()
+        run_from_shell(main)

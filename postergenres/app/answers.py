@@ -4,28 +4,25 @@ import base64
 import os
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from postergenres.app.examples import draw_examples
-from postergenres.download.faults import Fault
 from postergenres.download.images import check_image
-from postergenres.download.metadata import is_url
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.models.exported import open_exported
+from postergenres.report import named_posters
 from postergenres.report.named_posters import LIMITS, ReadPoster
-from postergenres.report.named_posters import read_poster as decode
 from postergenres.report.pages import fill
 from postergenres.report.predictions import OpenedModel, find_words, predict_read
 from postergenres.report.sheet import make_card
-from postergenres.report.similar import open_similar
+from postergenres.report.similar import SimilarMovies, open_similar
 from postergenres.words.reading import read_words
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 MOST_POSTERS, MOST_BYTES = 24, 60_000_000  # in an answer
-URL_LIMITS = replace(LIMITS, retries=0, time_limit=20)  # somebody is waiting
 SKIP = "SIMILAR = 0 in postergenres/app/__main__.py skips this"
 AT_ONCE = 0.3  # seconds in which features that are there are found
 
@@ -34,7 +31,7 @@ class Poster(NamedTuple):
     """A poster to predict: its name, and the bytes of its file or why there are none."""
 
     name: str
-    body: bytes | None
+    body: bytes
     error: str = ""
 
 
@@ -50,22 +47,27 @@ class Answers:
 
     Attributes:
         folders: {name: folder} of the models, the chosen one first.
-        movies: {name of a model: `similar.SimilarMovies` or None}; without the models whose
+        movies: {name of a model: the movies to search, or None}; without the models whose
             features are still being computed.
 
     Raises:
         SystemExit: a file of the chosen model is missing or damaged.
     """
 
-    def __init__(self, data_dir, pretrained, top, examples, similar=0):
-        self.data_dir, self.top, self.examples, self.similar = data_dir, top, examples, similar
-        self.folders, self.movies = list_models(Path(data_dir), pretrained), {}
-        self.opened, self.opening = {}, threading.Lock()
+    def __init__(
+        self, data_dir: Path, pretrained: str, top: int, examples: int, similar: int = 0
+    ) -> None:
+        self.data_dir, self.top, self.similar = data_dir, top, similar
+        self.examples = min(examples, MOST_POSTERS)
+        self.folders = list_models(data_dir, pretrained)
+        self.movies: dict[str, SimilarMovies | None] = {}
+        self.opened: dict[str, OpenedModel] = {}
+        self.opening = threading.Lock()
         self.pool = ThreadPoolExecutor(os.cpu_count())
         self.open(next(iter(self.folders)))
 
-    def open(self, name):
-        """Return an `OpenedModel`; it stays open."""
+    def open(self, name: str) -> OpenedModel:
+        """Return a model; it stays open."""
         with self.opening:
             if name not in self.opened:
                 folder = self.folders[name]
@@ -77,7 +79,7 @@ class Answers:
                     thread.join(AT_ONCE)
             return self.opened[name]
 
-    def open_movies(self, name):
+    def open_movies(self, name: str) -> None:
         """Open the movies to search; this takes minutes if features are missing."""
         model, about, _ = self.opened[name]
         movies = None
@@ -87,51 +89,41 @@ class Answers:
             print(f"note: no similar movies are shown: {error}")
         self.movies[name] = movies
 
-    def answer_files(self, files, model_name, count):
+    def answer_files(self, files: list[dict[str, Any]], model_name: str, count: int) -> str:
         """Predict the files that a browser read.
 
         Args:
-            files: a list of {"name": str, "size": bytes, "data": a data URL or None}.
+            files: {"name": str, "size": bytes, "data": a data URL or None} of each file.
             model_name: a key of `folders`.
             count: how many files there were; a browser reads MOST_POSTERS and MOST_BYTES at most.
-
-        Returns:
-            HTML, as from the other methods.
         """
         return self.answer([take_file(**file) for file in files], model_name, count)
 
-    def answer_urls(self, text, model_name):
-        """Fetch and predict the posters at one or several URLs, which spaces separate."""
-        urls = text.split()
-        if not urls:
-            return show_message("Paste the URL of a poster first, then click “Fetch and predict”.")
-        return self.answer(fetch_posters(urls[:MOST_POSTERS]), model_name, len(urls))
-
-    def answer_examples(self, model_name):
+    def answer_examples(self, model_name: str) -> str:
         """Draw and predict posters."""
         posters = [Poster(*example) for example in draw_examples(self.examples)]
         return self.answer(posters, model_name, are_drawn=True)
 
-    def answer(self, posters, model_name, count=None, are_drawn=False):
-        """Predict posters.
-
-        Args:
-            posters: a list of `Poster`.
-            model_name: a key of `folders`.
-            count: how many posters were asked for, if there were more.
-            are_drawn: whether the posters are examples.
-        """
+    def answer(
+        self,
+        posters: Sequence[Poster],
+        model_name: str,
+        count: int | None = None,
+        are_drawn: bool = False,
+    ) -> str:
+        """Predict posters; `count` is how many were asked for, if there were more."""
         start = time.perf_counter()
         try:
             opened = self.open(model_name)
         except SystemExit as error:  # its text says what to do
-            return show_message(str(error))
+            return fill("message.html", TEMPLATES, text=str(error))
+        read = [*self.pool.map(lambda x: read_poster(x, opened), posters[:MOST_POSTERS])]
         movies = self.movies.get(model_name)
-        cards = self.make_cards(posters[:MOST_POSTERS], opened, movies)
+        predictions = predict_read(opened, read, self.top, movies, self.similar)
         return fill(
             "answer.html",
             TEMPLATES,
-            cards=cards,
+            cards=[make_card(prediction, opened.about["prior"]) for prediction in predictions],
             count=count or len(posters),
             model_name=model_name,
             seconds=time.perf_counter() - start,
@@ -139,14 +131,8 @@ class Answers:
             is_waiting=bool(self.similar) and model_name not in self.movies,
         )
 
-    def make_cards(self, posters, opened, movies=None):
-        """Predict posters, and return their cards for templates/cards.html."""
-        read = [*self.pool.map(lambda poster: read_poster(poster, opened), posters)]
-        predictions = predict_read(opened, read, top=self.top, movies=movies, similar=self.similar)
-        return [make_card(each, opened.about["prior"]) for each in predictions]
 
-
-def list_models(data_dir, pretrained):
+def list_models(data_dir: Path, pretrained: str) -> dict[str, Path]:
     """Return {name: folder} of the models of this machine, the one to choose first."""
     order = sorted(PRETRAINED_FOLDERS, key=lambda name: name != pretrained)
     models = {f"{name} (pretrained)": PRETRAINED_FOLDERS[name] for name in order}
@@ -155,49 +141,23 @@ def list_models(data_dir, pretrained):
     return ({f"your model ({trained})": trained} if has_trained else {}) | models
 
 
-def take_file(name, size, data):
+def take_file(name: str, size: int, data: str | None) -> Poster:
     """Return a file that a browser read as a `Poster`."""
     if size > LIMITS.max_bytes:
-        return Poster(name, None, Fault.TOO_MANY_BYTES.format(LIMITS.max_bytes))
+        return Poster(name, b"", f"too large: over {LIMITS.max_bytes:,} bytes")
     if data is None:
-        return Poster(name, None, "the browser cannot read it")
+        return Poster(name, b"", "the browser cannot read it")
     try:
         return Poster(name, base64.b64decode(data.partition(",")[2], validate=True))
     except ValueError:  # also a binascii.Error
-        return Poster(name, None, Fault.NOT_AN_IMAGE.format())
+        return Poster(name, b"", "not an image")
 
 
-def fetch_posters(urls):
-    """Fetch URLs, but not from this machine or its local network; return a list of `Poster`."""
-    from postergenres.download.client import Downloader as Fetcher  # goes with the box of URLs
-
-    fetcher = Fetcher(URL_LIMITS, public_only=True)
-    try:
-        fetched = [fetcher.start(url) if is_url(url) else None for url in urls]
-        refusal = None, "only URLs that begin with http:// or https:// are fetched"
-        results = [refusal if future is None else future.result() for future in fetched]
-    finally:
-        fetcher.stop()
-    return [Poster(url, *result) for url, result in zip(urls, results, strict=True)]
-
-
-def read_poster(poster, opened):
-    """Check and decode a poster as steps 1 and 3 do.
-
-    Returns:
-        ReadPoster.
-    """
-    error = poster.error
-    if not error and len(poster.body) > LIMITS.max_bytes:
-        error = Fault.TOO_MANY_BYTES.format(LIMITS.max_bytes)
-    if not error:
-        _, error = check_image(poster.body, LIMITS.max_pixels)
+def read_poster(poster: Poster, opened: OpenedModel) -> ReadPoster:
+    """Check and decode a poster as steps 1 and 3 do."""
+    error = poster.error or check_image(poster.body, LIMITS.max_bytes, LIMITS.max_pixels)
     if error:
         return ReadPoster(poster.name, error=error)
     size = opened.about["H"], opened.about["W"]
-    return decode(poster.name, poster.body, size, read_words if opened.words_model else None)
-
-
-def show_message(text):
-    """Return a sentence as HTML."""
-    return fill("message.html", TEMPLATES, text=text)
+    reader = read_words if opened.words_model else None
+    return named_posters.read_poster(poster.name, poster.body, size, reader)

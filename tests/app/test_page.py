@@ -5,15 +5,12 @@ import re
 import shutil
 import socket
 import sys
-import threading
-import urllib.error
-import urllib.request
-from contextlib import ExitStack
 from pathlib import Path
 
 from postergenres.app.answers import Answers
 
 import pytest
+import requests
 from conftest import ROOT, draw_poster, encode_poster, image_bytes
 
 INSTALL = "pip install -r requirements/app.txt"
@@ -30,28 +27,25 @@ def note_connections(event, arguments):
         CONNECTED.add(arguments[0])
 
 
-def find_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The address of the page; the temporary folder, in which uploads would be."""
     temporary = tmp_path_factory.mktemp("temporary")
     answers = Answers(tmp_path_factory.mktemp("data"), "improved", top=5, examples=3)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     sys.addaudithook(note_connections)
-    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(temporary))
+        patch.setenv("http_proxy", "http://proxy.example:9")
         for name in ("no_proxy", "NO_PROXY", "GRADIO_TEMP_DIR"):
             patch.setenv(name, "")
         CONNECTED.clear()
-        with pytest.MonkeyPatch.context() as proxies:
-            for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-                proxies.setenv(name, "http://proxy.example:9")
-            address = stack.enter_context(module.serving(answers, find_port()))
-        yield address, temporary
+        with module.serving(answers, port) as address:
+            assert not CONNECTED - OWN
+            patch.delenv("http_proxy")  # selenium would use it
+            yield address, temporary
     assert list(temporary.iterdir()) == []
 
 
@@ -59,23 +53,8 @@ def list_files(folder):
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def post(url, name, body):
-    """Upload a file as Gradio's own client does; return the status."""
-    head = f'--x\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'
-    content = head.encode() + body + b"\r\n--x--\r\n"
-    kind = {"Content-Type": "multipart/form-data; boundary=x"}
-    request = urllib.request.Request(url, content, kind)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request) as response:
-            return response.status
-    except urllib.error.HTTPError as error:
-        return error.code
-
-
 def test_the_page_is_served_to_this_machine_only(site):
-    address, _ = site
-    port = int(address.rpartition(":")[2])
+    port = int(site[0].rpartition(":")[2])
     own = socket.gethostbyname(socket.gethostname())
     for host in {own, "127.0.0.2"} - {"127.0.0.1"}:
         with pytest.raises(OSError):
@@ -83,28 +62,19 @@ def test_the_page_is_served_to_this_machine_only(site):
         CONNECTED.discard(host)
 
 
-def test_the_start_of_the_page_reaches_no_other_host(site):
-    assert not CONNECTED - OWN
-
-
 def test_a_port_in_use_is_one_line(site, tmp_path):
-    address, _ = site
-    port = int(address.rpartition(":")[2])
+    port = int(site[0].rpartition(":")[2])
     answers = Answers(tmp_path, "improved", top=3, examples=3)
-    line = f"^Port {port} is in use. Edit PORT in "
+    line = f"^Port {port} is in use. Name another: python -m postergenres.app --port "
     with pytest.raises(SystemExit, match=line), module.serving(answers, port):
         pass
-
-
-def test_the_theme_names_only_fonts_that_systems_have():
-    theme = module.choose_colors()
-    assert not theme._stylesheets and "url(" not in "".join(theme._font_css)
 
 
 def test_gradio_itself_takes_no_large_file(site):
     """The page uploads nothing, but Gradio's address for uploads exists."""
     address, temporary = site
-    assert post(f"{address}/gradio_api/upload", "a.jpg", bytes(21_000_000)) == 413
+    file = {"files": ("a.jpg", bytes(21_000_000))}
+    assert requests.post(f"{address}/gradio_api/upload", files=file).status_code == 413
     assert list_files(temporary) == []
 
 
@@ -122,6 +92,13 @@ def posters(tmp_path_factory):
         with open(folder / name, "wb") as file:
             file.truncate(size)
     return folder
+
+
+COPY = """
+const [kind, bytes, done] = arguments;
+const blob = new Blob([new Uint8Array(bytes)], { type: kind });
+navigator.clipboard.write([new ClipboardItem({ [kind]: blob })]).then(done);
+"""
 
 
 class Browser:
@@ -142,11 +119,13 @@ class Browser:
         options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         service = webdriver.ChromeService(shutil.which("chromedriver"))
-        self.driver, self.address = webdriver.Chrome(options, service), address
+        self.driver = webdriver.Chrome(options, service)
+        clipboard = ["clipboardReadWrite", "clipboardSanitizedWrite"]
+        self.tell("Browser.grantPermissions", permissions=clipboard)
         media = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
+        self.tell("Emulation.setEmulatedMedia", features=media)
         metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        self.tell("Emulation.setDeviceMetricsOverride", **metrics)
         self.driver.get(address)
         self.wait_for("return !!document.querySelector('#drop')")
 
@@ -155,6 +134,12 @@ class Browser:
 
     def __exit__(self, *exception):
         self.driver.quit()
+
+    def tell(self, command, **parameters):
+        self.driver.execute_cdp_cmd(command, parameters)
+
+    def find(self, selector):
+        return self.driver.find_element("css selector", selector)
 
     def wait_for(self, script, *arguments):
         from selenium.webdriver.support.ui import WebDriverWait
@@ -165,42 +150,35 @@ class Browser:
 
     def drop(self, *paths, shown=None):
         """Choose files, wait for the answer with the names `shown`, and return its text."""
-        drop = self.driver.find_element("css selector", "#drop")
-        drop.send_keys("\n".join(map(str, paths)))
+        self.find("#drop").send_keys("\n".join(map(str, paths)))
         return self.read_answer(shown or [Path(path).name for path in paths])
 
-    def read_answer(self, names):
-        names_shown = "[...document.querySelectorAll('#answer .path')].map((x) => x.textContent)"
-        self.wait_for(f"return JSON.stringify({names_shown}) === arguments[0]", to_json(names))
-        return self.driver.find_element("css selector", "#answer").text
+    def paste(self, kind, content):
+        """Put something on the clipboard, and press Ctrl-V."""
+        from selenium.webdriver import ActionChains, Keys
 
-    def click(self, text):
-        self.driver.find_element("xpath", f"//button[contains(., '{text}')]").click()
+        self.driver.execute_async_script(COPY, kind, list(content))
+        keys = ActionChains(self.driver)
+        keys.key_down(Keys.CONTROL).send_keys("v").key_up(Keys.CONTROL).perform()
+
+    def read_answer(self, names):
+        shown = "[...document.querySelectorAll('#answer .path')].map((x) => x.textContent)"
+        expected = json.dumps(names, separators=(",", ":"))
+        self.wait_for(f"return JSON.stringify({shown}) === arguments[0]", expected)
+        return self.find("#answer").text
 
     def list_hosts(self):
         """Return the hosts of all requests since the last call."""
-        messages = [
-            json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")
-        ]
+        log = [json.loads(x["message"])["message"] for x in self.driver.get_log("performance")]
         urls = [
             message["params"].get("request", message["params"])["url"]
-            for message in messages
+            for message in log
             if message["method"] in ("Network.requestWillBeSent", "Network.webSocketCreated")
         ]
-        assert urls
         return {url.split("/")[2] for url in urls if not url.startswith(("data:", "blob:"))}
 
-    def find_faults(self):
-        """Return what axe-core finds, and what the browser complains about."""
-        self.driver.execute_script(AXE.read_text(encoding="utf-8"))
-        script = "axe.run().then(arguments[arguments.length - 1])"
-        found = self.driver.execute_async_script(script)["violations"]
-        complaints = [x for x in self.driver.get_log("browser") if x["level"] == "SEVERE"]
-        return [(x["id"], [node["html"][:200] for node in x["nodes"]]) for x in found], complaints
-
-
-def to_json(names):
-    return json.dumps(names, separators=(",", ":"))
+    def list_complaints(self):
+        return [x for x in self.driver.get_log("browser") if x["level"] == "SEVERE"]
 
 
 @pytest.mark.slow
@@ -212,54 +190,31 @@ def test_posters_are_answered_and_nothing_is_kept_or_sent_elsewhere(site, poster
         assert len(re.findall(r"floor \d+ %", text)) >= 10
         images = browser.driver.find_elements("css selector", "#answer img")
         assert len(images) == 4 and all(image.get_property("naturalWidth") for image in images)
-        assert list_files(temporary) == []
-        browser.click("Draw 3 examples")
+        browser.driver.find_element("xpath", "//button[contains(., 'Draw 3 examples')]").click()
         browser.wait_for("return document.querySelector('#answer').innerText.includes('drawn as')")
         assert list_files(temporary) == []
         assert browser.list_hosts() == {address.removeprefix("http://")}
-        assert [x for x in browser.driver.get_log("browser") if x["level"] == "SEVERE"] == []
+        assert browser.list_complaints() == []
     assert not CONNECTED - OWN
 
 
 @pytest.mark.slow
-def test_bad_input_is_a_sentence_and_the_page_goes_on(site, posters, host):
-    address, temporary = site
-    with Browser(address) as browser:
-        text = browser.drop(posters / "large.jpg", posters / "notes.txt")
-        assert "Could not be read: too large: over 20,000,000 bytes" in text
-        assert "Could not be read: not an image" in text
-        for url, reason in [
-            (f"{host.url}/ok/a.jpg", "it leads to this machine or its local network"),
-            ("file:///etc/passwd", "only URLs that begin with http:// or https://"),
-        ]:
-            field = browser.driver.find_element("css selector", "textarea, input[type=text]")
-            field.clear()
-            field.send_keys(url)
-            browser.click("Fetch and predict")
-            assert reason in browser.read_answer([url])
-        assert "floor" in browser.drop(posters / "1.jpg")
-        browser.drop(*[posters / "x.bin"] * 3, posters / "2.jpg", shown=3 * ["x.bin"])
-    assert not host.connections and list_files(temporary) == []
+def test_a_pasted_poster_is_answered_and_pasted_text_is_not(site):
+    with Browser(site[0]) as browser:
+        browser.paste("text/plain", b"no poster")
+        browser.paste("image/png", image_bytes(form="PNG"))
+        text = browser.read_answer(["image.png"])  # Chromium's name for it
+        assert "1 poster, predicted by" in text and "floor" in text
 
 
 @pytest.mark.slow
-def test_two_people_at_once_are_answered(site, posters):
-    texts = [[], []]
-
-    def play(person):
-        with Browser(site[0]) as browser:
-            for seed in [person, 2, 1 - person, 2]:
-                texts[person].append(browser.drop(posters / f"{seed}.jpg"))
-
-    people = [threading.Thread(target=play, args=(person,)) for person in (0, 1)]
-    for person in people:
-        person.start()
-    for person in people:
-        person.join()
-    first, second = ([re.findall(r"(\w+.*)\n.*?(\d+ %)", x) for x in text] for text in texts)
-    assert len(first) == len(second) == 4
-    assert first[0] == second[2] and first[1] == second[1] == first[3] and first[2] == second[0]
-    assert first[0] != second[0]
+def test_bad_files_are_a_sentence_and_the_page_goes_on(site, posters):
+    with Browser(site[0]) as browser:
+        text = browser.drop(posters / "large.jpg", posters / "notes.txt")
+        assert "Could not be read: too large: over 20,000,000 bytes" in text
+        assert "Could not be read: not an image" in text
+        assert "floor" in browser.drop(posters / "1.jpg")
+        browser.drop(*[posters / "x.bin"] * 3, posters / "2.jpg", shown=3 * ["x.bin"])
 
 
 @pytest.mark.slow
@@ -270,9 +225,13 @@ def test_the_page_fits_and_axe_finds_no_faults(site, posters, width, scheme):
     if not AXE.is_file():
         pytest.skip("npm install axe-core, in this folder")
     with Browser(site[0], width, scheme) as browser:
-        browser.driver.find_element("css selector", "summary").click()
+        browser.find("summary").click()
         browser.drop(posters / "0.jpg", posters / "notes.txt", posters / "1.jpg")
         dark = "return matchMedia('(prefers-color-scheme: dark)').matches"
         assert browser.driver.execute_script(dark) == (scheme == "dark")
         assert browser.driver.execute_script("return document.body.scrollWidth") <= width
-        assert browser.find_faults() == ([], [])
+        browser.driver.execute_script(AXE.read_text(encoding="utf-8"))
+        script = "axe.run().then(arguments[arguments.length - 1])"
+        found = browser.driver.execute_async_script(script)["violations"]
+        assert [(x["id"], [node["html"][:200] for node in x["nodes"]]) for x in found] == []
+        assert browser.list_complaints() == []

@@ -16,12 +16,16 @@ async function describeFile(file) {
   return { name: file.name, size: file.size, data };
 }
 
-input.addEventListener("change", async () => {
-  const files = [...input.files];
+async function send(files) {
   let bytes = 0;
   const isRead = (file) => file.size > {{ most_bytes }} || (bytes += file.size) <= {{ most_together }};
   const read = files.slice(0, {{ most_posters }}).filter(isRead);
   const shown = await Promise.all(read.map(describeFile));
-  input.value = "";
   if (files.length) trigger("upload", { files: shown, count: files.length });
+}
+
+input.addEventListener("change", () => {
+  send([...input.files]);
+  input.value = "";
 });
+document.addEventListener("paste", (event) => send([...event.clipboardData.files]));
