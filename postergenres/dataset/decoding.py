@@ -209,7 +209,7 @@ class PixelBudget:
         pixels: the bound; a larger image is decoded alone.
     """
 
-    def __init__(self, pixels: int):
+    def __init__(self, pixels: int) -> None:
         self.pixels, self.free = pixels, pixels
         self.has_changed = threading.Condition()
 

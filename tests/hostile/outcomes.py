@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
 
 def stops(line, command):
     """Expect one line that ends with the next command."""
-    return Outcome(True, rf"{line}.*[Rr]un: python {command}\.py$", False)
+    return Outcome(True, rf"{line}.*[Rr]un: python {command}\.py( --data-dir \S+)?$", False)
 
 
 def blocked(command):

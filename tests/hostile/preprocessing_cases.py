@@ -10,7 +10,8 @@ SETTINGS = {
     "cluster": {"None", "text"},
 }
 
-AGAIN = goes_on(r"store/.* (was changed or damaged|is missing)\. The store is made again$")
+NAMES = "images.npy labels.npy index.csv checksums.csv errors.csv store.json checksums.json".split()
+AGAIN = goes_on(r"store/.* The store is made again$")
 FLOORS = r"^note: .*sampling\.json .*the floors .* To write it again, run: python sampling\.py$"
 CHANGED_SAMPLES = r"samples\.csv was changed after sampling\.py wrote it"
 
@@ -27,17 +28,5 @@ ARTEFACTS = {
         differs("^134 posters in the store, 1 left out$"),
         another_data_sets=differs("^135 posters in the store, 0 left out$"),
     ),
-    **{
-        f"store/{name}": every(AGAIN)
-        for name in ("store.json", "images.npy", "labels.npy", "index.csv", "checksums.csv")
-    },
-    "store/errors.csv": every(AGAIN),
-    "store/checksums.json": every(
-        goes_on(
-            r"store/checksums\.json is damaged or of another version.* The store is made again$"
-        ),
-        missing=AGAIN,
-        folder=AGAIN,
-        another_data_sets=AGAIN,
-    ),
+    **{f"store/{name}": every(AGAIN) for name in NAMES},
 }
