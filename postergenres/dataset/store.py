@@ -209,6 +209,7 @@ class Store:
     train_counts: np.ndarray
     samples_sha256: str
     sha256: str
+    poster_sha256: list
 
     def rows(self, split):
         """Return the row numbers of a split: "train", "val" or "test"."""
@@ -251,6 +252,7 @@ def open_store(data_dir, verify="sampled"):
         *train_counts,
         about["samples_sha256"],
         identity,
+        read_checksums(folder)[index["id"]].to_list(),
     )
 
 

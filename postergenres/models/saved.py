@@ -12,50 +12,26 @@ from postergenres.models.description import (
     EXPORT_CHECKSUM,
     read_about,
     refuse,
-    write_about,
 )
 from postergenres.models.export import export_model
-from postergenres.old_files import discard_leftovers, replacing, without_checksum
+from postergenres.files import write_json
+from postergenres.old_files import without_checksum
 
 import keras
 
 DATE = (1980, 1, 1, 0, 0, 0)  # of all files in model.keras, the first date that a zip file can hold
 
 
-def discard_model(data_dir):
-    """Delete model.json, so that no model looks complete until `save_model` has written it."""
-    (Path(data_dir) / "model").mkdir(parents=True, exist_ok=True)
-    (Path(data_dir) / "model" / "model.json").unlink(missing_ok=True)
-
-
-def save_model(model, about, data_dir):
-    """Write model.keras, model.tflite and then model.json, which marks the model as complete.
-
-    Keras on JAX cannot write model.tflite; predict.py writes it then.
-
-    Args:
-        model: a `keras.Model`; its optimizer is not saved.
-        about: content of model.json: genres, H, W, settings, thresholds, scores, versions.
-        data_dir: the folder that gets the folder "model".
-
-    Returns:
-        The content of model.json: `about` and checksums of both files and of the content.
-    """
-    discard_model(data_dir)
-    folder = Path(data_dir) / "model"
+def save_model(model, about, folder):
+    """Write model.keras, model.tflite and model.json into a folder of `files.writing_folder`."""
     without_optimizer = keras.Model(model.inputs, model.outputs, name=model.name)
-    discard_leftovers([folder / "model.keras", folder / "model.tflite"])
-    (folder / "model.tflite").unlink(missing_ok=True)
-    with replacing(folder / "model.keras") as part:
-        saved = part.with_suffix(".dated.keras")
-        try:
-            without_optimizer.save(saved)
-            copy_archive(saved, part)
-        finally:
-            saved.unlink(missing_ok=True)
+    saved = folder / "model.dated.keras"
+    without_optimizer.save(saved)
+    copy_archive(saved, folder / "model.keras")
+    saved.unlink()
     if keras.backend.backend() == "tensorflow":
         export_model(model, folder / "model.tflite")
-    return write_about(about, folder)
+    write_json(about, folder / "model.json")
 
 
 def copy_archive(source, target, changed=None, **options):

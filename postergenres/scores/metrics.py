@@ -239,3 +239,12 @@ def print_scores(rows):
     for name, label in SCORES.items():
         cells = {key: "-" if value is None else f"{value:.3f}" for key, value in rows[name].items()}
         print(f"  {label:<50} {cells['score']}   prior {cells['floor']}")
+
+
+def format_scores(rows):
+    """Return a line for each score of `beside_floor`."""
+    lines = []
+    for name, label in SCORES.items():
+        cells = {key: "-" if value is None else f"{value:.3f}" for key, value in rows[name].items()}
+        lines.append(f"  {label:<50} {cells['score']}   prior {cells['floor']}")
+    return "\n".join(lines)

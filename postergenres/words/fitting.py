@@ -111,3 +111,12 @@ def print_words(entry):
             "note: the interval is not above 0, so the words may not help; they are used. To train "
             "without them, set WORDS = False in train.py"
         )
+
+
+def format_words(entry):
+    import contextlib
+    import io
+
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        print_words(entry)
+    return out.getvalue().rstrip("\n")
