@@ -129,5 +129,5 @@ distclean:
 		if [ "$$answer" != yes ]; then echo "Nothing was deleted." >&2; exit 1; fi; \
 	fi
 	@$(MAKE) clean
-	rm -rf data/posters data/posters.* data/distillation data/words data/model
+	rm -rf data/posters data/posters.* data/distillation data/words data/model data/unfinished data/tensorboard
 	rm -rf growth.csv growth.png

@@ -64,7 +64,6 @@ def main(
         data_dir.mkdir(parents=True, exist_ok=True)
         with lock_file(data_dir / "predict.lock", refusal):
             if not paths:  # it needs TensorFlow, which posters are predicted without
-                import postergenres.training.backend  # noqa: F401  # hides the notes of TensorFlow
                 from postergenres.report.test_report import score_test
 
                 return score_test(data_dir)

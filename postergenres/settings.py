@@ -29,6 +29,12 @@ def require_content(value: str | Path) -> str | Path:
     return value
 
 
+def require_port(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    if not hosts or not re.fullmatch(r".+:\d+", hosts[0]):
+        raise ValueError('should be addresses such as ("10.0.0.1:9999", "10.0.0.2")')
+    return hosts
+
+
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 CountOrZero = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Workers = Annotated[int, Field(ge=1, le=1000)]
@@ -49,6 +55,7 @@ Folder = Annotated[str | Path, AfterValidator(require_content)]
 File = Folder
 Text = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
+Hosts = Annotated[tuple[str, ...], Field(strict=False), AfterValidator(require_port)]
 Oversampling = Literal["study", "ml-ros", "none"]
 Architecture = Literal[
     "study", "improved", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"

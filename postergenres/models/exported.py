@@ -118,7 +118,6 @@ def open_exported(folder):
 def export_again(folder, about, reason):
     """Write model.tflite from model.keras, and its checksum unless model.json has none."""
     # Here, because they load Keras.
-    import postergenres.training.backend  # noqa: F401  # first: hides the notes of TensorFlow
     from postergenres.models.export import export_model
     from postergenres.models.saved import open_model
 
