@@ -6,9 +6,9 @@ prints the layers of "study" and "improved": four Conv2D, a Flatten and two Dens
 has several genres, so the last layer is a sigmoid per genre and the outputs do not sum to 1.
 """
 
-import postergenres.training.backend  # noqa: F401  # first: hides the notes of TensorFlow
+from collections.abc import Sequence
+from typing import Any
 
-# isort: split
 from postergenres.models.layer_names import (
     GRAD_CAM_ACTIVATIONS,
     GRAD_CAM_MAPS,
@@ -19,8 +19,12 @@ from postergenres.models.transfer import BACKBONES, build_transfer
 import keras
 from keras import layers
 
+Tensor = Any  # keras.KerasTensor, which Keras' stubs do not return
 
-def build_network(architecture, image_height, image_width, genre_count):
+
+def build_network(
+    architecture: str, image_height: int | None, image_width: int | None, genre_count: int
+) -> keras.Model:
     """Build a network by name.
 
     Args:
@@ -31,7 +35,7 @@ def build_network(architecture, image_height, image_width, genre_count):
         genre_count: number of outputs.
 
     Returns:
-        An uncompiled `keras.Model` with random weights, from posters, uint8 (batch, H, W, 3), to
+        An uncompiled model with random weights, from posters, uint8 (batch, H, W, 3), to
         probabilities, float32 (batch, genre_count). Scaling is a layer of the model, so that
         training and prediction cannot disagree.
 
@@ -44,7 +48,7 @@ def build_network(architecture, image_height, image_width, genre_count):
     if architecture not in builders:
         choices = sorted([*builders, *BACKBONES])
         raise ValueError(f"architecture must be one of {choices}, got {architecture!r}")
-    if image_height < 32 or image_width < 32:
+    if not image_height or not image_width or image_height < 32 or image_width < 32:
         raise ValueError(
             f"posters must be at least 32 x 32 pixels, got {image_height} x {image_width}"
         )
@@ -53,7 +57,7 @@ def build_network(architecture, image_height, image_width, genre_count):
     return keras.Model(posters, outputs, name=architecture)
 
 
-def study_layers(posters, genre_count):
+def study_layers(posters: Tensor, genre_count: int) -> Tensor:
     """Connect the layers of the study's network; the pixels are scaled once, not twice as there."""
     x = layers.Rescaling(1 / 255)(posters)
     x = layers.Conv2D(32, 3, activation="relu")(x)
@@ -70,7 +74,7 @@ def study_layers(posters, genre_count):
     return genre_probabilities(x, genre_count)
 
 
-def improved_layers(posters, genre_count):
+def improved_layers(posters: Tensor, genre_count: int) -> Tensor:
     """Connect the layers of the improved network.
 
     Batch normalization keeps the wide Dense layer alive; without it the network may only learn the
@@ -91,7 +95,13 @@ def improved_layers(posters, genre_count):
     return genre_probabilities(x, genre_count)
 
 
-def conv_block(x, filters, kernel, strides=1, names=(None, None, None)):
+def conv_block(
+    x: Tensor,
+    filters: int,
+    kernel: int,
+    strides: int = 1,
+    names: Sequence[str | None] = (None, None, None),
+) -> Tensor:
     """Convolve, pool to half of the height and width, normalize and apply ReLU.
 
     Args:
@@ -104,19 +114,19 @@ def conv_block(x, filters, kernel, strides=1, names=(None, None, None)):
     return batch_norm_relu(x, names=names[1:])
 
 
-def batch_norm_relu(x, names=(None, None)):
+def batch_norm_relu(x: Tensor, names: Sequence[str | None] = (None, None)) -> Tensor:
     """Apply batch normalization (Ioffe and Szegedy 2015) and ReLU."""
     # With momentum 0.9 the moving averages converge within the demonstration set's 200 steps.
     x = layers.BatchNormalization(momentum=0.9, name=names[0])(x)
     return layers.Activation("relu", name=names[1])(x)
 
 
-def genre_probabilities(x, genre_count):
+def genre_probabilities(x: Tensor, genre_count: int) -> Tensor:
     """Add the output layer: a sigmoid per genre, in float32 under any precision policy."""
     return layers.Dense(genre_count, activation="sigmoid", dtype="float32", name="genres")(x)
 
 
-def main():
+def main() -> None:
     """Print the layers of both CNNs for the study's posters and 18 genres."""
     for architecture in ("study", "improved"):
         build_network(architecture, image_height=150, image_width=101, genre_count=18).summary()

@@ -4,96 +4,125 @@
 
 Reads   DATA_DIR/store/; with SOFT_TARGETS, HINTS or WORDS also DATA_DIR/posters/
 Writes  DATA_DIR/model/: model.keras, the epoch with the lowest validation loss; model.json: genres,
-        settings, thresholds, validation scores, versions; history.csv and training.png;
-        tensorboard/, for: tensorboard --logdir DATA_DIR/model/tensorboard; unfinished/, a stopped
-        run, and unfinished-other/, a stopped run of other settings, until they are finished
-        DATA_DIR/distillation/: the teacher's outputs, if a setting needs them
-        DATA_DIR/words/ and DATA_DIR/model/words.npz, with WORDS
+        settings, thresholds, validation scores, versions; history.csv and training.png
+        DATA_DIR/tensorboard/, the curves, for: tensorboard --logdir DATA_DIR/tensorboard
+        DATA_DIR/unfinished/, checkpoints of the last two trainings that were stopped
+        DATA_DIR/distillation/ and DATA_DIR/features/: the teacher's outputs, if a setting needs
+        them; DATA_DIR/words/ and DATA_DIR/model/words.npz, with WORDS
 Takes   about a minute for the demonstration set, 15 minutes for 8,500 posters on two cores;
         more than an hour with a backbone; another quarter of an hour with a teacher, and half an
         hour with WORDS. A stopped run resumes after its last complete epoch.
 """
 
-import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
-import postergenres.training.backend  # noqa: F401  # first: reports a missing JAX in one line
+from pathlib import Path
+from typing import Any
+
 from postergenres.dataset.store import open_store
-from postergenres.old_settings import check_settings
-from postergenres.stopping import run_from_shell, stopping_cleanly
-from postergenres.training.distillation import prepare_teacher
-from postergenres.training.loop import (
-    claim_folder,
-    describe_stages,
-    form_devices,
-    list_inputs,
-    train_model,
+from postergenres.settings import (
+    Architecture,
+    Count,
+    Folder,
+    Hosts,
+    Momentum,
+    Precision,
+    Rate,
+    Seed,
+    Share,
+    Weight,
+    checked,
+    run_from_shell,
 )
-from postergenres.training.multihost import joining
-from postergenres.training.schedule import fill_defaults, needs_teacher, require_weights
+from postergenres.step import step
+from postergenres.training.augmentation import make_augmentation
+from postergenres.training.devices import find_rank, open_devices
+from postergenres.training.input import draw_sample
+from postergenres.training.loop import Run, finish_training, train_network
+from postergenres.training.schedule import check_together, make_schedule, require_weights
+from postergenres.training.soft_targets import make_targets
+from postergenres.training.teacher import choose_network, open_teacher
 from postergenres.words.cache import read_stored_posters
 
 from model import build_network
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that preprocessing.py wrote
-ARCHITECTURE = "improved"  # or "study", or "efficientnet_lite2", the best: see docs/training.md
+ARCHITECTURE = "improved"  # the network; "efficientnet_lite2" is the best: see docs/training.md
 EPOCHS = None  # passes over the sample; None here and below: the architecture's default
 PATIENCE = 5  # epochs without a lower validation loss before training stops
 BATCH_SIZE = 32  # posters per step; larger is hardly faster on a CPU
 LEARNING_RATE = None  # peak of the cosine schedule of AdamW; lower it if the loss diverges
 SHIFT = 0.08  # largest random shift, as a share of height and width; 0 for none
 CROP = None  # most that is randomly cropped off height and width, as a share; backbones only
-COLOUR = None  # largest random change of contrast and brightness, as a share; 0 for none
+COLOR = None  # largest random change of contrast and brightness, as a share; 0 for none
 EMA_MOMENTUM = None  # of the moving average of the weights, which is kept; 0 to average nothing
 SOFT_TARGETS = 0.0  # share of the teacher's probabilities in the targets; 0.7 helps "improved"
 HINTS = 0.0  # weight of the loss on the teacher's features; 0.1 helps "improved"; not for backbones
-TEACHERS = ("efficientnet_lite2",)  # or also "resnet50", which is better: see docs/training.md
-FINE_TUNED = None  # or "elsewhere/model", the folder of a fine-tuned backbone to use as the teacher
+FINE_TUNED = None  # the folder of a fine-tuned backbone to use as the teacher: "elsewhere/model"
 WORDS = False  # True also reads the words on the posters: requirements/text.txt
-PRECISION = "auto"  # or "float32" or "bfloat16"; "auto" picks the faster; with HOSTS, float32
-HOSTS = None  # or several machines, ("10.0.0.1:9999", "10.0.0.2"): see docs/distributed.md
+PRECISION = "auto"  # "auto" picks the faster of "float32" and "bfloat16"; with HOSTS, float32
+HOSTS = None  # of several machines, ("10.0.0.1:9999", "10.0.0.2"): see docs/distributed.md
 SEED = 0  # change it for other initial weights and another order of the posters
 # --------------------------------------------------------------------------------------------------
 
 
+@checked
 def main(
-    data_dir=DATA_DIR,
-    architecture=ARCHITECTURE,
-    epochs=EPOCHS,
-    batch_size=BATCH_SIZE,
-    learning_rate=LEARNING_RATE,
-    seed=SEED,
-    patience=PATIENCE,
-    shift=SHIFT,
-    crop=CROP,
-    colour=COLOUR,
-    ema_momentum=EMA_MOMENTUM,
-    soft_targets=SOFT_TARGETS,
-    hints=HINTS,
-    precision=PRECISION,
-    hosts=HOSTS,
-    fine_tuned=FINE_TUNED,
-    words=WORDS,
-    teachers=TEACHERS,
-):
+    data_dir: Folder = DATA_DIR,
+    architecture: Architecture = ARCHITECTURE,
+    epochs: Count | None = EPOCHS,
+    batch_size: Count = BATCH_SIZE,
+    learning_rate: Rate | None = LEARNING_RATE,
+    seed: Seed = SEED,
+    patience: Count = PATIENCE,
+    shift: Share = SHIFT,
+    crop: Share | None = CROP,
+    color: Share | None = COLOR,
+    ema_momentum: Momentum | None = EMA_MOMENTUM,
+    soft_targets: Share = SOFT_TARGETS,
+    hints: Weight = HINTS,
+    precision: Precision = PRECISION,
+    hosts: Hosts | None = HOSTS,
+    fine_tuned: Folder | None = FINE_TUNED,
+    words: bool = WORDS,
+) -> dict[str, Any]:
     """Train a network, write the model of the best epoch, return the content of model.json."""
-    settings = fill_defaults(check_settings("train", locals()))
-    with joining(hosts) as process, stopping_cleanly("train"):
-        require_weights(architecture)  # before anything is discarded
+    data_dir = Path(data_dir)
+    check_together(architecture, crop=crop, hints=hints, words=words, hosts=hosts)
+    schedule = make_schedule(
+        architecture,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        patience=patience,
+        ema_momentum=ema_momentum,
+    )
+    augmentation = make_augmentation(architecture, shift=shift, crop=crop, color=color)
+    with step("train", data_dir, rank=find_rank(hosts)):
+        require_weights(architecture)
         store = open_store(data_dir)
-        lines = read_stored_posters(data_dir, store) if words else None
-        teacher = None
-        if needs_teacher(settings):
-            precision = settings["precision"]
-            teacher = prepare_teacher(
-                data_dir, store, fine_tuned, hosts is None, precision, lines, teachers
+        devices = open_devices(hosts, batch_size=batch_size)
+        poster_words = read_stored_posters(data_dir, store) if words else None
+        sample, teacher = draw_sample(store), None
+        if soft_targets or hints:
+            network = choose_network(fine_tuned)
+            teacher = open_teacher(
+                data_dir, store, sample, network, words=poster_words, precision=precision
             )
-        process.agree({"HOSTS": hosts} | settings | list_inputs(store, teacher))
-        devices = form_devices(settings, process)  # the last check: now the folder is changed
-        stages = describe_stages(settings, store, teacher)
-        with claim_folder(data_dir, process, stages) as folder:
-            return train_model(
-                build_network, store, lines, teacher, settings, folder, process, devices, stages
-            )
+        targets = make_targets(
+            store.labels, sample.shares, teacher, soft_targets=soft_targets, hints=hints
+        )
+        run = Run(
+            store=store,
+            sample=sample,
+            targets=targets,
+            schedule=schedule,
+            augmentation=augmentation,
+            devices=devices,
+            seed=seed,
+            precision=precision,
+        )
+        trained = train_network(build_network, run, data_dir)
+        return finish_training(run, trained, poster_words, data_dir)
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ from postergenres.scores.metrics import (
     prior_of_counts,
     score_prior,
 )
-from postergenres.training.distillation import prepare_teacher
-from postergenres.training.input import Batches, feed
+from postergenres.training.input import Batches, Shuffle, draw_sample, feed
+from postergenres.training.teacher import FrozenNetwork, open_teacher
 
 import keras
 import numpy as np
@@ -88,7 +88,7 @@ def main(names=(), data_dir=DATA_DIR, epochs=EPOCHS, seeds=(SEED,), split="val")
         sys.exit(f"No such row: {', '.join(sorted(unknown))}. Choose from: {', '.join(ROWS)}")
     store = open_store(data_dir)
     if any(SOFT.keys() & ROWS[name].keys() for name in names or ROWS):
-        prepare_teacher(data_dir, store)
+        open_teacher(Path(data_dir), store, draw_sample(store), FrozenNetwork())
     prior = prior_of_counts(store.train_counts, store.train_movies)
     floor = score_prior(prior, store.labels[store.rows(split)])
     lines = [{"row": f"floor ({split})"} | {name: floor[name] for name in SCORES}]
@@ -203,7 +203,7 @@ def train_as_the_study(store, scaled, epochs, seed):
         rescaling = next(x for x in network.layers if isinstance(x, keras.layers.Rescaling))
         rescaling.scale = 1 / 255**2
     targets = {"genres": store.labels.astype(np.float32)}
-    batches = Plain(store.images, targets, store.rows("train"), 16, seed)
+    batches = Plain(store.images, targets, store.rows("train"), 16, Shuffle(seed))
     training_network = keras.Model(network.input, {"genres": network.output})
     training_network.compile(
         keras.optimizers.Adagrad(0.01, initial_accumulator_value=0.0),

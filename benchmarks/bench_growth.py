@@ -41,7 +41,7 @@ STEPS = {  # name: arguments of its main() apart from data_dir
     "train": {"epochs": 1},
     "predict": {},
 }
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7")  # the Okabe-Ito palette
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7")  # the Okabe-Ito palette
 COLUMNS = "posters step seconds ms_per_poster peak_mb peak_with_workers_mb kb_per_poster".split()
 
 
@@ -195,7 +195,7 @@ def pivot(rows, column):
 
 def save_picture(rows, path):
     """Draw time and memory by the number of posters, a line for each step, on log scales."""
-    styles = dict(zip(STEPS, zip(COLOURS, "osD^v", strict=True), strict=True))
+    styles = dict(zip(STEPS, zip(COLORS, "osD^v", strict=True), strict=True))
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     panels = figure.subplots(1, 2)
     for axes, column, title in zip(
@@ -206,8 +206,8 @@ def save_picture(rows, path):
     ):
         table = pivot(rows, column)
         for step, values in table.iterrows():
-            colour, marker = styles[step]
-            axes.plot(table.columns, values, color=colour, marker=marker, label=f"{step}.py")
+            color, marker = styles[step]
+            axes.plot(table.columns, values, color=color, marker=marker, label=f"{step}.py")
         axes.set(xscale="log", yscale="log", title=title, xlabel="posters")
         low, high = table.min(axis=None) / 1.2, table.max(axis=None) * 1.2
         ticks = [x * 10**power for power in range(-2, 6) for x in (1, 2, 5)]

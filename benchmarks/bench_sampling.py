@@ -26,9 +26,12 @@ from postergenres.scores.metrics import (
     score_prior,
 )
 from postergenres.training import loop
+from postergenres.training.augmentation import Augmentation
 from postergenres.training.callbacks import shift_priors
 from postergenres.training.checkpoints import Checkpoints
-from postergenres.training.schedule import RECIPES, Stage, initialize_network
+from postergenres.training.input import draw_sample
+from postergenres.training.schedule import initialize_network, make_schedule, plan_stages
+from postergenres.training.soft_targets import make_targets
 
 import keras
 import numpy as np
@@ -110,9 +113,9 @@ def score_sample(name, store, seed, steps, batch_size, learning_rate):
     sample = np.repeat(rows, store.index["copies"].iloc[rows])
     passes = [rng.permutation(sample) for _ in range(-(-steps * batch_size // len(sample)))]
     seen = np.concatenate(passes)[: steps * batch_size]  # one epoch of so many steps
-    network = train_on(store, seen, val, batch_size, learning_rate, seed)
+    network = train_on(store, seen, batch_size, learning_rate, seed)
 
-    shift = loop.compute_prior_shift(store, seen, val)
+    shift = draw_sample(store, seen).prior_shift
     on_val, on_test = (predict_probabilities(network, store.images, part) for part in (val, test))
     scores = compute_scores(
         store.labels[test], on_test, choose_thresholds(store.labels[val], on_val, min_support=1)
@@ -134,33 +137,33 @@ def find_prior(store):
     return prior_of_counts(store.train_counts, store.train_movies)
 
 
-def train_on(store, seen, val, batch_size, learning_rate, seed):
+def train_on(store, seen, batch_size, learning_rate, seed):
     """Train a network as train.py does, in one epoch; returns it with shifted output biases.
 
     Args:
         store: `dataset.store.Store`.
         seen: rows of the store to train on; a repeated row is seen again.
-        val: rows to validate on.
         batch_size, learning_rate, seed: settings of train.py.
     """
-    settings = RECIPES["improved"] | {
-        "epochs": 1,
-        "batch_size": batch_size,
-        "seed": seed,
-        "patience": 1,
-        "shift": train.SHIFT,
-        "soft_targets": 0,
-        "hints": 0,
-    }
     keras.utils.set_random_seed(seed)
     network = build_network("improved", *store.images.shape[1:3], len(store.genres))
     initialize_network(network, store.images, store.labels, seen)
-    training_run = loop.plan_run(settings, store, teacher=None, sample=seen)
+    sample = draw_sample(store, seen)
+    training_run = loop.Run(
+        store=store,
+        sample=sample,
+        targets=make_targets(store.labels, sample.shares),
+        schedule=make_schedule(
+            "improved", epochs=1, batch_size=batch_size, learning_rate=learning_rate
+        ),
+        augmentation=Augmentation(shift=train.SHIFT),
+        seed=seed,
+    )
+    (stage,) = plan_stages(training_run.schedule)
     with tempfile.TemporaryDirectory() as folder:
-        checkpoints = Checkpoints(Path(folder) / "unfinished" / "all", settings)
-        stage = Stage("all", 0, 1, learning_rate)
-        loop.fit_stage(training_run, network, stage, checkpoints)
-    shift_priors(network, loop.compute_prior_shift(store, seen, val))
+        checkpoints = Checkpoints(Path(folder) / stage.name)
+        loop.fit_stage(training_run, network, stage, checkpoints, logs=Path(folder) / "logs")
+    shift_priors(network, sample.prior_shift)
     return network
 
 

@@ -73,7 +73,8 @@ def ours(architecture, count, precision, prepare=True):
         precision: "float32" or "bfloat16".
         prepare: whether to read and augment each batch; if not, the same batch is used again.
     """
-    from postergenres.training.input import Batches, feed
+    from postergenres.training.augmentation import Augmentation
+    from postergenres.training.input import Batches, Shuffle, feed
     from postergenres.training.precision import computing_in
 
     from model import build_network, keras
@@ -83,11 +84,12 @@ def ours(architecture, count, precision, prepare=True):
     with computing_in(precision):
         network = build_network(architecture, IMAGE_HEIGHT, IMAGE_WIDTH, GENRES)
     images, labels = np.load(file, mmap_mode="r"), {"genres": random_labels(count)}
-    batches = Batches(images, labels, np.arange(count), 32, seed=0, shift=0.08)
+    shuffle = Shuffle(0, Augmentation(shift=0.08))
+    batches = Batches(images, labels, np.arange(count), 32, shuffle=shuffle)
     if not prepare:
         batch = batches[0]
         batches = type("OneBatch", (Batches,), {"__getitem__": lambda self, number: batch})(
-            images, labels, np.arange(count), 32, seed=0
+            images, labels, np.arange(count), 32, shuffle=shuffle
         )
     training_network = keras.Model(network.input, {"genres": network.output})
     training_network.compile(keras.optimizers.AdamW(1e-3), {"genres": "binary_crossentropy"})

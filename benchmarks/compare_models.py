@@ -3,7 +3,6 @@
     python -m pip install -e . -r requirements/bench.txt
     python benchmarks/compare_models.py thumbnails DATA_DIR   # logistic regression on 12 x 8 pixels
     python benchmarks/compare_models.py features DATA_DIR     # the teacher of train.py
-    python benchmarks/compare_models.py features DATA_DIR --teachers efficientnet_lite2 resnet50
     python benchmarks/compare_models.py network DATA_DIR      # the model in DATA_DIR/model
     python benchmarks/compare_models.py network DATA_DIR --model data/pretrained/improved
 
@@ -24,17 +23,11 @@ from postergenres.models.description import check_sample
 from postergenres.models.inference import predict_batch, predict_probabilities
 from postergenres.models.saved import open_model
 from postergenres.models.transfer import fit_regressions
-from postergenres.old_settings import TEACHERS
 from postergenres.scores.bootstrap import compare_with_prior
 from postergenres.scores.metrics import choose_thresholds, prior_of_counts
-from postergenres.training.distillation import (
-    NETWORKS,
-    TEACHER_HEIGHT,
-    TEACHER_WIDTH,
-    apply_head,
-    build_teacher,
-    prepare_teacher,
-)
+from postergenres.training.input import draw_sample
+from postergenres.training.soft_targets import apply_head
+from postergenres.training.teacher import FrozenNetwork, build_frozen, open_teacher
 
 import numpy as np
 from measuring import format_range
@@ -48,21 +41,20 @@ TIMED = 256  # posters per turn
 # --------------------------------------------------------------------------------------------------
 
 
-def main(kind, data_dir, model=None, teachers=NETWORKS):
+def main(kind, data_dir, model=None):
     """Score a kind of model and print its row.
 
     Args:
         kind: "thumbnails", "features" or "network".
         data_dir: the data folder.
         model: folder of a network; None for the model in the data folder.
-        teachers: see TEACHERS in train.py.
     """
     data_dir = Path(data_dir)
     store = open_store(data_dir)
     if kind == "thumbnails":
         print_row(kind, store, *compare_thumbnails(store))
     elif kind == "features":
-        print_row(kind, store, *compare_features(store, data_dir, teachers))
+        print_row(kind, store, *compare_features(store, data_dir))
     else:
         print_row(kind, store, *compare_network(store, Path(model or data_dir / "model")))
 
@@ -137,17 +129,14 @@ def shrink(image):
     return np.asarray(Image.fromarray(image).resize(THUMBNAIL, Image.Resampling.BOX)).ravel()
 
 
-def compare_features(store, data_dir, teachers):
-    targets = prepare_teacher(data_dir, store, networks=teachers).targets
-    size = TEACHER_HEIGHT, TEACHER_WIDTH
-    backbones = [build_teacher(network, *size, "float32") for network in teachers]
-    features = sum(backbone.output_shape[1] for backbone in backbones)
-    parameters = sum(backbone.count_params() for backbone in backbones)
-    parameters += (features + 1) * len(store.genres)
+def compare_features(store, data_dir):
+    network = FrozenNetwork()
+    targets = open_teacher(data_dir, store, draw_sample(store), network).targets
+    backbone = build_frozen(network, "float32")
+    parameters = backbone.count_params() + (backbone.output_shape[1] + 1) * len(store.genres)
+    size = network.height, network.width
     posters = np.random.default_rng(0).integers(0, 256, (TIMED, *size, 3), dtype=np.uint8)
-    speeds = time_batches(
-        lambda batch: [predict_batch(backbone, batch) for backbone in backbones], posters
-    )
+    speeds = time_batches(lambda batch: predict_batch(backbone, batch), posters)
     predicted = [targets[store.rows(split)] for split in ("val", "test")]
     return predicted, parameters, parameters * 4 / 1e6, speeds
 
@@ -174,7 +163,6 @@ if __name__ == "__main__":
     parser.add_argument("kind", choices=["thumbnails", "features", "network"])
     parser.add_argument("data_dir", metavar="DATA_DIR")
     parser.add_argument("--model", metavar="FOLDER", help="instead of DATA_DIR/model")
-    parser.add_argument("--teachers", nargs="+", choices=TEACHERS, default=NETWORKS)
     options = parser.parse_args()
     if options.model and options.kind != "network":
         parser.error("--model needs the kind network")

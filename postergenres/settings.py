@@ -56,6 +56,12 @@ def list_paths(value: Any) -> Any:
     return (value,) if is_one else tuple(value) if isinstance(value, Iterable) else value
 
 
+def require_port(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    if not hosts or not re.fullmatch(r".+:\d+", hosts[0]):
+        raise ValueError('should be addresses such as ("10.0.0.1:9999", "10.0.0.2")')
+    return hosts
+
+
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 CountOrZero = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Workers = Annotated[int, Field(ge=1, le=1000)]
@@ -87,6 +93,7 @@ Posters = Annotated[  # one or several
         "[POSTER|FOLDER|URL ...]", "posters to predict, in place of scoring the test movies"
     ),
 ]
+Hosts = Annotated[tuple[str, ...], Field(strict=False), AfterValidator(require_port)]
 Oversampling = Literal["study", "ml-ros", "none"]
 Architecture = Literal[
     "study", "improved", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"

@@ -23,12 +23,13 @@ NEXT = {
 
 
 @contextmanager
-def step(name: str, data_dir: Path) -> Iterator[None]:
+def step(name: str, data_dir: Path, rank: int = 0) -> Iterator[None]:
     """Run a step in the block, alone on its data folder, and print the next command at its end.
 
     Args:
         name: the script's, without `.py`.
         data_dir: the data folder, which is made if it is missing.
+        rank: of this process, if several hosts do a step together on one folder.
 
     Raises:
         SystemExit: a line, for an error of the file system, a killed worker process, or another
@@ -41,7 +42,7 @@ def step(name: str, data_dir: Path) -> Iterator[None]:
     end_at_ctrl_c(name, command)
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        with FileLock(data_dir / f".{name}.lock", blocking=False):
+        with FileLock(data_dir / f".{name}{rank or ''}.lock", blocking=False):
             yield
     except Timeout:
         sys.exit(

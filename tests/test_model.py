@@ -74,9 +74,3 @@ def test_the_script_prints_the_layers_of_both_cnns():
     assert result.returncode == 0, result.stderr[-3000:]
     assert result.stdout.count("Total params") == 2 and result.stdout.count("(Conv2D)") == 8
     assert 'Model: "study"' in result.stdout and 'Model: "improved"' in result.stdout
-
-
-def test_main_prints_both_layer_tables(capsys):
-    model.main()
-    out = capsys.readouterr().out
-    assert out.count("Total params") == 2 and "Conv2D" in out

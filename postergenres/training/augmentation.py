@@ -1,19 +1,47 @@
-"""Augment batches of posters."""
+"""Change batches of posters at random: uint8 (N, H, W, 3) in and out, never in place."""
+
+from dataclasses import dataclass
+
+from postergenres.models.transfer import BACKBONES
 
 import numpy as np
 from PIL import Image
 
 
-def mirror_and_shift(images, shift, rng):
+@dataclass(frozen=True)
+class Augmentation:
+    """How much each poster is changed, as shares: see the functions below."""
+
+    shift: float = 0.0
+    crop: float = 0.0
+    color: float = 0.0
+
+    def apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return the posters of a batch, changed at random."""
+        images = mirror_and_shift(images, self.shift, rng)
+        if self.crop:
+            images = crop_at_random(images, self.crop, rng)
+        if self.color:
+            images = change_colors(images, self.color, rng)
+        return images
+
+
+def make_augmentation(
+    architecture: str, shift: float, crop: float | None, color: float | None
+) -> Augmentation:
+    """Return the augmentation of a network; None is the default of its architecture."""
+    is_backbone = architecture in BACKBONES
+    if crop is None:
+        crop = 0.3 if is_backbone else 0.0
+    if color is None:
+        color = 0.2 if is_backbone else 0.0
+    return Augmentation(shift=shift, crop=crop, color=color)
+
+
+def mirror_and_shift(images: np.ndarray, shift: float, rng: np.random.Generator) -> np.ndarray:
     """Mirror a random half of the posters and shift each; its edge pixels fill the gap.
 
-    Args:
-        images: uint8 (N, H, W, 3).
-        shift: the largest shift in either direction, as a share of H and W.
-        rng: a NumPy generator.
-
-    Returns:
-        uint8 (N, H, W, 3), a copy.
+    `shift` is the largest shift in either direction, as a share of H and W.
     """
     count, height, width = images.shape[:3]
     down, right = round(height * shift), round(width * shift)
@@ -26,18 +54,13 @@ def mirror_and_shift(images, shift, rng):
     return augmented
 
 
-def view_pixels(images):
+def view_pixels(images: np.ndarray) -> np.ndarray:
     """Return uint8 (N, H, W, 3) as (N, H, W) of whole pixels, which are faster to copy."""
     return np.ascontiguousarray(images).view("V3")[..., 0]
 
 
-def shift_pixels(pixels, target, top, left):
-    """Copy pixels up by `top` and to the left by `left`; the edge pixels fill the gap.
-
-    Args:
-        pixels, target: (H, W) of whole pixels, to read and to write.
-        top, left: whole numbers, negative to move down and to the right.
-    """
+def shift_pixels(pixels: np.ndarray, target: np.ndarray, top: int, left: int) -> None:
+    """Copy pixels, (H, W), up by `top` and to the left by `left`; the edge pixels fill the gap."""
     height, width = pixels.shape
     top = min(max(top, 1 - height), height - 1)  # a larger shift leaves only the edge, too
     left = min(max(left, 1 - width), width - 1)
@@ -52,19 +75,12 @@ def shift_pixels(pixels, target, top, left):
     target[end_row:] = target[end_row - 1]
 
 
-def crop_at_random(images, crop, rng):
+def crop_at_random(images: np.ndarray, crop: float, rng: np.random.Generator) -> np.ndarray:
     """Crop each poster at random and resize all crops to one size, their mean size.
 
     Objects then have the same mean size as on whole posters. Source: Touvron et al. 2019, Fixing
-    the train-test resolution discrepancy.
-
-    Args:
-        images: uint8 (N, H, W, 3).
-        crop: the largest part that is cut off, as a share of H and W.
-        rng: a NumPy generator.
-
-    Returns:
-        uint8 (N, h, w, 3), with h and w of 1 - crop / 2 times H and W.
+    the train-test resolution discrepancy. `crop` is the largest part that is cut off, as a share of
+    H and W; the crops have 1 - crop / 2 times H and W.
     """
     whole = np.array(images.shape[2:0:-1])  # width, height
     size = np.rint(whole * (1 - crop / 2)).astype(int)
@@ -73,21 +89,16 @@ def crop_at_random(images, crop, rng):
         part = rng.uniform(1 - crop, 1, size=2) * whole
         corner = rng.uniform(0, whole - part)
         box = (*corner, *np.minimum(corner + part, whole))
-        cropped[i] = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box=box)
+        resized = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box=box)
+        cropped[i] = np.asarray(resized)
     return cropped
 
 
-def change_colours(images, most, rng):
+def change_colors(images: np.ndarray, most: float, rng: np.random.Generator) -> np.ndarray:
     """Change the contrast and brightness of each poster, and the brightness of each channel.
 
-    Args:
-        images: uint8 (N, H, W, 3).
-        most: the largest change of the contrast and of the brightness, as a share. The brightness
-            of single channels changes by up to half of it.
-        rng: a NumPy generator.
-
-    Returns:
-        uint8 (N, H, W, 3), a copy.
+    `most` is the largest change of the contrast and of the brightness, as a share. The brightness
+    of single channels changes by up to half of it.
     """
     changed = np.empty_like(images)
     for i, tables in enumerate(draw_tables(len(images), most, rng)):
@@ -97,13 +108,8 @@ def change_colours(images, most, rng):
     return changed
 
 
-def draw_tables(count, most, rng):
-    """Draw for each poster and channel the new value of each value: uint8 (count, 3, 256).
-
-    Args:
-        count: number of posters.
-        most, rng: see `change_colours`.
-    """
+def draw_tables(count: int, most: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw for each poster and channel the new value of each value: uint8 (count, 3, 256)."""
     limits = most * np.array([1, 1, 0.5, 0.5, 0.5])  # contrast, brightness, three channels
     low, high = 1 - limits, 1 + limits
     draws = low + (high - low) * rng.random((count, 5))

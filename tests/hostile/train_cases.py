@@ -1,6 +1,6 @@
 """Step 4: settings, the store, a stopped training, and the teacher's outputs."""
 
-from hostile.outcomes import blocked, differs, every, goes_on, stops
+from hostile.outcomes import blocked, every, goes_on, stops
 
 SETTINGS = {
     "data_dir": {"text"},
@@ -12,11 +12,10 @@ SETTINGS = {
     "patience": set(),
     "shift": {"0"},
     "crop": {"None", "0"},
-    "colour": {"None", "0"},
+    "color": {"None", "0"},
     "ema_momentum": {"None", "0"},
     "soft_targets": {"0"},
     "hints": {"0", "2.5"},
-    "teachers": set(),
     "fine_tuned": {"None", "text"},
     "words": {"True"},
     "precision": set(),
@@ -40,31 +39,28 @@ STORE_ARTEFACTS = {
     "store/errors.csv": every(goes_on()),  # no step reads it
 }
 
-MADE_AGAIN = goes_on("^making the teacher's outputs: .*(damaged|unfinished|another|missing)")
+MADE_AGAIN = goes_on("^making the teacher's outputs: .*(damaged|another|missing)")
 
 ARTEFACTS = STORE_ARTEFACTS | {
     # With a teacher, whose outputs are complete.
-    "distillation/targets.npy": every(MADE_AGAIN, folder=blocked("train")),
-    "distillation/features.npy": every(MADE_AGAIN, folder=blocked("train")),
-    "distillation/distillation.json": every(
-        MADE_AGAIN, folder=blocked("train"), older_versions=goes_on()
-    ),
-    "distillation/lite2-288x192/CHUNK.npy": every(goes_on()),  # read if a run was stopped
+    "distillation/targets.npy": every(MADE_AGAIN),
+    "distillation/features.npy": every(MADE_AGAIN),
+    "distillation/distillation.json": every(MADE_AGAIN),
+    "distillation/checksums.json": every(MADE_AGAIN),
+    "features/lite2-288x192/CHUNK.npy": every(goes_on()),  # read if a run was stopped
 }
 
 DAMAGED = goes_on("^note: .* is damaged: its features are made again$")
-SET_ASIDE = differs("^note: .*epoch-000001 is damaged: .* It was moved to .*unfinished-damaged$")
-CHECKPOINT = "model/unfinished/all/epoch-000001"
+DROPPED = goes_on("^note: .*epoch-000001.* are trained again$")
+CHECKPOINT = "unfinished/HASH/all/epoch-000001"
 
 # A training that was stopped in its second epoch, and a teacher that was stopped after a chunk.
 STOPPED_ARTEFACTS = {
-    f"{CHECKPOINT}/state.json": every(
-        SET_ASIDE, older_versions=goes_on("^note: .* was written by an older version")
-    ),
-    f"{CHECKPOINT}/best.npz": every(SET_ASIDE),
-    f"{CHECKPOINT}/latest.weights.h5": every(SET_ASIDE),
-    f"{CHECKPOINT}/training_metadata.json": every(SET_ASIDE),
-    "distillation/lite2-288x192/CHUNK.npy": every(
+    f"{CHECKPOINT}/state.json": every(DROPPED),
+    f"{CHECKPOINT}/best.npz": every(DROPPED),
+    f"{CHECKPOINT}/latest.weights.h5": every(DROPPED),
+    f"{CHECKPOINT}/checksums.json": every(DROPPED),
+    "features/lite2-288x192/CHUNK.npy": every(
         goes_on("^making the teacher's outputs: "),
         a_bit_flipped=DAMAGED,
         another_data_sets=DAMAGED,

@@ -46,13 +46,13 @@ def test_crops_are_parts_of_the_poster_resized_to_their_mean_size():
 
 
 def test_colors_change_within_the_limit():
-    grey = np.full((300, 4, 3, 3), 127, np.uint8)
-    changed = augmentation.change_colours(grey, 0.2, generator()).astype(int)
+    gray = np.full((300, 4, 3, 3), 127, np.uint8)
+    changed = augmentation.change_colors(gray, 0.2, generator()).astype(int)
     assert (changed == changed[:, :1, :1]).all()  # a poster of one color keeps one color
     assert 127 * 0.8 * 0.9 - 1 <= changed.min() < 110 and 145 < changed.max() <= 127 * 1.2 * 1.1 + 1
     assert (changed[:, 0, 0, 0] != changed[:, 0, 0, 1]).any()
     extremes = np.array([0, 255], np.uint8).repeat(36).reshape(6, 4, 3, 1) * np.ones(3, np.uint8)
-    changed = augmentation.change_colours(extremes, 0.5, generator()).astype(int)
+    changed = augmentation.change_colors(extremes, 0.5, generator()).astype(int)
     assert (
         changed[:3].max() < 128 < changed[3:].min() + 64
     )  # values are clipped and do not wrap around
@@ -60,12 +60,19 @@ def test_colors_change_within_the_limit():
 
 def test_each_poster_is_changed_by_draws_of_its_own_in_turn():
     """The draws of a batch are the draws for one poster after the other."""
-    for change in (augmentation.change_colours, augmentation.crop_at_random):
+    for change in (augmentation.change_colors, augmentation.crop_at_random):
         rng = generator()
         one_by_one = [change(IMAGES[i : i + 1], 0.3, rng) for i in range(len(IMAGES))]
         np.testing.assert_array_equal(
             np.concatenate(one_by_one), change(IMAGES, 0.3, rng=generator())
         )
+
+
+def test_a_backbone_is_cropped_and_recolored_unless_the_settings_say_otherwise():
+    made = augmentation.make_augmentation("efficientnet_lite2", shift=0.1, crop=None, color=0.0)
+    assert made == augmentation.Augmentation(shift=0.1, crop=0.3, color=0.0)
+    made = augmentation.make_augmentation("improved", shift=0.1, crop=None, color=None)
+    assert made == augmentation.Augmentation(shift=0.1)
 
 
 @pytest.mark.parametrize("shift", [0, 0.05, 0.3, 1])
@@ -84,5 +91,5 @@ def test_augmentation_leaves_the_posters_that_it_reads_unchanged():
     images = IMAGES.copy()
     images.flags.writeable = False  # as in a memory map
     augmentation.mirror_and_shift(images, 0.2, generator())
-    augmentation.change_colours(images, 0.2, generator())
+    augmentation.change_colors(images, 0.2, generator())
     np.testing.assert_array_equal(images, IMAGES)

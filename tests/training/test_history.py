@@ -21,15 +21,6 @@ def test_the_history_is_a_table_and_a_picture(tmp_path):
         assert picture.width > 500
 
 
-def test_equal_histories_give_equal_files(tmp_path):
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        save_history(HISTORY, 0.6, tmp_path / name)
-    for name in ("history.csv", "training.png"):
-        one, two = ((tmp_path / folder / name).read_bytes() for folder in ("one", "two"))
-        assert one == two
-
-
 def test_the_picture_marks_the_kept_epoch_and_the_floor():
     (axes,) = draw_history(HISTORY, 0.6).axes
     (kept,) = axes.texts

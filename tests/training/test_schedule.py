@@ -1,5 +1,8 @@
-from postergenres import old_settings as settings
+from typing import get_args
+
+from postergenres.settings import Architecture, SettingError
 from postergenres.training import schedule
+from postergenres.training.schedule import make_schedule, plan_stages
 
 import keras
 import numpy as np
@@ -10,7 +13,7 @@ import model
 
 def test_the_first_stage_trains_the_last_blocks_without_their_depthwise_filters():
     network = model.build_network("efficientnet_lite0", 64, 48, 3)
-    first, rest = schedule.plan_stages("efficientnet_lite0", 8, 1e-3)
+    first, rest = plan_stages(make_schedule("efficientnet_lite0"))
     trained = {}
     for stage in (first, rest):
         schedule.freeze_layers(network, stage)
@@ -28,13 +31,11 @@ def test_the_first_stage_trains_the_last_blocks_without_their_depthwise_filters(
 
 
 def test_the_stages_of_a_backbone_share_its_epochs():
-    assert [(s.start, s.end) for s in schedule.plan_stages("efficientnet_lite2", 8, 1)] == [
-        (0, 1),
-        (1, 8),
-    ]
-    (only,) = schedule.plan_stages("efficientnet_lite2", 1, 1)
+    stages = plan_stages(make_schedule("efficientnet_lite2", epochs=8))
+    assert [(stage.start, stage.end) for stage in stages] == [(0, 1), (1, 8)]
+    (only,) = plan_stages(make_schedule("efficientnet_lite2", epochs=1))
     assert only.last_blocks == schedule.LAST_BLOCKS
-    (only,) = schedule.plan_stages("improved", 8, 1)
+    (only,) = plan_stages(make_schedule("improved", epochs=8))
     assert (only.start, only.end, only.last_blocks) == (0, 8, None)
 
 
@@ -48,49 +49,27 @@ def test_the_learning_rate_rises_linearly_and_falls_to_zero(warm_up, highest):
     assert (np.diff(rates[highest:]) < 0).all() and rates[-1] == pytest.approx(0, abs=1e-6)
 
 
-def test_every_architecture_has_a_recipe():
-    assert set(schedule.RECIPES) == set(settings.ARCHITECTURES)
-    names = {"epochs", "learning_rate", "crop", "colour", "ema_momentum"}
-    assert all(set(recipe) == names for recipe in schedule.RECIPES.values())
+@pytest.mark.parametrize("architecture", get_args(Architecture))
+def test_every_architecture_has_defaults(architecture):
+    made = make_schedule(architecture)
+    rates = {"study": 1e-4, "improved": 1e-3}
+    assert made.learning_rate == rates.get(architecture, 2e-4)
+    assert made.epochs == (15 if architecture in rates else 8) and made.ema_momentum == 0
 
 
-CHECKED = {  # the arguments of train.main, as far as the defaults depend on them
-    "data_dir": "data",
-    "architecture": "efficientnet_lite0",
-    "epochs": None,
-    "learning_rate": 0.5,
-    "crop": None,
-    "colour": 0.0,
-    "soft_targets": 0.0,
-    "hints": 0.0,
-    "precision": "auto",
-    "hosts": None,
-    "fine_tuned": "elsewhere/model",
-    "teachers": ("efficientnet_lite2",),
-}
+def test_a_default_fills_only_a_setting_that_is_none():
+    made = make_schedule("improved", epochs=2, learning_rate=0.5, ema_momentum=0.9)
+    assert (made.epochs, made.learning_rate, made.ema_momentum) == (2, 0.5, 0.9)
 
 
-def test_the_recipe_fills_only_settings_that_are_none():
-    filled = schedule.fill_defaults(CHECKED)
-    assert (filled["epochs"], filled["crop"]) == (8, 0.3)
-    assert (filled["learning_rate"], filled["colour"]) == (0.5, 0.0)
-    assert list(filled) == [
-        name for name in CHECKED if name not in ("data_dir", "hosts", "fine_tuned", "teachers")
-    ]
-
-
-def test_several_hosts_compute_in_float32_unless_another_precision_is_set():
-    hosts = {"hosts": ("10.0.0.1:9999", "10.0.0.2")}
-    assert schedule.fill_defaults(CHECKED)["precision"] == "auto"
-    assert schedule.fill_defaults(CHECKED | hosts)["precision"] == "float32"
-    named = CHECKED | hosts | {"precision": "bfloat16"}
-    assert schedule.fill_defaults(named)["precision"] == "bfloat16"
-
-
-@pytest.mark.parametrize("use", [{"soft_targets": 0.5}, {"hints": 0.1}])
-def test_the_teacher_is_recorded_only_if_it_is_used(use):
-    assert not {"fine_tuned", "teachers"} & set(schedule.fill_defaults(CHECKED))
-    filled = schedule.fill_defaults(CHECKED | use)
-    assert filled["fine_tuned"] == "elsewhere/model" and "teachers" not in filled
-    filled = schedule.fill_defaults(CHECKED | use | {"fine_tuned": None})
-    assert filled["teachers"] == ["efficientnet_lite2"] and "fine_tuned" not in filled
+def test_settings_that_rule_each_other_out_are_refused():
+    alone = {"crop": 0.0, "hints": 0.0, "words": False, "hosts": None}
+    schedule.check_together("improved", **alone | {"hints": 0.1, "words": True})
+    schedule.check_together("efficientnet_lite0", **alone | {"crop": 0.1})
+    for architecture, name, changes in (
+        ("improved", "crop", {"crop": 0.1}),
+        ("efficientnet_lite0", "hints", {"hints": 0.1}),
+        ("improved", "words", {"words": True, "hosts": ("10.0.0.1:9999",)}),
+    ):
+        with pytest.raises(SettingError, match=f"^{name} "):
+            schedule.check_together(architecture, **alone | changes)

@@ -1,0 +1,116 @@
+"""The devices that train a network: all GPUs of this machine, or those of several hosts with JAX.
+
+Keras 3 cannot `fit` on several hosts with TensorFlow (keras issue 20585), but with JAX it can. All
+hosts see the same DATA_DIR. The first process writes; the others wait and read. If one process
+ends, JAX ends the others, and the next run resumes after the last complete epoch.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from postergenres.settings import SettingError
+
+import keras
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Devices:
+    """The devices that train one network together.
+
+    Each device has all weights and computes its share of each batch; gradients are averaged.
+    """
+
+    count: int = 1  # over all hosts
+    hosts: int = 1  # each of which runs one process and feeds its part of each batch
+    rank: int = 0  # of this process
+    scope: Callable[[], AbstractContextManager[Any]] = nullcontext  # to build and train in
+
+    def share(self, weights: list[np.ndarray]) -> list[np.ndarray]:
+        """Return the weights of the first process."""
+        if self.hosts == 1:
+            return weights
+        from jax.experimental.multihost_utils import broadcast_one_to_all  # pyright: ignore[reportMissingImports]
+
+        return broadcast_one_to_all(weights)
+
+
+ONE_DEVICE = Devices()
+
+
+def is_first() -> bool:
+    """Return whether this process writes: of several hosts, only the first one does."""
+    if keras.backend.backend() != "jax":
+        return True
+    import jax  # pyright: ignore[reportMissingImports]
+
+    return jax.process_index() == 0
+
+
+def find_rank(hosts: Sequence[str] | None) -> int:
+    """Return the rank of this process, from the environment variable PROCESS_ID; 0 if alone."""
+    if not hosts:
+        return 0
+    rank, last = os.environ.get("PROCESS_ID", ""), len(hosts) - 1
+    if keras.backend.backend() != "jax" or not rank.isdecimal() or int(rank) > last:
+        message = f"needs JAX (requirements/hosts.txt) and a PROCESS_ID from 0 to {last}. On the"
+        message += " first host run: KERAS_BACKEND=jax PROCESS_ID=0 python train.py"
+        raise SettingError("hosts", message)
+    return int(rank)
+
+
+def open_devices(hosts: Sequence[str] | None, batch_size: int, kind: str = "GPU") -> Devices:
+    """Return the devices to train on; with several hosts, wait until all have joined.
+
+    Args:
+        hosts: an address for each process, the first with a port; None to train alone.
+        batch_size: posters that all devices share.
+        kind: of the devices to use with TensorFlow. JAX uses its devices of all hosts.
+    """
+    if keras.backend.backend() == "jax":
+        devices = open_jax_devices(hosts)
+    else:
+        devices = open_tensorflow_devices(kind)
+    if batch_size % devices.count:
+        needed = f"must be a multiple of the number of devices, {devices.count}"
+        raise SettingError("batch_size", f"{needed}, got {batch_size}")
+    return devices
+
+
+def open_jax_devices(hosts: Sequence[str] | None) -> Devices:
+    import jax  # pyright: ignore[reportMissingImports]
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], "GPU")  # TensorFlow writes TensorBoard's files only
+    if hosts:
+        jax.config.update("jax_enable_preemption_service", False)  # SIGTERM would have no effect
+        print("waiting for the other processes of HOSTS", flush=True)
+        jax.distributed.initialize(hosts[0], len(hosts), find_rank(hosts))
+    devices = keras.distribution.list_devices()
+    if len(devices) == 1:
+        return ONE_DEVICE
+    parallel = keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)
+    return Devices(len(devices), jax.process_count(), jax.process_index(), parallel.scope)
+
+
+def open_tensorflow_devices(kind: str) -> Devices:
+    import tensorflow as tf  # here, because JAX trains without it
+
+    devices = [device.name for device in tf.config.list_logical_devices(kind)]
+    if len(devices) < 2:
+        return ONE_DEVICE
+    return Devices(len(devices), scope=tf.distribute.MirroredStrategy(devices).scope)
+
+
+def synchronize_batch_norm(network: keras.Model) -> None:
+    """Make batch normalization use the statistics of whole batches on several devices.
+
+    TensorFlow's default is to normalize the share of each device; JAX always uses whole batches.
+    """
+    if keras.backend.backend() == "tensorflow":
+        for layer in network.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.synchronized = True

@@ -1,0 +1,260 @@
+"""The teacher, whose probabilities and features train.py adds to the labels as targets.
+
+The teacher is a network trained on photographs, with a logistic regression for each genre on its
+features and, with WORDS, the words on the posters; or a backbone that train.py has fine-tuned.
+
+DATA_DIR/distillation/ holds targets.npy, float32 (N, G), features.npy, float32 (N, components), and
+what they were made from. The features of the network itself lie in DATA_DIR/features/, in a file
+for each chunk of posters, so that a stopped run resumes. They take a quarter of an hour for 15,000
+posters on two cores.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from postergenres.dataset.decoding import try_decode
+from postergenres.dataset.feature_files import FeatureFiles
+from postergenres.dataset.store import Store
+from postergenres.download.manifest import poster_path
+from postergenres.files import find_damage, identify_folder, read_json, write_json, writing_folder
+from postergenres.models.description import check_sample
+from postergenres.models.efficientnet import FEATURES, build_efficientnet, find_weights
+from postergenres.models.inference import predict_batch
+from postergenres.models.saved import open_model
+from postergenres.models.transfer import BACKBONES, feature_extractor
+from postergenres.scores.metrics import estimate_prior, format_scores
+from postergenres.training.devices import is_first
+from postergenres.training.input import Sample
+from postergenres.training.precision import choose_inference_precision, computing_in
+from postergenres.training.soft_targets import (
+    FOLDS,
+    Teacher,
+    Words,
+    add_words,
+    apply_head,
+    fit_targets,
+    reduce_features,
+)
+from postergenres.words.reading import describe_reader
+
+import keras
+import numpy as np
+
+BATCH = 64  # posters per forward pass
+CHUNK = 1024  # posters per feature file
+POLL_SECONDS = 5  # between two looks of a process that waits for another one
+
+
+@dataclass(frozen=True)
+class FrozenNetwork:
+    """A network with the weights of ImageNet, as a teacher."""
+
+    architecture: str = "efficientnet_lite2"
+    height: int = 288  # pixels; larger than the posters of the student
+    width: int = 192  # pixels
+    components: int = 384  # principal components of the features that are kept
+    regularization: float = 0.0017  # C of the logistic regressions; lower it for fewer posters
+    folds: int = FOLDS
+    seed: int = 0  # of the folds
+
+
+@dataclass(frozen=True)
+class FineTunedNetwork:
+    """A backbone that train.py has fine-tuned, as a teacher.
+
+    It was trained on the labels of the training posters, so that its probabilities for these
+    posters are overconfident.
+    """
+
+    fine_tuned: str  # its folder
+    model: str  # checksum of the folder
+    components: int = 384  # principal components of the features that are kept
+
+
+Network = FrozenNetwork | FineTunedNetwork
+
+
+def choose_network(fine_tuned: str | Path | None = None) -> Network:
+    """Return the network that teaches: a fine-tuned one if there is a folder of it."""
+    if fine_tuned is None:
+        return FrozenNetwork()
+    return FineTunedNetwork(str(fine_tuned), identify_folder(Path(fine_tuned)))
+
+
+def open_teacher(
+    data_dir: Path,
+    store: Store,
+    sample: Sample,
+    network: Network,
+    words: Words | None = None,
+    precision: str = "float32",
+) -> Teacher:
+    """Return what a network and the words on posters say; compute it if it is missing or stale.
+
+    A fine-tuned network does not use the words. The precision of a frozen one, see
+    `precision.choose_inference_precision`, is no reason to compute anything again.
+
+    Raises:
+        SystemExit: a package or a poster is missing, or the fine-tuned network does not fit.
+    """
+    folder = data_dir / "distillation"
+    basis = describe_basis(store, network, words)
+    reason = find_staleness(folder, basis)
+    while reason and not is_first():  # the first process does what follows
+        time.sleep(POLL_SECONDS)
+        reason = find_staleness(folder, basis)
+    if reason:
+        print(f"making the teacher's outputs: {reason}", flush=True)
+        if isinstance(network, FineTunedNetwork):
+            teacher = ask_fine_tuned(data_dir, store, network)
+        else:
+            teacher = ask_frozen(data_dir, store, network, words=words, precision=precision)
+        _, scores = sample.score(teacher.targets[sample.val])
+        write_teacher(folder, teacher, {"basis": basis, "scores": scores})
+        print(f"validation scores of the teacher:\n{format_scores(scores)}\nwrote {folder}")
+    return read_teacher(folder)
+
+
+def describe_basis(store: Store, network: Network, words: Words | None) -> dict[str, Any]:
+    """Return everything that the outputs of a teacher depend on, as JSON types."""
+    reader = None if words is None or isinstance(network, FineTunedNetwork) else describe_reader()
+    return asdict(network) | {"reader": reader, "store": store.sha256}
+
+
+def find_staleness(folder: Path, basis: dict[str, Any]) -> str | None:
+    """Return why outputs must be made (again), for a message; None if they are current."""
+    damage = find_damage(folder)
+    if damage:
+        return damage
+    before = read_json(folder / "distillation.json")["basis"]
+    if before["store"] != basis["store"]:
+        return f"{folder} was made for another store"
+    return None if before == basis else f"{folder} was made by another teacher"
+
+
+def write_teacher(folder: Path, teacher: Teacher, about: dict[str, Any]) -> None:
+    """Write the outputs of a teacher, and what they were made from."""
+    with writing_folder(folder) as part:
+        np.save(part / "targets.npy", teacher.targets)
+        np.save(part / "features.npy", teacher.features)
+        write_json(about | {"prior": teacher.prior.tolist()}, part / "distillation.json")
+
+
+def read_teacher(folder: Path) -> Teacher:
+    """Open the outputs of a teacher; its features are memory-mapped."""
+    about = read_json(folder / "distillation.json")
+    return Teacher(
+        targets=np.load(folder / "targets.npy"),
+        prior=np.array(about["prior"]),
+        features=np.load(folder / "features.npy", mmap_mode="r"),
+        about=about["basis"] | {"outputs": identify_folder(folder)},
+    )
+
+
+# --- networks -------------------------------------------------------------------------------------
+
+
+def ask_frozen(
+    data_dir: Path, store: Store, network: FrozenNetwork, words: Words | None, precision: str
+) -> Teacher:
+    """Return the outputs of a frozen network with logistic regressions."""
+    find_weights(BACKBONES[network.architecture])  # before anything takes time
+    precision = choose_inference_precision(precision)
+    name = network.architecture.removeprefix("efficientnet_")
+    name += f"-{network.height}x{network.width}"
+    name += "" if precision == "float32" else f"-{precision}"
+    build = partial(build_frozen, network, precision)
+    return teach(network, extract_features(store, data_dir, name, build), store, words)
+
+
+def teach(
+    network: FrozenNetwork, features: np.ndarray, store: Store, words: Words | None
+) -> Teacher:
+    """Return a teacher that learns the genres from features, (N, F), and words."""
+    train = store.rows("train")
+    features = features / np.sqrt(features[train].var(axis=0).mean())
+    features = reduce_features(features, train, network.components)
+    seed, regularization = network.seed, network.regularization
+    targets = fit_targets(features, store.labels, train, regularization=regularization, seed=seed)
+    if words is not None:
+        targets = add_words(targets, words, store.labels, train, seed=seed)
+    return Teacher(targets, estimate_prior(store.labels[train]), features)
+
+
+def build_frozen(network: FrozenNetwork, precision: str) -> keras.Model:
+    """Return the model from posters to features."""
+    variant = BACKBONES[network.architecture]
+    with computing_in(precision):
+        return feature_extractor(build_efficientnet(variant, network.height, network.width))
+
+
+def ask_fine_tuned(data_dir: Path, store: Store, network: FineTunedNetwork) -> Teacher:
+    """Return the outputs of a fine-tuned backbone."""
+    model = open_fine_tuned(Path(network.fine_tuned), store)
+    build = partial(feature_extractor, model)
+    extracted = extract_features(store, data_dir, network.model, build)
+    features = reduce_features(extracted, store.rows("train"), network.components)
+    targets = apply_head(extracted, *model.get_layer("genres").get_weights()).astype(np.float32)
+    prior = estimate_prior(store.labels[store.rows("val")])  # see shift_priors
+    return Teacher(targets, prior, features)
+
+
+def open_fine_tuned(folder: Path, store: Store) -> keras.Model:
+    """Open a fine-tuned backbone; exit if it is of another sample or has no backbone."""
+    model, about = open_model(folder)
+    check_sample(about, store.samples_sha256, folder)
+    if about["settings"]["architecture"] not in BACKBONES:
+        sys.exit(
+            f"{folder} holds a network without a backbone, which cannot be a teacher. Set "
+            "FINE_TUNED in train.py to the folder of a fine-tuned backbone, then run: "
+            "python train.py"
+        )
+    return model
+
+
+# --- features -------------------------------------------------------------------------------------
+
+
+def extract_features(
+    store: Store, data_dir: Path, name: str, build: Callable[[], keras.Model]
+) -> np.ndarray:
+    """Return the features of all posters, float32 (N, F), each averaged with its mirror image.
+
+    They are kept in files in a folder of this name; `build` is called only if a file is missing.
+    """
+    files = FeatureFiles(data_dir / "features" / name, FEATURES, np.float32, CHUNK)
+    build = cache(build)
+    chunks = files.fill(
+        files.split(store.index["id"].to_list(), store.poster_sha256),
+        lambda movies, bar: extract_chunk(build(), movies, data_dir, bar),
+    )
+    # np.array drops the memory map of each file, which keeps the file open.
+    return np.concatenate([np.array(features) for features in chunks])
+
+
+def extract_chunk(network: keras.Model, movies: list[str], data_dir: Path, bar: Any) -> np.ndarray:
+    """Return the features of some movies, float32 (M, F)."""
+    height, width = network.input_shape[1:3]
+    features = []
+    for start in range(0, len(movies), BATCH):
+        paths = [poster_path(data_dir, movie) for movie in movies[start : start + BATCH]]
+        posters = read_posters(paths, height, width)
+        features.append(np.asarray(predict_batch(network, posters), np.float32))
+        bar.update(len(paths))
+    return np.concatenate(features)
+
+
+def read_posters(paths: list[Path], height: int, width: int) -> np.ndarray:
+    """Return the pixels of posters, uint8 (M, height, width, 3); exit if one cannot be decoded."""
+    posters = []
+    for path in paths:
+        pixels, error = try_decode(path, height, width)
+        if pixels is None:
+            sys.exit(f"{path}: {error}. Run: python database.py and python preprocessing.py")
+        posters.append(pixels)
+    return np.stack(posters)
