@@ -23,7 +23,7 @@ R = TypeVar("R")
 MOST_PIXELS = 89_478_485  # of an image that steps 1 and 3 accept; Pillow's own limit
 
 
-def require_content(value: str | Path) -> str | Path:
+def require_content(value: str | Path | None) -> str | Path | None:
     if not str(value):
         raise ValueError("should not be empty")
     return value
@@ -47,6 +47,8 @@ Momentum = Annotated[float, Field(ge=0, le=0.99999)]
 Weight = Annotated[float, Field(ge=0, le=1000)]
 Folder = Annotated[str | Path, AfterValidator(require_content)]
 File = Folder
+OptionalFolder = Annotated[str | Path | None, AfterValidator(require_content)]
+OptionalFile = OptionalFolder
 Text = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 Oversampling = Literal["study", "ml-ros", "none"]
