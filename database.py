@@ -10,17 +10,30 @@ Writes  DATA_DIR/posters/<id>.jpg, the bytes as served, and DATA_DIR/posters.csv
 Takes   seconds for the demonstration set; RATE_LIMIT allows 15,000 posters in six minutes.
 """
 
-import postergenres.stopping  # noqa: F401  # first: Ctrl-C is one line from here on
-from postergenres.download.client import Limits
-from postergenres.download.metadata import exiting_on_metadata_errors
+from pathlib import Path
+
+from postergenres.download.client import Client, Limits
+from postergenres.download.manifest import write_manifest
 from postergenres.download.posters import (
     download_posters,
     exit_if_too_few_posters,
-    print_download_summary,
+    print_summary,
 )
 from postergenres.download.sources import open_listings
-from postergenres.old_settings import check_settings
-from postergenres.stopping import run_from_shell, stopping_cleanly
+from postergenres.settings import (
+    Bytes,
+    Count,
+    File,
+    Folder,
+    Pixels,
+    Rate,
+    Retries,
+    Seconds,
+    Workers,
+    checked,
+    run_from_shell,
+)
+from postergenres.step import step
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # every step reads and writes here; change it in all to keep two runs apart
@@ -39,37 +52,33 @@ MAX_PIXELS = 50_000_000  # larger images are rejected, because decoding them cou
 # --------------------------------------------------------------------------------------------------
 
 
+@checked
 def main(
-    data_dir=DATA_DIR,
-    metadata_csv=METADATA_CSV,
-    poster_base=POSTER_BASE,
-    train_only_csv=TRAIN_ONLY_CSV,
-    train_only_posters=TRAIN_ONLY_POSTERS,
-    limit=LIMIT,
-    workers=WORKERS,
-    rate_limit=RATE_LIMIT,
-    timeout=TIMEOUT,
-    retries=RETRIES,
-    time_limit=TIME_LIMIT,
-    max_bytes=MAX_BYTES,
-    max_pixels=MAX_PIXELS,
-):
-    """Download the posters and write posters.csv.
-
-    Raises:
-        SettingError: a setting breaks its rule.
-        SystemExit: the run was stopped, a CSV is unusable, or over 2 % of the posters failed.
-    """
-    check_settings("database", locals())
-    limits = Limits(timeout, retries, time_limit, rate_limit, max_bytes, max_pixels)
-    with stopping_cleanly("database"), exiting_on_metadata_errors():
+    data_dir: Folder = DATA_DIR,
+    metadata_csv: File = METADATA_CSV,
+    poster_base: Folder | None = POSTER_BASE,
+    train_only_csv: File | None = TRAIN_ONLY_CSV,
+    train_only_posters: Folder | None = TRAIN_ONLY_POSTERS,
+    limit: Count | None = LIMIT,
+    workers: Workers = WORKERS,
+    rate_limit: Rate | None = RATE_LIMIT,
+    timeout: Seconds = TIMEOUT,
+    retries: Retries = RETRIES,
+    time_limit: Seconds = TIME_LIMIT,
+    max_bytes: Bytes = MAX_BYTES,
+    max_pixels: Pixels = MAX_PIXELS,
+) -> None:
+    """Download the posters and write posters.csv."""
+    data_dir = Path(data_dir)
+    client = Client(Limits(timeout, retries, time_limit, rate_limit, max_bytes, max_pixels))
+    with step("database", data_dir):
         listings = open_listings(
             metadata_csv, poster_base, train_only_csv, train_only_posters, limit
         )
-        counts, reasons = download_posters(listings, data_dir, workers, limits)
-        print_download_summary(counts, reasons, data_dir)
-        exit_if_too_few_posters(counts, listings)
-        print("next: python sampling.py")
+        posters = download_posters(listings, data_dir, client, workers)
+        summary = write_manifest(posters, data_dir, has_train_only=len(listings) > 1)
+        print_summary(summary, client, data_dir)
+        exit_if_too_few_posters(summary, listings)
 
 
 if __name__ == "__main__":

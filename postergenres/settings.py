@@ -109,7 +109,7 @@ class SettingError(ValueError):
         name: the argument of `main()`; the constant in the script is the same in capitals.
     """
 
-    def __init__(self, name: str, message: str):
+    def __init__(self, name: str, message: str) -> None:
         super().__init__(f"{name} {message}")
         self.name = name
 

@@ -1,42 +1,45 @@
-"""Fetch images from URLs and files: many at a time, with retries and a rate limit per host."""
+"""Fetch images from URLs with requests: politely, with retries, and within limits.
 
-import asyncio
+What an answer means is decided by `read_answer`, `check_body` and `Client.request`, for the columns
+status and error of posters.csv (the table is also in docs/data-steps.md):
+
+    answer                                           status    what follows
+    -----------------------------------------------  --------  --------------------------------
+    a complete image                                 `ok`      never requested again
+    HTTP 404 or 410, larger than the limits, no URL  `gone`    never requested again
+    HTTP 408, 429 or 5xx, no connection, a timeout,  `failed`  retried, and requested again by
+      cut short, a body that is no image                       the next run
+    everything else, such as HTTP 403                `failed`  requested again by the next run
+"""
+
 import itertools
-import os
 import random
-import socket
-import ssl
 import threading
 import time
-import warnings
-from collections import defaultdict
-from concurrent.futures import Future
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from ipaddress import ip_address
-from pathlib import Path
-from urllib.request import getproxies
+from typing import Any
 
-from postergenres.download.addresses import NotPublic, open_public_socket
-from postergenres.download.faults import Fault, exception_line
-from postergenres.download.images import check_image
-from postergenres.download.metadata import find_host
+from postergenres.download.images import NOT_AN_IMAGE, TOO_LARGE, check_image, shorten_error
+from postergenres.download.metadata import is_url
 
-import aiohttp
-import certifi
-from PIL import Image
-from yarl import URL
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.util import parse_url
 
 MAX_REDIRECTS = 10
 MAX_PAUSE = 8  # seconds between two attempts, unless the host asks for more
-MAX_PAGES = 10  # pages in a row from a host, after which it is left alone
-FIRST_PROBE = 16  # requests not sent to a host without images, before one is sent; then 32, 64 ...
-MAX_UNREACHABLE = 20  # images in a row without a connection, after which no more requests are sent
-SMALL_IMAGE = 300_000  # pixels; up to this size, decoding takes a few milliseconds
-MAX_ERROR_PAGE = 65536  # bytes of an error page that are read in order to keep the connection
+MAX_FAILURES = 20  # in a row, after which a host is left alone
+PASSING = (  # errors that another attempt may not meet
+    requests.ConnectionError,  # also of TLS and of a proxy
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    urllib3.exceptions.HTTPError,  # while a body is read: cut short, too slow, reset
+)
+PAGES = "sends pages in place of images, perhaps because the network asks you to sign in"
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Limits:
 
     timeout: seconds to connect, and seconds without new data.
     retries: further attempts, if they may help.
-    time_limit: seconds for one image, all attempts and pauses together.
+    time_limit: seconds for one image, all attempts and pauses together, without the rate limit.
     rate_limit: requests per second to one host, or None; this machine itself has no limit.
     max_bytes, max_pixels: the largest image.
     """
@@ -58,447 +61,244 @@ class Limits:
     max_pixels: int
 
 
-@dataclass
-class Host:
-    """The state of one port of a host during a run."""
-
-    has_responded: bool = False
-    unreachable: int = 0  # images in a row without a connection
-    good_url: str | None = None  # of an image that came, in this run or a previous one
-    pages: int = 0  # unconfirmed pages in a row
-    skipped: int = 0  # images that were not requested, because of the pages
-    confirming: asyncio.Lock = field(default_factory=asyncio.Lock)  # one page at a time
-
-
 @dataclass(frozen=True)
-class Attempt:
-    """The result of one attempt to fetch an image."""
+class Answer:
+    """What came of a request for an image.
 
-    status: str  # ok, gone or failed, as in posters.csv
-    error: str = ""
-    may_change: bool = False  # whether another attempt may help
-    is_connected: bool = True
-    retry_after: float = 0  # seconds that the host asks to wait
-    body: bytes | None = None
-    is_page: bool = False  # no image of any kind, or redirects without an end
-
-
-class Downloader:
-    """Fetch images within limits. Use it in `async with`.
-
-    Args:
-        workers: the number of images to fetch at a time.
-        limits: the `Limits`.
-        good_urls: {host and port, as in the URLs: URL of an image that a previous run fetched}.
-        public_only: whether to refuse this machine and its local network. Then no proxy is used,
-            because it would look up the hosts itself.
-
-    Attributes:
-        is_in_portal: whether a host was left alone, because it sends pages in place of images.
+    status: `ok`; `gone` if another request is useless; or `failed`.
+    error: why there is no image, or "".
+    body: the image, as served.
+    may_change: whether another attempt may help.
+    is_page: whether the body is no image of any kind.
     """
 
-    def __init__(self, workers, limits, good_urls=None, public_only=False):
-        self.limits, self.public_only = limits, public_only
-        self.good_urls, self.is_in_portal = good_urls or {}, False
-        self.download_slots = asyncio.Semaphore(workers)
-        self.decoding_slots = asyncio.Semaphore(os.cpu_count() or 1)
-        self.hosts = defaultdict(Host)  # {(host, port): Host}
-        self.queues = defaultdict(asyncio.Lock)  # {host: held by the request that is next}
-        self.next_request = defaultdict(float)  # {host: the time of its next request}
-        # check_image() compares the pixels with a limit of its own before it decodes any.
-        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    status: str
+    error: str = ""
+    body: bytes | None = None
+    may_change: bool = False
+    is_page: bool = False
 
-    async def __aenter__(self):
-        certificates = ssl.create_default_context()
-        if not certificates.cert_store_stats()["x509_ca"]:  # as on macOS
-            certificates.load_verify_locations(certifi.where())
-        self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0,
-                resolver=Resolver(),
-                ssl=certificates,
-                socket_factory=open_public_socket if self.public_only else None,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={
-                "User-Agent": f"movie-poster-genres {aiohttp.http.SERVER_SOFTWARE}",
-                "Accept-Encoding": "identity",
-            },
-            # Per request, a lookup of proxies takes as long as the request.
-            trust_env=bool(getproxies()) and not self.public_only,
-            middlewares=[send_once],
-        )
-        return self
 
-    async def __aexit__(self, *exception):
-        await self.session.close()
+class HostLeftAlone(requests.RequestException):
+    """Nothing more is requested from a host in this run; the text says why."""
 
-    async def fetch(self, url, save):
-        """Fetch an image from an http(s) URL, with retries, and pass its bytes to `save`.
 
-        Between two attempts another image takes the download slot.
+class Host:
+    """When a host may be sent the next request, and whether any more.
+
+    Args:
+        interval: seconds between two requests.
+
+    Attributes:
+        left_alone: why nothing more is requested, or "".
+    """
+
+    def __init__(self, interval: float) -> None:
+        self.interval, self.next_turn, self.left_alone = interval, 0.0, ""
+        self.has_sent_image, self.pages, self.failures = False, 0, 0
+        self.queue, self.lock = threading.Lock(), threading.Lock()
+
+    def wait_for_turn(self) -> float:
+        """Wait until a request may be sent; return the seconds that it took."""
+        start = time.monotonic()
+        with self.queue:  # only the first thread watches the clock
+            while not self.left_alone and (pause := self.next_turn - time.monotonic()) > 0:
+                time.sleep(pause)
+            self.postpone(self.interval)
+        if self.left_alone:
+            raise HostLeftAlone(f"not requested: its host {self.left_alone}")
+        return time.monotonic() - start
+
+    def postpone(self, seconds: float) -> None:
+        """Send no request for some seconds."""
+        with self.lock:
+            self.next_turn = max(self.next_turn, time.monotonic() + seconds)
+
+    def count(self, answer: Answer, is_last: bool) -> None:
+        """Count an answer, and leave the host alone after too many failures in a row.
+
+        Pages count one by one until the first image; other failures once per poster, after its
+        last attempt.
+        """
+        with self.lock:
+            self.has_sent_image = self.has_sent_image or answer.status == "ok"
+            if answer.is_page and not self.has_sent_image:
+                self.pages += 1
+            if is_last:
+                self.failures = self.failures + 1 if answer.may_change else 0
+            if max(self.pages, self.failures) >= MAX_FAILURES and not self.left_alone:
+                failed = f"failed for {MAX_FAILURES} posters in a row ({answer.error})"
+                self.left_alone = PAGES if answer.is_page else failed
+
+
+class PoliteAdapter(HTTPAdapter):
+    """Send requests, redirects included, when it is their host's turn and before a deadline.
+
+    Attributes:
+        deadline: as by `time.monotonic`; a wait for the host's turn moves it.
+    """
+
+    def __init__(self, find_host: Callable[[str], Host]) -> None:
+        super().__init__()
+        self.find_host, self.deadline = find_host, 0.0
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> requests.Response:
+        self.deadline += self.find_host(str(request.url)).wait_for_turn()
+        timeout = max(0.001, min(timeout, self.deadline - time.monotonic()))
+        return super().send(request, stream, timeout, verify, cert, proxies)
+
+
+class Client:
+    """Fetch images within limits, from any number of threads.
+
+    Attributes:
+        hosts: {host, and port if the URLs have one: its `Host`}.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits, self.hosts = limits, dict[str, Host]()
+        self.lock, self.local = threading.Lock(), threading.local()
+
+    def fetch(self, url: str) -> Answer:
+        """Fetch an image; pause for 0.5, 1, 2, 4, 8, 8 ... seconds before further attempts."""
+        try:
+            host = self.find_host(url)
+        except ValueError as error:
+            return Answer("gone", shorten_error(error))
+        left = self.limits.time_limit
+        for retry in itertools.count():
+            answer, left = self.request(url, left)
+            pause = min(0.5 * 2**retry, MAX_PAUSE) * random.uniform(0.8, 1.2)
+            left -= pause
+            may_retry = retry < self.limits.retries and left > 0 and not host.left_alone
+            is_last = not (answer.may_change and may_retry)
+            host.count(answer, is_last)
+            if is_last:
+                return answer
+            time.sleep(pause)
+        raise AssertionError  # for the type checker: the loop has no end
+
+    def request(self, url: str, left: float) -> tuple[Answer, float]:
+        """Request an image once.
 
         Args:
             url: the URL.
-            save: a function of the bytes. It may run in any thread; its exceptions are raised.
+            left: seconds left for this image, not counting waits for the host's turn.
 
         Returns:
-            (status, error): status `ok`; `gone` if another request is useless; or `failed`.
+            The answer, and the seconds that are left after it.
         """
+        session, adapter = self.open_session(url)
+        adapter.deadline = time.monotonic() + left
         try:
-            address = URL(url)
-            host = self.hosts[address.host, address.port]
-            host.good_url = host.good_url or self.good_urls.get(find_host(url))
-        except ValueError as error:
-            return "gone", exception_line(error)
-        spent = 0.0
-        for retry in itertools.count():
-            if host.unreachable >= MAX_UNREACHABLE:
-                return "failed", Fault.HOST_UNREACHABLE.format(MAX_UNREACHABLE)
-            if host.pages >= MAX_PAGES and not (retry == 0 and is_probed(host)):
-                return "failed", Fault.HOST_SENDS_PAGES.format(MAX_PAGES)
-            attempt, seconds = await self.request(address, self.limits.time_limit - spent)
-            spent += seconds
-            if attempt.body is not None:
-                await asyncio.sleep(0)  # the next request is sent before this body is checked
-                attempt = attempt_of(*await self.check_and_save(attempt.body, save))
-            if attempt.is_connected:
-                host.has_responded, host.unreachable = True, 0
-            pause = choose_pause(retry, attempt)
-            if not self.may_retry(retry, attempt, host, spent + pause):
-                host.unreachable += not attempt.is_connected
-                if attempt.status == "ok":
-                    host.good_url, host.pages = url, 0
-                elif attempt.is_page and host.good_url is None:
-                    self.count_page(host)
-                    return "failed", Fault.FIRST_PAGE.format()
-                elif attempt.is_page and not await self.confirm_page(host):
-                    return "failed", Fault.UNCONFIRMED_PAGE.format()
-                return attempt.status, attempt.error
-            spent += pause
-            await asyncio.sleep(pause)
+            with session.get(url, stream=True, timeout=self.limits.timeout) as response:
+                body = self.read_body(response, adapter)
+                answer = read_answer(response.status_code, body, self.limits)
+                if answer.may_change:
+                    self.obey_retry_after(response)
+        except HostLeftAlone as error:
+            answer = Answer("failed", str(error))
+        except PASSING as error:
+            answer = Answer("failed", shorten_error(error), may_change=True)
+        except (requests.RequestException, ValueError) as error:  # such as redirects without an end
+            answer = Answer("failed", shorten_error(error))
+        return answer, adapter.deadline - time.monotonic()
 
-    async def confirm_page(self, host):
-        """Return whether a page in place of an image is the host's last word on this image.
+    def read_body(self, response: requests.Response, adapter: PoliteAdapter) -> bytes:
+        """Return a body, or the part of it that is over `max_bytes`.
 
-        A network that asks to sign in, perhaps midway, sends pages in place of all images. So
-        an image that came before is requested again.
+        `read1` returns what has come, so that a slow body is noticed; urllib3 checks the length.
         """
-        async with host.confirming:
-            if host.pages >= MAX_PAGES:
-                return False
-            attempt, _ = await self.request(URL(host.good_url), self.limits.time_limit)
-            if attempt.body is not None:
-                fault, _ = await self.check_and_save(attempt.body, lambda body: None)
-                if fault is None:
-                    host.pages = 0
-                    return True
-            self.count_page(host)
-            return False
+        body = bytearray()
+        while chunk := response.raw.read1(2**16, decode_content=True):
+            body += chunk
+            if len(body) > self.limits.max_bytes:
+                break
+            if time.monotonic() > adapter.deadline:
+                raise requests.Timeout(f"not complete after {self.limits.time_limit:g} s")
+        return bytes(body)
 
-    def count_page(self, host):
-        """Count a page that may not be the host's last word on an image."""
-        host.pages += 1
-        self.is_in_portal = self.is_in_portal or host.pages >= MAX_PAGES
-
-    def has_sent_image(self, url):
-        """Return whether the host of a URL has sent an image, in this run or a previous one."""
-        address = URL(url)
-        return self.hosts[address.host, address.port].good_url is not None
-
-    def may_retry(self, retries, attempt, host, seconds):
-        """Return whether another attempt follows.
-
-        Args:
-            retries: the number of retries so far.
-            attempt: the last `Attempt`.
-            host: the `Host`. One that responded before is retried until the time limit: the
-                network may be back in a moment.
-            seconds: the time spent on the image by the start of the next attempt.
-        """
-        is_last = retries >= self.limits.retries and (
-            attempt.is_connected or not host.has_responded
-        )
-        return attempt.may_change and not is_last and seconds <= self.limits.time_limit
-
-    async def copy(self, path, save):
-        """Pass the bytes of an image file to `save`.
-
-        Args:
-            path: the file.
-            save: a function of the bytes, as for `fetch`.
-
-        Returns:
-            (status, error), as from `fetch`.
-        """
-        async with self.download_slots:
-            attempt = await in_daemon_thread(read_image_file, path, self.limits.max_bytes)
-        if attempt.body is None:
-            return attempt.status, attempt.error
-        fault, error = await self.check_and_save(attempt.body, save)
-        return "gone" if fault else "ok", error
-
-    @asynccontextmanager
-    async def download_slot(self, host):
-        """Hold a download slot during the block, from the moment the rate limit permits a request.
-
-        The requests to a host line up: only the first of them waits for the rate limit, without a
-        slot, and then for a slot. So a host that is waited for keeps no slot from other hosts, and
-        a host that waited for a slot sends no burst.
-
-        Args:
-            host: the name of the host, or None if a URL has none.
-        """
-        if self.limits.rate_limit and not is_loopback(host or ""):
-            async with self.queues[host]:
-                now = time.monotonic()
-                turn = max(now, self.next_request[host])
-                await asyncio.sleep(turn - now)
-                now = time.monotonic()
-                await self.download_slots.acquire()
-                turn += time.monotonic() - now
-                self.next_request[host] = turn + 1 / self.limits.rate_limit
+    def obey_retry_after(self, response: requests.Response) -> None:
+        """Let the whole host wait as long as it asks for, or leave it alone if that is long."""
+        try:
+            seconds = urllib3.Retry().get_retry_after(response.raw) or 0
+        except urllib3.exceptions.InvalidHeader:
+            return
+        host = self.find_host(response.url)
+        if seconds > self.limits.time_limit:
+            until = datetime.now() + timedelta(seconds=seconds)
+            host.left_alone = f"asks to wait until {until:%Y-%m-%d %H:%M}"
         else:
-            await self.download_slots.acquire()
-        try:
-            yield
-        finally:
-            self.download_slots.release()
+            host.postpone(seconds)
 
-    async def request(self, url, time_limit):
-        """Request an image once and follow redirects, when slots and rate limits permit.
+    def find_host(self, url: str) -> Host:
+        """Return the state of the host of a URL.
 
-        Args:
-            url: the `yarl.URL`.
-            time_limit: seconds for the request and its redirects.
-
-        Returns:
-            (attempt, seconds): the `Attempt` and its duration without the waits for its turns.
+        Raises:
+            ValueError: it is no http or https URL.
         """
-        spent = 0.0
-        for _ in range(MAX_REDIRECTS + 1):
-            async with self.download_slot(url.host):
-                start = time.monotonic()
-                result = await self.send(url, time_limit - spent)
-                spent += time.monotonic() - start
-            if isinstance(result, Attempt):
-                return result, spent
-            url = result
-        error = Fault.TOO_MANY_REDIRECTS.format(MAX_REDIRECTS)
-        return Attempt("gone", error, is_page=True), spent
+        name = url.split("/", 3)[2] if is_url(url) else ""
+        with self.lock:
+            if name not in self.hosts:
+                address = parse_url(url)
+                if not (name and address.host):
+                    raise ValueError(f"{url} is no http or https URL with a host")
+                rate = None if is_loopback(address.host) else self.limits.rate_limit
+                self.hosts[name] = Host(1 / rate if rate else 0)
+            return self.hosts[name]
 
-    async def send(self, url, time_limit):
-        """Send one request; return an `Attempt`, or the `yarl.URL` that it is redirected to."""
-        try:
-            return await self.get(url, time_limit)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            if isinstance(getattr(error, "os_error", None), NotPublic):
-                return Attempt("gone", Fault.NOT_PUBLIC.format())
-            line = exception_line(error)
-            return Attempt("failed", line, may_change=True, is_connected=False)
-        except ValueError as error:  # not a URL; aiohttp.InvalidURL is a ValueError
-            is_its_own = getattr(error, "url", None) in (url, str(url), url.host)
-            is_final = is_its_own or not self.session.trust_env  # or else the proxy's
-            return Attempt("gone" if is_final else "failed", exception_line(error))
-        except ConnectionLost as error:
-            return Attempt("failed", exception_line(error.__cause__), may_change=True)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return Attempt("failed", exception_line(error), may_change=True)
-
-    async def get(self, url, time_limit):
-        """Return the `Attempt` or the `yarl.URL` that a response amounts to."""
-        timeout = self.limits.timeout
-        async with self.session.get(
-            url,
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(max(time_limit, 0.001), timeout, timeout, timeout),
-        ) as response:  # a time limit of 0 would mean none
-            location = response.headers.get("Location")
-            if response.status not in (301, 302, 303, 307, 308) or location is None:
-                return await read_response(response, self.limits.max_bytes)
-            url = response.url.join(URL(location))
-        if url.scheme not in ("http", "https"):
-            return Attempt("gone", Fault.REDIRECT_SCHEME.format(url.scheme))
-        return url
-
-    async def check_and_save(self, body, save):
-        """Check a body and save it if it is a complete image.
-
-        A small image is decoded on the event loop, which takes 0.5 ms; a thread would take 1.5 ms,
-        because it competes with the loop for the GIL. A large image would hold up the others.
-
-        Returns:
-            (fault, error), as from `check_image`.
-        """
-        most = self.limits.max_pixels
-        fault, error = save_if_complete(body, save, min(most, SMALL_IMAGE))
-        if fault is Fault.TOO_MANY_PIXELS and most > SMALL_IMAGE:
-            async with self.decoding_slots:
-                fault, error = await in_daemon_thread(save_if_complete, body, save, most)
-        return fault, error
+    def open_session(self, url: str) -> tuple[requests.Session, PoliteAdapter]:
+        """Return the session of this thread for the host of a URL, and its adapter."""
+        sessions = self.local.__dict__
+        name = url.split("/", 3)[2]
+        if name not in sessions:
+            session, adapter = requests.Session(), PoliteAdapter(self.find_host)
+            session.headers["User-Agent"] = f"movie-poster-genres {session.headers['User-Agent']}"
+            session.headers["Accept-Encoding"] = "identity"
+            session.max_redirects = MAX_REDIRECTS
+            session.mount("http://", adapter)
+            session.mount("https://", adapter)
+            # Read the environment once: per request, that is 15 % of the time.
+            found = session.merge_environment_settings(url, {}, None, None, None)
+            session.proxies, session.verify, session.trust_env = (
+                found["proxies"],
+                found["verify"],
+                False,
+            )
+            sessions[name] = session, adapter
+        return sessions[name]
 
 
-class ConnectionLost(aiohttp.ClientError):
-    """The host closed the connection; the cause is aiohttp's error."""
-
-
-async def send_once(request, handler):
-    """Keep aiohttp from sending a request again, because retries are counted here.
-
-    This is a client middleware. After these errors, aiohttp sends a request a second time.
-
-    Raises:
-        ConnectionLost: aiohttp would send the request again.
-    """
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise ConnectionLost from error
-
-
-class Resolver(aiohttp.abc.AbstractResolver):
-    """Look up host names as aiohttp's own resolver does, but in daemon threads."""
-
-    async def resolve(self, host, port=0, family=socket.AF_UNSPEC):
-        found = await in_daemon_thread(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
-        return [
-            {
-                "hostname": host,
-                "host": address[0],
-                "port": address[1],
-                "family": family,
-                "proto": protocol,
-                "flags": socket.AI_NUMERICHOST,
-            }
-            for family, _, protocol, _, address in found
-        ]
-
-    async def close(self):
-        pass
-
-
-async def in_daemon_thread(function, *arguments):
-    """Run a function in a thread that neither asyncio nor the interpreter waits for at its exit.
-
-    Ctrl-C cannot interrupt the lookup of a name, which takes half a minute without a network, or
-    the decoding of a large image, which takes seconds.
-    """
-    future = Future()
-
-    def work():
-        if future.set_running_or_notify_cancel():
-            try:
-                future.set_result(function(*arguments))
-            except BaseException as error:
-                future.set_exception(error)
-
-    threading.Thread(target=work, daemon=True).start()
-    return await asyncio.wrap_future(future)
-
-
-def choose_pause(retries, attempt):
-    """Return the seconds before the next attempt: 0.5, 1, 2, 4, 8, 8 ..., with 20 % of jitter.
-
-    Args:
-        retries: the number of retries so far.
-        attempt: the last `Attempt`; the pause is longer if the host asked for that.
-    """
-    pause = min(0.5 * 2**retries, MAX_PAUSE) * random.uniform(0.8, 1.2)
-    return max(pause, attempt.retry_after)
-
-
-async def read_response(response, max_bytes):
-    """Return the `Attempt` that a response amounts to, with its body if the status is 200."""
-    status, error = response.status, Fault.HTTP_STATUS.format(response.status)
-    if status != 200 and 0 < (response.content_length or 0) <= MAX_ERROR_PAGE:
-        with suppress(aiohttp.ClientError, asyncio.TimeoutError):
-            await response.read()  # the connection can be reused only after its page is read
+def read_answer(status: int, body: bytes, limits: Limits) -> Answer:
+    """Return what an answer with an HTTP status and a body means."""
+    if status == 200:
+        return check_body(body, limits)
     if status in (404, 410):
-        return Attempt("gone", error)
-    if status in (408, 429) or status >= 500:
-        wait = parse_retry_after(response.headers.get("Retry-After", ""))
-        return Attempt("failed", error, may_change=True, retry_after=wait)
-    if status != 200:
-        return Attempt("failed", error)
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if max(len(body), response.content_length or 0) > max_bytes:
-            return Attempt("gone", Fault.TOO_MANY_BYTES.format(max_bytes))
-    return Attempt("ok", body=bytes(body))
+        return Answer("gone", f"HTTP {status}")
+    return Answer("failed", f"HTTP {status}", may_change=status in (408, 429) or status >= 500)
 
 
-def read_image_file(path, max_bytes):
-    """Return an `Attempt` with the bytes of a file."""
-    try:
-        if os.path.getsize(path) > max_bytes:
-            return Attempt("gone", Fault.TOO_MANY_BYTES.format(max_bytes))
-        return Attempt("ok", body=Path(path).read_bytes())
-    except OSError as error:
-        return Attempt("failed", exception_line(error))
+def check_body(body: bytes, limits: Limits) -> Answer:
+    """Return what a body means, or the content of a file."""
+    error = check_image(body, limits.max_bytes, limits.max_pixels)
+    if not error:
+        return Answer("ok", body=body)
+    if error.startswith(TOO_LARGE):
+        return Answer("gone", error)
+    return Answer("failed", error, may_change=True, is_page=error.startswith(NOT_AN_IMAGE))
 
 
-def save_if_complete(body, save, max_pixels):
-    """Pass a body to `save` if it is a complete image.
-
-    Returns:
-        (fault, error), as from `check_image`.
-    """
-    fault, error = check_image(body, max_pixels)
-    if fault is None:
-        save(body)
-    return fault, error
-
-
-def attempt_of(fault, error):
-    """Return the `Attempt` for a body, from the result of `check_image`.
-
-    A body that is no image is retried, because an overloaded host may send an error page with
-    status 200. The next run retries only images that were cut short.
-    """
-    if fault is None:
-        return Attempt("ok")
-    status = "failed" if fault is Fault.CUT_SHORT else "gone"
-    may_change, is_page = fault is not Fault.TOO_MANY_PIXELS, fault is Fault.NOT_AN_IMAGE
-    return Attempt(status, error, may_change=may_change, is_page=is_page)
-
-
-def is_probed(host):
-    """Return whether a request is sent although the host sends pages; count the others.
-
-    Without any image from the host, its first posters may just be missing. So a few later ones
-    are requested: the 16th that was not, the 32nd, the 64th ...
-    """
-    host.skipped += 1
-    is_power_of_two = host.skipped & (host.skipped - 1) == 0
-    return host.good_url is None and host.skipped >= FIRST_PROBE and is_power_of_two
-
-
-def parse_retry_after(value):
-    """Return the seconds to wait that a Retry-After header asks for, or 0 if it is invalid.
-
-    Args:
-        value: a number of seconds or a date.
-
-    Source: RFC 9110, section 10.2.3.
-    """
-    if value.isdecimal():
-        return float(value)
-    try:
-        date = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return 0.0
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, (date - datetime.now(UTC)).total_seconds())
-
-
-@lru_cache
-def is_loopback(host):
+def is_loopback(host: str) -> bool:
     """Return whether a host name or address is that of this machine."""
     try:
-        return ip_address(host).is_loopback
+        return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")

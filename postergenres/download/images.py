@@ -2,72 +2,55 @@
 
 import io
 import re
+import warnings
 
-from postergenres.download.faults import Fault, exception_line
-from postergenres.old_settings import MOST_PIXELS
+from postergenres.settings import MOST_PIXELS
 
 from PIL import Image
 
+TOO_LARGE = "too large"  # how the reason begins if the image is larger than the limits
+NOT_AN_IMAGE = "not an image"  # how the reason begins if the bytes are something else
 MAX_SCANS = 100  # of a JPEG; a progressive one has ten, each costs as much as the whole image
 
-# The first bytes of images that are not read, or so broken that Pillow knows none. Other bytes may
-# be a page in place of an image.
-KINDS = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG": "PNG",
-    b"GIF8": "GIF",
-    b"RIFF": "WebP",
-    b"BM": "BMP",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"\0\0\1\0": "ICO",
-    b"\0\0\0\x0cjP": "JPEG 2000",
-    b"\0\0\0\x1cftyp": "AVIF",
-    b"\0\0\0\x20ftyp": "AVIF",
-    b"8BPS": "PSD",
-    b"%PDF": "PDF",
-    b"%!PS": "EPS",
-    b"<svg": "SVG",
-}
+# check_image() compares the pixels with a limit of its own before it decodes any.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-def check_image(body, max_pixels):
+def check_image(body: bytes, max_bytes: int, max_pixels: int) -> str:
     """Decode the bytes of an image to find out whether they are complete.
 
     Args:
         body: the bytes of a file.
-        max_pixels: the largest image to decode, in pixels; at most `MOST_PIXELS` counts.
+        max_bytes: the largest file.
+        max_pixels: the largest image to decode; at most `MOST_PIXELS` counts.
 
     Returns:
-        (fault, error): a `Fault` and its text for posters.csv, or (None, "") if Pillow decodes
-        the image to its last byte.
+        Why the bytes are no complete image; "" if Pillow decodes the image to its last byte.
     """
     max_pixels = min(max_pixels, MOST_PIXELS)
+    if len(body) > max_bytes:
+        return f"{TOO_LARGE}: over {max_bytes:,} bytes"
     try:
         # No other formats: Pillow would hand an EPS file to Ghostscript.
         with Image.open(io.BytesIO(body), formats=("JPEG", "PNG", "WEBP", "GIF")) as image:
             if image.width * image.height > max_pixels:
-                return explain(Fault.TOO_MANY_PIXELS, f"{image.width} x {image.height}", max_pixels)
+                return f"{TOO_LARGE}: {image.width} x {image.height} pixels, over {max_pixels:,}"
             if image.format in ("JPEG", "MPO") and body.count(b"\xff\xda") > MAX_SCANS:
-                return explain(Fault.BROKEN_IMAGE, f"over {MAX_SCANS} scans")
+                return f"{NOT_AN_IMAGE}: over {MAX_SCANS} scans"
             image.draft("RGB", (1, 1))  # reads every byte of a JPEG, computes 1 pixel in 64
             image.load()
     except Image.DecompressionBombError as error:  # twice Pillow's limit; its text has the pixels
         pixels = re.search(r"\d+", str(error))
         size = f"{int(pixels[0]):,}" if pixels else "too many"
-        return explain(Fault.TOO_MANY_PIXELS, size, max_pixels)
+        return f"{TOO_LARGE}: {size} pixels, over {max_pixels:,}"
     except Image.UnidentifiedImageError:
-        kind = next((kind for start, kind in KINDS.items() if body.startswith(start)), None)
-        if kind:
-            return explain(Fault.BROKEN_IMAGE, f"it begins like a {kind} file")
-        return explain(Fault.NOT_AN_IMAGE)
+        return f"{NOT_AN_IMAGE}: no JPEG, PNG, WebP or GIF"
     except Exception as error:  # Pillow's decoders raise many types on broken files
         is_truncated = "truncated" in str(error).lower()  # Pillow has no exception of its own
-        fault = Fault.CUT_SHORT if is_truncated else Fault.BROKEN_IMAGE
-        return explain(fault, exception_line(error))
-    return None, ""
+        return f"{'cut short' if is_truncated else NOT_AN_IMAGE}: {shorten_error(error)}"
+    return ""
 
 
-def explain(fault, *details):
-    """Return a fault and its text for posters.csv."""
-    return fault, fault.format(*details)
+def shorten_error(error: Exception) -> str:
+    """Return an exception as one line of at most 200 characters, its class first."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]

@@ -10,125 +10,118 @@ Four forms are recognized by their columns. They may have been saved by a spread
 
 import ast
 import csv
+import gzip
+import io
 import json
 import re
 import sys
+import zlib
 from collections import Counter
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import chain, islice
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, NoReturn, TextIO, cast
 from zipfile import BadZipFile, ZipFile
 
-from postergenres.download.stray_quotes import Records
-
-
-class MetadataError(Exception):
-    """A metadata CSV is missing or unusable; the text says why.
-
-    Attributes:
-        setting: the constant of database.py that names the CSV.
-    """
-
-    def __init__(self, text, setting="METADATA_CSV"):
-        super().__init__(text)
-        self.setting = setting
-
-
-@contextmanager
-def exiting_on_metadata_errors():
-    """Turn a MetadataError into one line and exit status 1.
-
-    Raises:
-        SystemExit: the block raised a MetadataError.
-    """
-    try:
-        yield
-    except MetadataError as error:
-        sys.exit(f"{error}. Check {error.setting} in database.py, then run: python database.py")
-
-
+LONGEST_CELL = 1_000_000  # characters; a longer one has a quote that never closes
 LISTED = "that METADATA_CSV lists, too"  # why a movie of TRAIN_ONLY_CSV is dropped
+UNREADABLE = (OSError, EOFError, zlib.error, BadZipFile, RuntimeError, ValueError)
+
+
+class Movie(NamedTuple):
+    """A movie of a metadata CSV.
+
+    genres: `Action|Drama`.
+    poster: a path, a URL or empty.
+    names: the ids as the CSV writes them.
+    """
+
+    id: str
+    title: str
+    genres: str
+    poster: str
+    names: tuple[str, str]
 
 
 class Movies:
-    """The movies of a metadata CSV. Each iteration reads the file anew, one row at a time.
+    """The movies of a metadata CSV, read row by row, so that a million of them fit in memory.
 
-    An iteration yields a dict for each movie: id, title, genres (`Action|Drama`), poster (a path,
-    a URL or empty) and names (the ids as the CSV writes them). If several rows have the same id,
-    the first one counts.
+    Call `survey` once, then iterate as often as you like. If several rows have the same id, the
+    first one counts.
 
     Args:
-        path: the CSV: UTF-8, UTF-16 or a Western encoding; commas, semicolons or tabs.
+        path: the CSV.
         limit: the number of movies to stop after; None for all.
         setting: the constant of database.py that names the CSV, for messages.
-        listed: ids in small letters that METADATA_CSV lists; these movies are dropped.
 
     Attributes:
         has_posters: whether a column lists posters.
-        rows: the number of rows that the last iteration read.
-        dropped: the rows of the last iteration that are no movie: a Counter {reason: rows}.
-        repaired: the number of rows of the last iteration that were read without a stray quote.
+        rows: the number of rows that the survey read.
+        dropped: {number of a row, from 0: why it is no movie}, from the survey.
 
     Raises:
-        MetadataError: the file is missing, or it lacks a column of ids or of genres.
+        SystemExit: the file is missing or unusable; the line says why.
     """
 
-    def __init__(self, path, limit=None, setting="METADATA_CSV", listed=frozenset()):
-        self.path, self.limit, self.setting, self.listed = path, limit, setting, listed
-        self.rows, self.dropped, self.repaired = 0, Counter(), 0
-        header = next(read_rows(path, setting=setting), [])
-        self.columns = {}
+    def __init__(self, path: Path, limit: int | None = None, setting: str = "METADATA_CSV") -> None:
+        self.path, self.limit, self.setting = path, limit, setting
+        self.rows, self.dropped = 0, dict[int, str]()
+        header = next(read_rows(path, setting), [])
+        self.columns: dict[str, int] = {}
         for place, name in enumerate(header):
             self.columns.setdefault(name.strip().lower(), place)
+        self.width = len(header)
         if not {"genres", "genre"} & set(self.columns):
-            raise MetadataError(f"{path} needs a column of genres (genres or Genre)", setting)
+            stop(f"{path} needs a column of genres (genres or Genre)", setting)
         if not {"imdb_id", "imdbid", "id"} & set(self.columns):
-            raise MetadataError(f"{path} needs a column of ids (imdb_id, imdbId or id)", setting)
+            stop(f"{path} needs a column of ids (imdb_id, imdbId or id)", setting)
         self.has_posters = bool({"poster_path", "poster"} & set(self.columns))
         self.is_tmdb = bool({"poster_path", "production_companies", "adult"} & set(self.columns))
 
-    def __iter__(self):
-        self.rows, self.dropped, self.repaired = 0, Counter(), 0
-        return islice(self.read_movies(), self.limit)
+    def survey(self, listed: frozenset[str] = frozenset()) -> Iterator[Movie]:
+        """Yield the movies, and note which rows are none.
 
-    def read_movies(self):
-        """Yield the movies; count the rows and the dropped rows."""
-        seen = set()
-        rows = read_rows(self.path, self.count_repair, self.setting)
-        width = len(next(rows, []))
-        for row in rows:
+        Args:
+            listed: ids in small letters that METADATA_CSV lists; these movies are dropped.
+        """
+        seen = set[str]()
+        for number, row in enumerate(islice(read_rows(self.path, self.setting), 1, None)):
+            if len(seen) == self.limit:
+                return
             self.rows += 1
             movie = self.parse_row(row)
-            if any(row[width:]):
-                self.dropped["with more cells than there are columns"] += 1
+            key = movie.id.lower()  # some file systems ignore case: a.jpg is A.jpg
+            if any(row[self.width :]):
+                self.dropped[number] = "with more cells than there are columns"
             elif self.is_shifted(row, movie):
-                self.dropped["with cells under the wrong columns"] += 1
-            elif not movie["id"]:
-                self.dropped["without a usable id"] += 1
-            elif movie["id"].lower() in seen:  # some file systems ignore case: a.jpg is A.jpg
-                self.dropped["with the id of an earlier row"] += 1
-            elif movie["id"].lower() in self.listed:
-                self.dropped[LISTED] += 1
+                self.dropped[number] = "with cells under the wrong columns"
+            elif not key:
+                self.dropped[number] = "without a usable id"
+            elif key in seen:
+                self.dropped[number] = "with the id of an earlier row"
+            elif key in listed:
+                self.dropped[number] = LISTED
             else:
-                seen.add(movie["id"].lower())
+                seen.add(key)
                 yield movie
 
-    def count_repair(self):
-        self.repaired += 1
+    def __iter__(self) -> Iterator[Movie]:
+        rows = islice(read_rows(self.path, self.setting), 1, self.rows + 1)
+        return (self.parse_row(row) for i, row in enumerate(rows) if i not in self.dropped)
 
-    def parse_row(self, row):
-        """Return a row of the CSV as a dict: id, title, genres, poster, names."""
+    def parse_row(self, row: list[str]) -> Movie:
         names = self.find_cell(row, "imdb_id", "imdbid"), self.find_cell(row, "id")
         poster = self.find_cell(row, "poster_path", "poster")
-        return {
-            "id": choose_id(*names, self.is_tmdb),
-            "title": self.find_cell(row, "title", "original_title"),
-            "genres": join_genres(self.find_cell(row, "genres", "genre")),
-            "poster": "" if poster.lower() in ("n/a", "nan", "none", "null") else poster,
-            "names": names,
-        }
+        return Movie(
+            id=choose_id(*names, is_tmdb=self.is_tmdb),
+            title=self.find_cell(row, "title", "original_title"),
+            genres=join_genres(self.find_cell(row, "genres", "genre")),
+            poster="" if poster.lower() in ("n/a", "nan", "none", "null") else poster,
+            names=names,
+        )
 
-    def find_cell(self, row, *names):
+    def find_cell(self, row: list[str], *names: str) -> str:
         """Return the first nonempty cell of a row under one of the columns `names`, or ""."""
         for name in names:
             place = self.columns.get(name, len(row))
@@ -136,8 +129,8 @@ class Movies:
                 return " ".join(decode_cell(row[place]).split())
         return ""
 
-    def is_shifted(self, row, movie):
-        """Return whether an unquoted newline split the row in two, as in three rows of Kaggle's.
+    def is_shifted(self, row: list[str], movie: Movie) -> bool:
+        """Return whether an unquoted line break split the row in two, as in three of Kaggle's.
 
         The second part then has text under `adult`, a date under `id`, companies under `genres`.
         """
@@ -145,110 +138,103 @@ class Movies:
             return False
         adult = self.find_cell(row, "adult")  # False, or FALSE, FALSCH, FAUX
         is_text = " " in adult or len(adult) > 10
-        return is_text or (not movie["id"] and movie["names"][1] != "")
+        return is_text or (not movie.id and movie.names[1] != "")
 
-    def read_ids(self):
-        """Return the ids of the movies, in small letters, as a set."""
-        return {movie["id"].lower() for movie in self}
-
-    def summary(self):
-        """Return one line: what the last iteration read, what it dropped, and why."""
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
+    def summarize(self) -> str:
+        """Return one line: what the survey read, what it dropped, and why."""
+        counts = Counter(self.dropped.values()).items()
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts)
         first = "" if self.limit is None else "the first "
-        movies = self.rows - self.dropped.total()
-        repaired = f"; repaired: {self.repaired:,} with a stray quote" if self.repaired else ""
-        counts = f"{first}{self.rows:,} rows, {movies:,} movies"
-        return f"{self.path}: {counts}; dropped: {reasons or 'none'}{repaired}"
+        movies = self.rows - len(self.dropped)
+        rows = f"{first}{self.rows:,} rows, {movies:,} movies"
+        return f"{self.path}: {rows}; dropped: {reasons or 'none'}"
 
 
-def read_rows(path, on_repair=lambda: None, setting="METADATA_CSV"):
-    """Yield the rows of a CSV as lists of strings, the header first.
+# --- rows -----------------------------------------------------------------------------------------
 
-    Bytes that are not UTF-8 become lone surrogates, which `decode_cell` decodes: a CSV does not
-    name its encoding, and one byte of cp1252 must not spoil the other 45,000 rows.
+
+def read_rows(path: Path, setting: str) -> Iterator[list[str]]:
+    """Yield the rows of a CSV, the header first.
 
     Args:
-        path: the file.
-        on_repair: a function that is called for each row that was read without a stray quote.
+        path: the file: UTF-8, UTF-16, cp1252 or latin-1; commas, semicolons or tabs; perhaps
+            compressed by gzip or zip.
         setting: the constant of database.py that names the file, for messages.
 
     Raises:
-        MetadataError: the file is missing, or it is not a CSV.
+        SystemExit: the file is missing, is no CSV, or has a stray quote.
     """
-    csv.field_size_limit(1_000_000)  # characters; a longer cell has a quote that never closes
+    csv.field_size_limit(LONGEST_CELL)
     try:
-        with open(path, "rb") as file:
-            start = file.read(512)
-        if kind := name_kind(path, start):
-            raise MetadataError(f"{path} is {kind}", setting)
-        is_utf16 = start[:2] in (b"\xff\xfe", b"\xfe\xff")
-        encoding = "utf-16" if is_utf16 else "utf-8-sig"
-        with open(path, encoding=encoding, errors="surrogateescape", newline="") as file:
-            lines = (line.replace("\0", "\ufffd") for line in file)  # Python 3.10 refuses NUL
-            header = next((line for line in lines if line.strip()), "")
+        with open_text(path) as file:
+            lines = (line.replace("\0", "\ufffd") for line in file)
+            header = next(lines, "")
             delimiter = max(",;\t", key=header.count)
             if header.lower().startswith("sep="):  # Excel's line that names the delimiter
                 delimiter, header = header[4:5], ""
-            yield from filter(None, Records(chain([header], lines), delimiter, on_repair))
+            reader = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
+            width = first = 0
+            try:
+                for row in reader:
+                    is_stray = reader.line_num > first + 1 and hides_rows(row, width, delimiter)
+                    if width and is_stray:
+                        raise csv.Error
+                    first, width = reader.line_num, width or len(row)
+                    if row:
+                        yield row
+            except csv.Error:
+                stop(describe_stray_quote(path, first), setting)
     except FileNotFoundError:
         hint = " (to draw the demonstration set, run: python data/sample/draw.py)"
-        is_first = setting == "METADATA_CSV"
-        raise MetadataError(f"{path} is missing{hint if is_first else ''}", setting) from None
-    except (OSError, csv.Error, ValueError, TypeError) as error:
-        raise MetadataError(f"{path} cannot be read as a CSV ({error})", setting) from None
+        stop(f"{path} is missing{hint if setting == 'METADATA_CSV' else ''}", setting)
+    except UNREADABLE as error:
+        stop(f"{path} cannot be read as a CSV ({error})", setting)
 
 
-# The first bytes of files that people have in place of a CSV, and what to do with such a file.
-ARCHIVE, TABLE = "not a CSV. Extract the CSV from it", "not a CSV. Save it as a CSV"
-FILE_KINDS = {
-    b"PK\3\4": f"a zip archive, {ARCHIVE}",
-    b"\x1f\x8b": f"compressed by gzip, {ARCHIVE}",
-    b"BZh": f"compressed by bzip2, {ARCHIVE}",
-    b"\xfd7zXZ": f"compressed by xz, {ARCHIVE}",
-    b"\x28\xb5\x2f\xfd": f"compressed by zstd, {ARCHIVE}",
-    b"7z\xbc\xaf": f"a 7z archive, {ARCHIVE}",
-    b"Rar!": f"a rar archive, {ARCHIVE}",
-    b"\xd0\xcf\x11\xe0": f"an old Excel workbook, {TABLE}",
-    b"PAR1": f"a Parquet file, {TABLE}",
-    b"SQLite format 3": f"a SQLite database, {TABLE}",
-    b"%PDF": f"a PDF, {TABLE}",
-}
-JSON_START = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*"|\[\s*[\[{])')
-HTML_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html)", re.IGNORECASE)
+def hides_rows(row: list[str], width: int, delimiter: str) -> bool:
+    """Return whether the cells of a row of several lines are rows that a stray quote swallowed.
 
-
-def name_kind(path, start):
-    """Return which other kind of file is given as a CSV and what to do with it, or "".
-
-    Args:
-        path: the file.
-        start: its first bytes.
+    Then the row has another number of cells than the header, or each of its lines would have this
+    number without the quotes.
     """
-    if start.startswith(b"PK\3\4"):
-        with suppress(OSError, BadZipFile, ValueError), ZipFile(path) as archive:
-            names = archive.namelist()
-            if any(name.startswith("xl/") for name in names):
-                return f"an Excel workbook, {TABLE}"
-            if "content.xml" in names:
-                return f"an OpenDocument spreadsheet, {TABLE}"
-    if JSON_START.match(start):
-        return f"a JSON file, {TABLE}"
-    if HTML_START.match(start):
-        return "a web page, not a CSV. Download the CSV again"
-    return next((kind for magic, kind in FILE_KINDS.items() if start.startswith(magic)), "")
+    lines = delimiter.join(row).splitlines()
+    return len(row) != width or all(line.count(delimiter) == width - 1 for line in lines)
 
 
-def is_url(text):
-    """Return whether a text is an http or https URL."""
-    return text.lower().startswith(("http://", "https://"))
+def describe_stray_quote(path: Path, skipped: int) -> str:
+    """Return what is wrong with the first row after some lines of a file, and its beginning."""
+    with open_text(path) as file:
+        line = next(islice(file, skipped, None), "")
+    text = decode_cell(" ".join(line.split())[:100])
+    return (
+        f"{path} has a stray quote in line {skipped + 1}, which hides the rows after it: {text} - "
+        "Remove the quote"
+    )
 
 
-def find_host(url):
-    """Return the host and port of a URL, as it has them."""
-    return url.split("/", 3)[2]
+def open_text(path: Path) -> TextIO:
+    """Open a CSV, also one that is compressed by gzip or alone in a zip archive, as text.
+
+    Bytes that are not UTF-8 become lone surrogates, which `decode_cell` decodes: a CSV does not
+    name its encoding, and one byte of cp1252 must not spoil the other 45,000 rows.
+    """
+    with open(path, "rb") as file:
+        start = file.read(4)
+    if start == b"PK\3\4":
+        archive = ZipFile(path)
+        names = [name for name in archive.namelist() if name.lower().endswith(".csv")]
+        if len(names) != 1:
+            raise ValueError(f"it is an archive of {len(names)} CSV files: extract or save one")
+        file = io.BufferedReader(cast(io.RawIOBase, archive.open(names[0])))
+    else:
+        unpack = gzip.open if start.startswith(b"\x1f\x8b") else open
+        file = unpack(path, "rb")
+    is_utf16 = file.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff")
+    encoding = "utf-16" if is_utf16 else "utf-8-sig"
+    return io.TextIOWrapper(cast(BinaryIO, file), encoding, "surrogateescape", newline="")
 
 
-def decode_cell(cell):
+def decode_cell(cell: str) -> str:
     """Return the text of a cell; bytes that are not UTF-8 are decoded as cp1252 or latin-1."""
     try:
         cell.encode()
@@ -261,7 +247,20 @@ def decode_cell(cell):
         return raw.decode("latin-1")
 
 
-def choose_id(imdb, other, is_tmdb):
+def stop(problem: str, setting: str) -> NoReturn:
+    """Exit with a line that names the setting to check."""
+    sys.exit(f"{problem}. Check {setting} in database.py, then run: python database.py")
+
+
+# --- cells ----------------------------------------------------------------------------------------
+
+
+def is_url(text: str) -> bool:
+    """Return whether a text is an http or https URL."""
+    return text.lower().startswith(("http://", "https://"))
+
+
+def choose_id(imdb: str, other: str, is_tmdb: bool) -> str:
     """Return the id of a movie: `tt` and at least seven digits for an IMDb id, or its other id.
 
     Args:
@@ -284,20 +283,17 @@ def choose_id(imdb, other, is_tmdb):
 
 
 @lru_cache(maxsize=4096)  # 45,000 movies share about 4,000 lists of genres
-def join_genres(cell):
+def join_genres(cell: str) -> str:
     """Return the genres of a cell as `Action|Drama`."""
     return "|".join(parse_genres(cell))
 
 
-def parse_genres(cell):
-    """Return the distinct genre names of a cell.
+def parse_genres(cell: str) -> list[str]:
+    """Return the distinct genre names of a cell, in its order.
 
     Args:
         cell: `A|B`, `A, B`, `A; B`, or a list of names or of {'name': ...} in Python or JSON. A
             list is parsed, never evaluated; an invalid list has no genres.
-
-    Returns:
-        A list of names, in the order of the cell.
     """
     if cell.startswith(("[", "(", "{")):
         entries = parse_list(cell)
@@ -310,7 +306,7 @@ def parse_genres(cell):
     return list(dict.fromkeys(name for name in names if name and name.upper() != "N/A"))
 
 
-def parse_list(cell):
+def parse_list(cell: str) -> list[object]:
     """Return the list that a cell holds in JSON or Python, or an empty list if it is neither."""
     for parse in (json.loads, ast.literal_eval):
         try:

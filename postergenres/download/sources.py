@@ -3,12 +3,12 @@
 import os
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from postergenres.download.faults import Fault
-from postergenres.download.metadata import LISTED, Movies, is_url
-from postergenres.download.proxies import exit_if_a_proxy_is_unusable
+from postergenres.download.manifest import Poster
+from postergenres.download.metadata import LISTED, Movie, Movies, is_url
 
 SUFFIXES = [".jpg", ".jpeg", ".png", ".webp", ".gif"]  # of images in a folder; also in capitals
 MAX_URL = 4000  # characters
@@ -21,7 +21,7 @@ SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.I)
 
 @dataclass(frozen=True)
 class Source:
-    """Where the posters are.
+    """Where the posters of a CSV are.
 
     movies: the number of movies.
     folder: the folder of the images, or None if all posters are at URLs. A movie without an image
@@ -36,8 +36,17 @@ class Source:
     setting: str = "POSTER_BASE"
 
 
-def open_listings(metadata_csv, poster_base, train_only_csv, train_only_posters, limit):
-    """Open the CSVs of movies, find out where their posters are, and print what was read.
+Listing = tuple[Movies, Source]
+
+
+def open_listings(
+    metadata_csv: str | Path,
+    poster_base: str | Path | None,
+    train_only_csv: str | Path | None = None,
+    train_only_posters: str | Path | None = None,
+    limit: int | None = None,
+) -> list[Listing]:
+    """Read the CSVs of movies, find out where their posters are, and print what was read.
 
     Args:
         metadata_csv, train_only_csv: the CSVs; None for no second one. Movies of the second CSV
@@ -45,50 +54,49 @@ def open_listings(metadata_csv, poster_base, train_only_csv, train_only_posters,
         poster_base, train_only_posters: where their posters are, see `find_source`.
         limit: the number of movies of each CSV to stop after; None for all.
 
-    Returns:
-        A list of (`Movies`, `Source`), one for each CSV.
-
     Raises:
-        MetadataError: a CSV is missing or unusable.
-        SystemExit: see `find_source`.
+        SystemExit: a CSV is missing or unusable, or see `find_source`.
     """
-    movies = Movies(metadata_csv, limit)
+    movies = Movies(Path(metadata_csv), limit)
     listings = [(movies, find_source(movies, poster_base))]
     if train_only_csv is not None:
-        train_only = Movies(train_only_csv, limit, "TRAIN_ONLY_CSV", movies.read_ids())
-        source = find_source(train_only, train_only_posters, "TRAIN_ONLY_POSTERS")
-        listings.append((train_only, source))
+        more = Movies(Path(train_only_csv), limit, "TRAIN_ONLY_CSV")
+        listed = frozenset(movie.id.lower() for movie in movies)
+        source = find_source(more, train_only_posters, "TRAIN_ONLY_POSTERS", listed)
+        listings.append((more, source))
     return listings
 
 
-def find_source(movies, poster_base, setting="POSTER_BASE"):
-    """Read all movies once to find out where their posters are, and print what was read.
+def find_source(
+    movies: Movies,
+    poster_base: str | Path | None,
+    setting: str = "POSTER_BASE",
+    listed: frozenset[str] = frozenset(),
+) -> Source:
+    """Survey the movies, find out where their posters are, and print what was read.
 
     Args:
         movies: the `Movies`.
         poster_base: a folder, a URL prefix or None. If the folder does not hold the poster of a
             movie and the CSV lists its URL, the URL is used.
         setting: the constant of database.py that `poster_base` is from, for messages.
-
-    Returns:
-        A `Source`.
+        listed: ids of movies to drop, see `Movies.survey`.
 
     Raises:
-        SystemExit: there are no movies, their posters cannot be anywhere, or they are at URLs and
-            the environment names an unusable proxy.
+        SystemExit: there are no movies, or their posters cannot be anywhere.
     """
     base = str(poster_base or "")
     folder = Path(base).as_posix() if base and Path(base).is_dir() else None
     count, in_folder, at_urls = 0, 0, 0
-    for movie in movies:
+    for movie in movies.survey(listed):
         count += 1
         if folder is not None and find_image(folder, movie):
             in_folder += 1
         else:
-            at_urls += is_url(movie["poster"])
-    print(movies.summary())
+            at_urls += is_url(movie.poster)
+    print(movies.summarize())
     if not count:
-        others = " that METADATA_CSV does not list" if movies.dropped[LISTED] else ""
+        others = " that METADATA_CSV does not list" if LISTED in movies.dropped.values() else ""
         sys.exit(
             f"{movies.path} lists no movies{others}. Check {movies.setting}, then run: "
             "python database.py"
@@ -102,12 +110,10 @@ def find_source(movies, poster_base, setting="POSTER_BASE"):
         else:
             print(f"{base} holds none of these movies: using the URLs in the CSV")
             folder = None
-    if at_urls or is_url(base):
-        exit_if_a_proxy_is_unusable()
     return Source(count, folder, base if is_url(base) else "", setting)
 
 
-def require_prefix(movies, base, setting):
+def require_prefix(movies: Movies, base: str, setting: str) -> None:
     """Exit unless the CSV lists posters and `base`, from a setting, is a URL prefix for them."""
     again = f"Set {setting} in database.py, then run: python database.py"
     if not movies.has_posters:
@@ -122,62 +128,57 @@ def require_prefix(movies, base, setting):
         )
 
 
-def list_rows(listings):
-    """Yield a row of posters.csv for each movie, as it is before the download, see `make_row`.
+def list_posters(listings: list[Listing]) -> Iterator[Poster]:
+    """Yield the poster of each movie; it is `gone` if it has no location, else without a status.
 
     Args:
-        listings: see `open_listings`. If there are two, the rows have a further item `train_only`:
-            "yes" for the movies of the second one, else "".
+        listings: see `open_listings`; the movies of a second one are only trained on.
     """
     for number, (movies, source) in enumerate(listings):
-        train_only = {"train_only": "yes" if number else ""} if len(listings) > 1 else {}
         for movie in movies:
-            yield make_row(movie, source) | train_only
+            url, error = locate_poster(movie, source)
+            yield Poster(
+                id=movie.id,
+                title=movie.title,
+                genres=movie.genres,
+                url=url,
+                status="" if url else "gone",
+                error=error,
+                train_only="yes" if number else "",
+            )
 
 
-def make_row(movie, source):
-    """Return a movie's row of posters.csv, as it is before the download.
-
-    Returns:
-        A dict: id, title, genres, url (a URL or a path), status, error. `status` is "" if the
-        poster has a location, and `gone` if it has none.
-    """
-    url, error = locate_poster(movie, source)
-    row = {key: movie[key] for key in ("id", "title", "genres")}
-    return row | {"url": url, "status": "" if url else "gone", "error": error}
-
-
-def locate_poster(movie, source):
+def locate_poster(movie: Movie, source: Source) -> tuple[str, str]:
     """Return the location of a movie's poster; it is never outside the folder of the source.
 
     Returns:
         (location, error): a URL or path and "", or "" and the reason why there is no location.
     """
-    listed = movie["poster"]
+    listed = movie.poster
     path = listed.removeprefix("/")
-    if not USABLE_ID.fullmatch(movie["id"]):
-        return "", Fault.UNUSABLE_ID.format()
+    if not USABLE_ID.fullmatch(movie.id):
+        return "", "the id cannot name a file"
     if source.folder is not None:
         image = find_image(source.folder, movie)
         if image or not is_url(listed):
-            return image, "" if image else Fault.NO_IMAGE_IN_FOLDER.format(source.folder)
+            return image, "" if image else f"no image in {source.folder}"
     if not listed:
-        return "", Fault.NOT_LISTED.format()
+        return "", "no poster listed"
     if is_url(listed):
-        return (listed, "") if len(listed) <= MAX_URL else ("", Fault.LONG_URL.format())
+        return (listed, "") if len(listed) <= MAX_URL else ("", "the poster URL is too long")
     if SCHEME.match(listed):
-        return "", Fault.OTHER_SCHEME.format()
+        return "", "the poster is listed under another scheme than http"
     if not source.prefix:
-        return "", Fault.PATH_WITHOUT_PREFIX.format(source.setting)
+        return "", f"the poster is listed as a path, and {source.setting} is no URL"
     if not all(map(is_file_name, path.split("/"))):
-        return "", Fault.UNUSABLE_PATH.format()
+        return "", "the poster path does not name a file"
     return f"{source.prefix.rstrip('/')}/{path}", ""
 
 
-def find_image(folder, movie):
+def find_image(folder: str, movie: Movie) -> str:
     """Return the path of a movie's image in a folder, named by the CSV or by the id, or ""."""
-    names = [movie["poster"].removeprefix("/")]
-    for stem in filter(None, dict.fromkeys((movie["id"], *movie["names"]))):
+    names = [movie.poster.removeprefix("/")]
+    for stem in filter(None, dict.fromkeys((movie.id, *movie.names))):
         names += [stem + suffix for lower in SUFFIXES for suffix in (lower, lower.upper())]
     for name in names:
         path = f"{folder}/{name}"
@@ -186,12 +187,12 @@ def find_image(folder, movie):
     return ""
 
 
-def is_file_name(name):
+def is_file_name(name: str) -> bool:
     """Return whether `name` can name a file directly in a folder, on every operating system."""
     is_usable = USABLE_NAME.fullmatch(name) is not None
     return is_usable and len(name.encode("utf-8", "replace")) <= 255
 
 
-def list_images(folder):
+def list_images(folder: str | Path) -> list[Path]:
     """Return the paths of the images directly in a folder, sorted by name."""
     return [path for path in sorted(Path(folder).iterdir()) if path.suffix.lower() in SUFFIXES]
