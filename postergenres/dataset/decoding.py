@@ -54,7 +54,7 @@ FORMATS = [
 SIDEWAYS = [TURNS[orientation] for orientation in (5, 6, 7, 8)]
 
 
-def decode_poster(source: bytes | Path, image_height: int, image_width: int) -> np.ndarray:
+def decode_poster(source: bytes | str | Path, image_height: int, image_width: int) -> np.ndarray:
     """Return the pixels of an image, resized: RGB, uint8 of shape (H, W, 3).
 
     Transparent pixels become white, the EXIF rotation of a photo is undone, and an animation is
@@ -90,7 +90,7 @@ def decode_poster(source: bytes | Path, image_height: int, image_width: int) -> 
         raise ValueError(f"{type(error).__name__}: {error}"[:200]) from error
 
 
-def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
+def read_file(path: str | Path, most: int = MOST_BYTES) -> bytes:
     """Return the bytes of a file; raise a ValueError if there are over `most`."""
     with open(path, "rb") as file:
         body = file.read(most + 1)
@@ -232,7 +232,7 @@ PIXELS = PixelBudget(PIXEL_BUDGET)
 
 
 def try_decode(
-    source: bytes | Path, image_height: int, image_width: int
+    source: bytes | str | Path, image_height: int, image_width: int
 ) -> tuple[np.ndarray | None, str]:
     """Decode like `decode_poster`; return (pixels, ""), or (None, the reason) after an error."""
     try:

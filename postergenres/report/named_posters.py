@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from postergenres.dataset.decoding import try_decode
-from postergenres.download.client import Limits
+from postergenres.download.client import Client, Limits
 from postergenres.download.metadata import is_url
 from postergenres.download.sources import list_images
-from postergenres.words.reading import select_texts
+from postergenres.words.reading import Words, select_texts
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class ReadPoster:
     name: str  # path or URL
     pixels: np.ndarray | None = None  # uint8 (H, W, 3), the same as in a store of that poster
     error: str = ""  # empty if it was read
-    words: Sequence[tuple[str, float]] = ()  # text and confidence of each line of text on it
+    words: Words = ()  # text and confidence of each line of text on it
 
     @property
     def text(self) -> str:
@@ -86,8 +86,6 @@ def read_batches(
     """
     has_urls = any(map(is_url, names))
     if has_urls and fetch is None:
-        from postergenres.download.client import Client
-
         fetch = Client(LIMITS).fetch
 
     def read(name: str) -> ReadPoster:

@@ -36,9 +36,10 @@ from postergenres.training.schedule import (
     plan_stages,
     schedule_learning_rate,
 )
-from postergenres.training.soft_targets import Targets, Words, add_hints
+from postergenres.training.soft_targets import Targets, add_hints
 from postergenres.words.combination import FILE as WORDS_FILE
 from postergenres.words.fitting import fit_words, format_words
+from postergenres.words.reading import Words
 
 import keras
 import numpy as np
@@ -300,7 +301,7 @@ def describe_model(run: Run, trained: Trained, probabilities: np.ndarray) -> dic
 
 
 def finish_training(
-    run: Run, trained: Trained, words: Words | None, data_dir: Path
+    run: Run, trained: Trained, words: list[Words] | None, data_dir: Path
 ) -> dict[str, Any]:
     """Score a trained network, learn from the words, write the model; return model.json."""
     store, floor = run.store, run.sample.floor

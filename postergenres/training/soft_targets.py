@@ -7,13 +7,14 @@ Arrays have a row for each of the N posters of a store: labels of 0 and 1 and pr
 and features, (N, F). `train` has the row numbers of the training posters.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from postergenres.models.transfer import fit_regressions
 from postergenres.words.combination import combine
 from postergenres.words.fitting import choose_weights
+from postergenres.words.reading import Words
 from postergenres.words.text_model import fit_text_model
 
 import keras
@@ -23,8 +24,6 @@ from sklearn.decomposition import PCA
 from sklearn.model_selection import KFold
 
 FOLDS = 5  # of the posters: a training poster is predicted by a model that has not seen it
-
-Words = Sequence[Sequence[tuple[str, float]]]  # of each poster: see `words.reading.read_words`
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def fit_targets(
 
 
 def add_words(
-    targets: np.ndarray, words: Words, labels: np.ndarray, train: np.ndarray, seed: int
+    targets: np.ndarray, words: list[Words], labels: np.ndarray, train: np.ndarray, seed: int
 ) -> np.ndarray:
     """Return the probabilities of `fit_targets` with the evidence of the words, float32 (N, G)."""
 

@@ -34,13 +34,12 @@ from postergenres.training.precision import choose_inference_precision, computin
 from postergenres.training.soft_targets import (
     FOLDS,
     Teacher,
-    Words,
     add_words,
     apply_head,
     fit_targets,
     reduce_features,
 )
-from postergenres.words.reading import describe_reader
+from postergenres.words.reading import Words, describe_reader
 
 import keras
 import numpy as np
@@ -91,7 +90,7 @@ def open_teacher(
     store: Store,
     sample: Sample,
     network: Network,
-    words: Words | None = None,
+    words: list[Words] | None = None,
     precision: str = "float32",
 ) -> Teacher:
     """Return what a network and the words on posters say; compute it if it is missing or stale.
@@ -120,7 +119,7 @@ def open_teacher(
     return read_teacher(folder)
 
 
-def describe_basis(store: Store, network: Network, words: Words | None) -> dict[str, Any]:
+def describe_basis(store: Store, network: Network, words: list[Words] | None) -> dict[str, Any]:
     """Return everything that the outputs of a teacher depend on, as JSON types."""
     reader = None if words is None or isinstance(network, FineTunedNetwork) else describe_reader()
     return asdict(network) | {"reader": reader, "store": store.sha256}
@@ -160,7 +159,7 @@ def read_teacher(folder: Path) -> Teacher:
 
 
 def ask_frozen(
-    data_dir: Path, store: Store, network: FrozenNetwork, words: Words | None, precision: str
+    data_dir: Path, store: Store, network: FrozenNetwork, words: list[Words] | None, precision: str
 ) -> Teacher:
     """Return the outputs of a frozen network with logistic regressions."""
     find_weights(BACKBONES[network.architecture])  # before anything takes time
@@ -173,7 +172,7 @@ def ask_frozen(
 
 
 def teach(
-    network: FrozenNetwork, features: np.ndarray, store: Store, words: Words | None
+    network: FrozenNetwork, features: np.ndarray, store: Store, words: list[Words] | None
 ) -> Teacher:
     """Return a teacher that learns the genres from features, (N, F), and words."""
     train = store.rows("train")

@@ -11,6 +11,7 @@ Pool workers import this module.
 import hashlib
 import importlib.util
 import sys
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +22,7 @@ from postergenres.files import write_json
 
 import numpy as np
 
-Words = list[tuple[str, float]]  # the lines of text on a poster, each with a confidence
+Words = Sequence[tuple[str, float]]  # the lines of text on a poster, each with a confidence
 PACKAGES = ("rapidocr", "onnxruntime")
 INSTALL = "python -m pip install -r requirements/text.txt"
 CONFIDENCE = 0.5  # the least of a line that is used
@@ -87,7 +88,7 @@ def open_reader() -> Any:
     return reader
 
 
-def read_words(source: bytes | Path) -> Words:
+def read_words(source: bytes | str | Path) -> Words:
     """Return the words on a poster, from top to bottom; none if it cannot be decoded.
 
     Threads may share the reader. Confidences are from 0 to 1.
