@@ -28,7 +28,6 @@ from conftest import (
     draw_colours,
     draw_poster,
     encode_poster,
-    image_bytes,
 )
 from hostile import database_cases, predict_cases, preprocessing_cases, sampling_cases, train_cases
 from hostile.outcomes import HARMS, HOSTILE_VALUES
@@ -360,62 +359,6 @@ def test_a_damaged_file_is_noticed_or_harmless(
     result = steps.get_result(step, state, data)
     assert re.search(outcome.line, capsys.readouterr().out, re.MULTILINE)
     assert (result == healthy) == outcome.is_same
-
-
-# --- hostile input of step 1 ----------------------------------------------------------------------
-
-
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize(
-    ("case", "expected"), database_cases.INPUTS.values(), ids=database_cases.INPUTS
-)
-def test_hostile_input_is_a_row_with_its_error_or_one_line(tmp_path, host, capsys, case, expected):
-    outside, folder = tmp_path / "outside.jpg", tmp_path / "folder"
-    outside.write_bytes(image_bytes((1, 2, 3)))
-    (folder / "folder.jpg").mkdir(parents=True)
-    good = image_bytes()
-    for name, content in {"good": good, "empty": b"", "text": b"text", "short": good[:-99]}.items():
-        (folder / f"{name}.jpg").write_bytes(content)
-    case = dict(case)
-    host.bodies["body"] = case.pop("body", b"")
-    replacements = {
-        "HOST": host.url,
-        "TLS": host.url.replace("http", "https"),
-        "FOLDER": str(folder),
-    }
-    text, base = case.pop("csv"), case.pop("poster_base", None)
-    for name, value in (replacements | {"OUTSIDE": str(outside)}).items():
-        text, base = text.replace(name, value), base and base.replace(name, value)
-    encoding = case.pop("encoding", "utf-8")
-    (tmp_path / "movies.csv").write_text(text, encoding=encoding, newline="")
-    if "train_only" in case:
-        case["train_only_csv"] = tmp_path / "train_only.csv"
-        more = case.pop("train_only").replace("HOST", host.url)
-        case["train_only_csv"].write_text(more, encoding=encoding, newline="")
-    before = set(tmp_path.rglob("*"))
-    data = tmp_path / "data"
-    settings = {"timeout": 1, "retries": 0, "workers": 2} | case
-
-    if isinstance(expected, str):
-        with pytest.raises(SystemExit, match=expected) as end:
-            database.main(data, tmp_path / "movies.csv", base, **settings)
-        assert "python database.py" in str(end.value) and "\n" not in str(end.value)
-        assert not data.exists()
-        return
-    status, error = expected
-    try:
-        database.main(data, tmp_path / "movies.csv", base, **settings)
-    except SystemExit as end:
-        assert status != "ok" and "python database.py" in str(end.code)
-    posters = manifest.read_manifest(data)
-    assert len(posters) == 1
-    assert posters["status"][0] == status
-    assert error in posters["error"][0] and (status == "ok") == (posters["error"][0] == "")
-    written = set(tmp_path.rglob("*")) - before
-    kept = {data / "posters" / f"{posters['id'][0]}.jpg"} if status == "ok" else set()
-    assert written == {data, data / "posters", data / "posters.csv"} | kept
-    if status == "ok" and host.bodies["body"]:
-        assert kept.pop().read_bytes() == host.bodies["body"]
 
 
 # --- data sets ------------------------------------------------------------------------------------
