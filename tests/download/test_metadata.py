@@ -99,9 +99,9 @@ def test_an_imdb_csv_in_latin1_is_read(tmp_path):
         "12349,http://x,Again,7,,http://h/b.jpg\n"
     )
     movies = list(Movies(write(tmp_path, text, encoding="latin-1")).survey())
-    assert [movie.id for movie in movies.survey()] == ["tt0012349", "tt10000001"]
+    assert [movie.id for movie in movies] == ["tt0012349", "tt10000001"]
     assert movies[0].title == "Les Misérables (1935)"
-    assert [movie.poster for movie in movies.survey()] == ["http://h/a.jpg", ""]
+    assert [movie.poster for movie in movies] == ["http://h/a.jpg", ""]
 
 
 def test_a_byte_of_another_encoding_spoils_no_other_row(tmp_path):
