@@ -5,7 +5,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from postergenres.download.client import Answer, Client, Limits, is_loopback, read_answer
+from postergenres.download.answers import Answer, read_answer
+from postergenres.download.client import Client, Limits
+from postergenres.download.hosts import is_loopback
 
 import pytest
 from conftest import image_bytes
@@ -37,7 +39,7 @@ IMAGE = image_bytes()
     ],
 )
 def test_what_an_answer_means(status, body, expected, may_change):
-    answer = read_answer(status, body, LIMITS)
+    answer = read_answer(status, body, LIMITS.max_bytes, LIMITS.max_pixels)
     assert (answer.status, answer.may_change) == (expected, may_change)
     assert answer.body == (body if expected == "ok" else None)
 
