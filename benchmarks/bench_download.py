@@ -15,6 +15,7 @@ Last, step 1 reads a CSV of MILLION rows with a limit of 1,000 and a folder as i
 only). Takes about two minutes.
 """
 
+import asyncio
 import csv
 import http.client
 import json
@@ -66,7 +67,7 @@ def main(
             metadata_csv = folder / "movies.csv"
             write_movies(metadata_csv, [f"{url}/{i}.jpg" for i in range(posters)])
         try:
-            urls = [movie["poster"] for movie in Movies(metadata_csv, posters)]
+            urls = [movie.poster for movie in Movies(Path(metadata_csv), posters).survey()]
             rates = []
             for i in range(repeats):
                 work = folder / str(i)
@@ -170,25 +171,22 @@ def start_host(folder, latency):
 
 async def serve(folder, latency):
     """Serve `/<number>.jpg`, one of the images of the folder, after the latency in seconds."""
-    import asyncio
-
-    from aiohttp import web
-
     images = [path.read_bytes() for path in sorted(Path(folder).iterdir())]
 
-    async def send_image(request):
-        await asyncio.sleep(latency)
-        number = int(request.match_info["number"])
-        return web.Response(body=images[number % len(images)], content_type="image/jpeg")
+    async def send_images(reader, writer):
+        while request := await reader.readline():
+            while (await reader.readline()).strip():
+                pass  # the headers
+            await asyncio.sleep(latency)
+            number = int(request.split()[1].strip(b"/").removesuffix(b".jpg"))
+            image = images[number % len(images)]
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(image)}\r\n\r\n"
+            writer.write(head.encode() + image)
+        writer.close()
 
-    application = web.Application()
-    application.router.add_get(r"/{number:\d+}.jpg", send_image)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    print(f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}", flush=True)
-    await asyncio.Event().wait()
+    server = await asyncio.start_server(send_images, "127.0.0.1", 0, backlog=256)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    await server.serve_forever()
 
 
 # --- a CSV of a million rows ----------------------------------------------------------------------
@@ -230,8 +228,6 @@ def time_million(folder, rows, limit=1000):
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["serve"]:
-        import asyncio
-
         asyncio.run(serve(sys.argv[2], float(sys.argv[3])))
     else:
         main()

@@ -102,15 +102,14 @@ class Host(BaseHTTPRequestHandler):
         self.server.asked[self.path] += 1
         if behaviour == "portal":  # as many images as are left, then a page for everything
             self.server.images["left"] -= 1
-            behaviour = "ok" if self.server.images["left"] >= 0 else "page"
+            behaviour = "own" if self.server.images["left"] >= 0 else "page"
         if behaviour.endswith("-once"):
             is_first = self.server.asked[self.path] == 1
-            behaviour = behaviour.removesuffix("-once") if is_first else "ok"
+            behaviour = behaviour.removesuffix("-once") if is_first else "own"
         if behaviour in self.server.bodies:
             self.answer(self.server.bodies[behaviour])
         elif behaviour.isdecimal():
-            headers = {"Retry-After": "1"} if behaviour == "429" else {}
-            self.answer(b"", int(behaviour), headers)
+            self.answer(b"", int(behaviour))
         elif behaviour.startswith("wait="):  # 429, with this in Retry-After
             self.answer(b"", 429, {"Retry-After": unquote(behaviour.removeprefix("wait="))})
         elif behaviour.startswith("to="):  # a redirect
@@ -131,6 +130,11 @@ class Host(BaseHTTPRequestHandler):
 
     def ok(self, body):
         self.answer(body)
+
+    def own(self, body):
+        """An image of its own for each path."""
+        color = tuple(hashlib.sha256(self.path.encode()).digest()[:3])
+        self.answer(image_bytes(color) + self.path.encode())
 
     def nowhere(self, body):
         self.answer(b"", 302)
@@ -176,19 +180,12 @@ class Host(BaseHTTPRequestHandler):
         time.sleep(2)
         self.answer(body)
 
-    def slow_redirect(self, body):
-        time.sleep(0.4)
-        self.answer(b"", 302, {"Location": ""})
-
     def drip(self, body):
         """A byte every 0.1 s: each comes in time, the whole does not."""
         self.send_response(200)
         self.send_header("Content-Length", "1000")
         self.end_headers()
         self.send_slowly(body[:100])
-
-    def drip_header(self, body):
-        self.send_slowly(b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 100)
 
     def send_slowly(self, content):
         with suppress(OSError):

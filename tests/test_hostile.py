@@ -7,7 +7,7 @@ from postergenres.download import manifest
 
 import pytest
 from conftest import draw_poster, encode_poster, image_bytes
-from hostile.database_cases import INPUTS
+from hostile_inputs import INPUTS
 
 import database
 import predict

@@ -8,7 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from postergenres.download.client import Answer, Client, Limits, check_body
+from postergenres.download.answers import Answer, read_body
+from postergenres.download.client import Client, Limits
 from postergenres.download.images import shorten_error
 from postergenres.download.manifest import Journal, Poster, Summary, describe_body, poster_path
 from postergenres.download.metadata import is_url
@@ -73,7 +74,8 @@ def read_image_file(path: str, limits: Limits) -> tuple[Answer, int | None]:
     try:
         date = os.stat(path).st_mtime_ns  # before it is read
         with open(path, "rb") as file:
-            return check_body(file.read(limits.max_bytes + 1), limits), date
+            body = file.read(limits.max_bytes + 1)
+        return read_body(body, limits.max_bytes, limits.max_pixels), date
     except OSError as error:
         return Answer("failed", shorten_error(error)), None
 

@@ -1,15 +1,14 @@
 """The metadata CSVs that people have, as they are or saved by a spreadsheet."""
 
-import bz2
 import csv
 import gzip
-import lzma
 import zipfile
 
 from postergenres.download import metadata
-from postergenres.download.metadata import Movies
+from postergenres.download.metadata import Movie, Movies
 
 import pytest
+from conftest import image_bytes
 
 
 @pytest.mark.parametrize(
@@ -78,25 +77,15 @@ def test_kaggles_csv_is_read_however_it_was_saved(tmp_path, saved_by):
         with open(path, "w", encoding=encoding, newline="") as file:
             csv.writer(file, delimiter=";" if "European" in saved_by else ",").writerows(rows)
     movies = Movies(path)
-    assert list(movies) == [
-        {
-            "id": "tt0114709",
-            "title": "Toy Story",
-            "genres": "Animation|Comedy",
-            "poster": "/toy.jpg",
-            "names": ("tt0114709", "862"),
-        },
-        {"id": "863", "title": "Untold", "genres": "", "poster": "", "names": ("", "863")},
-        {
-            "id": "tt0113002",
-            "title": "Midnight Man",
-            "genres": "Action",
-            "poster": "",
-            "names": ("tt0113002", "82663"),
-        },
+    found = list(movies.survey())
+    assert found == [
+        Movie("tt0114709", "Toy Story", "Animation|Comedy", "/toy.jpg", ("tt0114709", "862")),
+        Movie("863", "Untold", "", "", ("", "863")),
+        Movie("tt0113002", "Midnight Man", "Action", "", ("tt0113002", "82663")),
     ]
+    assert list(movies) == list(movies) == found
     assert movies.has_posters
-    assert movies.summary() == (
+    assert movies.summarize() == (
         f"{path}: 5 rows, 3 movies; dropped: 1 with cells under the wrong columns, "
         "1 with the id of an earlier row"
     )
@@ -109,10 +98,10 @@ def test_an_imdb_csv_in_latin1_is_read(tmp_path):
         "10000001,http://x,New,7,Comedy,\n"
         "12349,http://x,Again,7,,http://h/b.jpg\n"
     )
-    movies = list(Movies(write(tmp_path, text, encoding="latin-1")))
-    assert [movie["id"] for movie in movies] == ["tt0012349", "tt10000001"]
-    assert movies[0]["title"] == "Les Misérables (1935)"
-    assert [movie["poster"] for movie in movies] == ["http://h/a.jpg", ""]
+    movies = list(Movies(write(tmp_path, text, encoding="latin-1")).survey())
+    assert [movie.id for movie in movies] == ["tt0012349", "tt10000001"]
+    assert movies[0].title == "Les Misérables (1935)"
+    assert [movie.poster for movie in movies] == ["http://h/a.jpg", ""]
 
 
 def test_a_byte_of_another_encoding_spoils_no_other_row(tmp_path):
@@ -123,7 +112,7 @@ def test_a_byte_of_another_encoding_spoils_no_other_row(tmp_path):
         "b,caf\xe9 \x93x\x94".encode("latin-1"),
     ]
     path.write_bytes(b"\r\n".join([*rows, b"c,\x81,Drama", b"d,nul \0,Drama"]))
-    assert [movie["title"] for movie in Movies(path)] == [
+    assert [movie.title for movie in Movies(path).survey()] == [
         "Ørnås",
         "café “x”",  # cp1252
         "\x81",  # no character of cp1252
@@ -138,94 +127,77 @@ def test_tmdb_5000_has_no_posters(tmp_path):
     )
     movies = Movies(write(tmp_path, text))
     assert not movies.has_posters
-    assert [(movie["id"], movie["genres"]) for movie in movies] == [("19995", "Action")]
+    assert [(movie.id, movie.genres) for movie in movies.survey()] == [("19995", "Action")]
 
 
 def test_ids_and_genres_from_a_spreadsheet_are_read(tmp_path):
     text = "\ufeffId\tGenre\r\ntt0000012\t\"['Drama', 'War']\"\r\nm-1\tA, B\r\n\r\n\tDrama\r\n"
     movies = Movies(write(tmp_path, text))
-    assert [(movie["id"], movie["genres"]) for movie in movies] == [
+    assert [(movie.id, movie.genres) for movie in movies.survey()] == [
         ("tt0000012", "Drama|War"),
         ("m-1", "A|B"),
     ]
-    assert dict(movies.dropped) == {"without a usable id": 1}
+    assert list(movies.dropped.values()) == ["without a usable id"]
 
 
 def test_short_rows_are_read_and_long_rows_dropped(tmp_path):
     movies = Movies(
         write(tmp_path, "Id,Genre,Title\nm1,Drama,One\nm2\nm3,Drama,Tea, a story\nm4,,,,\n")
     )
-    assert [(movie["id"], movie["genres"]) for movie in movies] == [
+    assert [(movie.id, movie.genres) for movie in movies.survey()] == [
         ("m1", "Drama"),
         ("m2", ""),
         ("m4", ""),
     ]
-    assert dict(movies.dropped) == {"with more cells than there are columns": 1}
+    assert movies.dropped == {2: "with more cells than there are columns"}
 
 
 def test_a_line_break_in_a_cell_becomes_a_blank(tmp_path):
     """The first line break is one that csv.writer would not quote."""
-    movies = list(Movies(write(tmp_path, 'Id,Genre,Title\na,Drama,"A\rB"\nb,Drama,"A\r\n\nB"\n')))
-    assert [movie["title"] for movie in movies] == ["A B", "A B"]
+    movies = Movies(write(tmp_path, 'Id,Genre,Title\na,Drama,"A\rB"\nb,Drama,"A\r\n\nB"\n'))
+    assert [movie.title for movie in movies.survey()] == ["A B", "A B"]
 
 
 def test_excels_separator_line_is_read(tmp_path):
-    movies = list(Movies(write(tmp_path, "\ufeffsep=;\r\nId;Genre\r\nTT12;Drama, War\r\n")))
-    assert [(movie["id"], movie["genres"]) for movie in movies] == [("tt0000012", "Drama|War")]
+    movies = Movies(write(tmp_path, "\ufeffsep=;\r\nId;Genre\r\nTT12;Drama, War\r\n"))
+    assert [(movie.id, movie.genres) for movie in movies.survey()] == [("tt0000012", "Drama|War")]
 
 
 def test_ids_that_differ_only_in_case_are_one(tmp_path):
-    assert len(list(Movies(write(tmp_path, "Id,Genre\na,Drama\nA,Drama\n")))) == 1
+    assert len(list(Movies(write(tmp_path, "Id,Genre\na,Drama\nA,Drama\n")).survey())) == 1
 
 
 def test_each_iteration_starts_at_the_top_and_stops_at_the_limit(tmp_path):
-    lines = ["Id,Genre"] + [f"m{i},Drama" for i in range(10)]
+    lines = ["Id,Genre", ",Drama"] + [f"m{i},Drama" for i in range(10)]
     movies = Movies(write(tmp_path, "\n".join(lines)), limit=3)
-    for _ in range(2):
-        assert [movie["id"] for movie in movies] == ["m0", "m1", "m2"]
-        assert movies.rows == 3
+    surveyed = list(movies.survey())
+    assert [movie.id for movie in surveyed] == ["m0", "m1", "m2"] and movies.rows == 4
+    assert list(movies) == list(movies) == surveyed
 
 
-def test_an_unusable_csv_is_one_line_and_exit_status_1(tmp_path):
-    with (
-        pytest.raises(SystemExit, match=r"none.csv is missing \(.*draw.py\)\. Check METADATA_CSV"),
-        metadata.exiting_on_metadata_errors(),
-    ):
-        Movies(tmp_path / "none.csv")
-    with (
-        pytest.raises(SystemExit, match="needs a column of ids.*run: python database.py$"),
-        metadata.exiting_on_metadata_errors(),
-    ):
-        Movies(write(tmp_path, "Genre\nDrama\n"))
-
-
-def test_the_constant_of_a_second_csv_is_named(tmp_path):
-    with (
-        pytest.raises(SystemExit, match=r"none.csv is missing\. Check TRAIN_ONLY_CSV in database"),
-        metadata.exiting_on_metadata_errors(),
-    ):
-        Movies(tmp_path / "none.csv", setting="TRAIN_ONLY_CSV")
-    for content in (b"Genre\nDrama\n", b"Id\na\n", b"PK\3\4"):
+@pytest.mark.parametrize("setting", ["METADATA_CSV", "TRAIN_ONLY_CSV"])
+def test_an_unusable_csv_is_one_line_that_names_its_setting(tmp_path, setting):
+    end = f"Check {setting} in database.py, then run: python database.py$"
+    with pytest.raises(SystemExit, match=f"none.csv is missing.*{end}"):
+        Movies(tmp_path / "none.csv", setting=setting)
+    contents = {
+        b"Genre\nDrama\n": "needs a column of ids",
+        b"Id\na\n": "needs a column of genres",
+        b"PK\3\4": "cannot be read as a CSV",
+        b"\x1f\x8b\x08": "cannot be read as a CSV",
+        image_bytes(): "needs a column of genres",
+    }
+    for content, line in contents.items():
         (tmp_path / "movies.csv").write_bytes(content)
-        with (
-            pytest.raises(SystemExit, match="Check TRAIN_ONLY_CSV in database.py, then run: "),
-            metadata.exiting_on_metadata_errors(),
-        ):
-            Movies(tmp_path / "movies.csv", setting="TRAIN_ONLY_CSV")
-    (tmp_path / "movies.csv").write_text(f"Id,Genre\na,{'x' * 1_000_001}\n", encoding="utf-8")
-    with (
-        pytest.raises(SystemExit, match="cannot be read as a CSV .*Check TRAIN_ONLY_CSV"),
-        metadata.exiting_on_metadata_errors(),
-    ):
-        list(Movies(tmp_path / "movies.csv", setting="TRAIN_ONLY_CSV"))
+        with pytest.raises(SystemExit, match=f"{line}.*{end}"):
+            Movies(tmp_path / "movies.csv", setting=setting)
 
 
 def test_movies_that_another_csv_lists_are_dropped_before_the_limit(tmp_path):
     text = "Id,Genre\na,Drama\nB,Drama\nc,Drama\nC,Drama\nd,Drama\n"
-    movies = Movies(write(tmp_path, text), 2, "TRAIN_ONLY_CSV", {"a", "b"})
-    assert [movie["id"] for movie in movies] == ["c", "d"]
-    assert movies.read_ids() == {"c", "d"}
-    assert movies.summary().endswith(
+    movies = Movies(write(tmp_path, text), 2, "TRAIN_ONLY_CSV")
+    assert [movie.id for movie in movies.survey(frozenset("ab"))] == ["c", "d"]
+    assert movies.summarize().endswith(
         "the first 5 rows, 2 movies; dropped: 2 that METADATA_CSV lists, too, 1 with the id of an "
         "earlier row"
     )
@@ -249,39 +221,54 @@ def test_the_imdb_id_is_preferred(imdb, other, is_tmdb, id):
     assert metadata.choose_id(imdb, other, is_tmdb) == id
 
 
-def write_archive(path, *names):
-    with zipfile.ZipFile(path, "w") as archive:
-        for name in names:
-            archive.writestr(name, "x")
+TABLE = "Id,Genre,Title\nm1,Drama,One\n"
+
+
+def test_a_compressed_csv_is_read(tmp_path):
+    (tmp_path / "movies.csv").write_bytes(gzip.compress(TABLE.encode("utf-8-sig")))
+    assert [movie.title for movie in Movies(tmp_path / "movies.csv").survey()] == ["One"]
+    for names in (["a/movies.CSV", "readme.txt"], ["a.csv", "b.csv"], ["xl/workbook.xml"]):
+        with zipfile.ZipFile(tmp_path / "movies.zip", "w") as archive:
+            for name in names:
+                archive.writestr(name, TABLE.encode("utf-16"))
+        if len(names) == 2 and "readme" in names[1]:
+            assert [movie.title for movie in Movies(tmp_path / "movies.zip").survey()] == ["One"]
+        else:
+            with pytest.raises(SystemExit, match=r"an archive of [02] CSV files: extract or save"):
+                Movies(tmp_path / "movies.zip")
 
 
 @pytest.mark.parametrize(
-    ("content", "kind"),
+    ("rows", "line", "text"),
     [
-        (["[Content_Types].xml", "xl/workbook.xml"], "an Excel workbook, not a CSV. Save it"),
-        (["mimetype", "content.xml"], "an OpenDocument spreadsheet, not a CSV. Save it"),
-        (["movies.csv"], "a zip archive, not a CSV. Extract the CSV from it"),
-        (b"PK\3\4broken", "a zip archive, not a CSV. Extract"),
-        (gzip.compress(b"Id,Genre\na,Drama\n", mtime=0), "compressed by gzip, not a CSV. Extract"),
-        (bz2.compress(b"Id,Genre\na,Drama\n"), "compressed by bzip2, not a CSV. Extract"),
-        (lzma.compress(b"Id,Genre\na,Drama\n"), "compressed by xz, not a CSV. Extract"),
-        (b"7z\xbc\xaf\x27\x1c", "a 7z archive, not a CSV. Extract"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook, not a CSV. Save it"),
-        (b"PAR1\x15", "a Parquet file, not a CSV. Save it"),
-        (b'[\n {"Id": "a", "Genre": "Drama"}]', "a JSON file, not a CSV. Save it"),
-        (b'{"Id": "a"}\n{"Id": "b"}\n', "a JSON file, not a CSV. Save it"),
-        (b"\n<!DOCTYPE html><html>", "a web page, not a CSV. Download the CSV again"),
+        ('m1,"Drama,One\nm2,War,Two\n', 2, 'm1,"Drama,One'),  # to the end of the file
+        ('m1,War,One\nm2,"War,Two\nm3,"War, Drama",x\n', 3, 'm2,"War,Two'),  # to the next quote
+        ('m1,"War,One\nm2,War,Two\nm3,War,Three"\n', 2, 'm1,"War,One'),  # another number of cells
+        ('m1,"War,One\nm2,War,Two\nm3,War",Three\n', 2, 'm1,"War,One'),  # the right number
+        ('m1,"Drama" and,One\n', 2, 'm1,"Drama" and,One'),
+        ('m1,War,"a\n\nb"\nm2,Wär,"Two\n', 5, 'm2,Wär,"Two'),
+        (f"m1,War,{'x' * 1_000_001}\n", 2, "m1,War,xxx"),
     ],
 )
-def test_a_file_of_another_kind_is_named(tmp_path, content, kind):
-    path = tmp_path / "movies.csv"
-    path.write_bytes(content) if isinstance(content, bytes) else write_archive(path, *content)
-    with (
-        pytest.raises(SystemExit) as stop,
-        metadata.exiting_on_metadata_errors(),
-    ):
-        Movies(path)
-    assert stop.value.code.startswith(f"{path} is {kind}")
-    assert stop.value.code.endswith(
-        ". Check METADATA_CSV in database.py, then run: python database.py"
+def test_a_stray_quote_is_one_line_with_its_row(tmp_path, rows, line, text):
+    movies = Movies(write(tmp_path, "Id,Genre,Title\n" + rows, encoding="cp1252"))
+    with pytest.raises(SystemExit) as end:
+        list(movies.survey())
+    start = f"{movies.path} has a stray quote in line {line}, which hides the rows after it: {text}"
+    assert end.value.code.startswith(start) and "\n" not in end.value.code
+    assert end.value.code.endswith(
+        "Check METADATA_CSV in database.py, then run: python database.py"
     )
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        'm1,"Drama,\nWar",x\nm2,"Drama\nWar, Action",x\n',
+        'm1,Drama,"One\ntwo, three, four\nfive"\nm2\n',
+        'm1,Drama,5" disk\nm2,"Drama\nWar","7"" disk"\n',
+    ],
+)
+def test_cells_of_several_lines_are_read_as_they_are(tmp_path, rows):
+    movies = Movies(write(tmp_path, "Id,Genre,Title\n" + rows))
+    assert [movie.id for movie in movies.survey()] == ["m1", "m2"]

@@ -1,7 +1,7 @@
 """Where the posters are: in a folder, or at URLs."""
 
 from postergenres.download import sources
-from postergenres.download.metadata import Movies
+from postergenres.download.metadata import Movie, Movies
 from postergenres.download.sources import Source
 
 import pytest
@@ -9,7 +9,7 @@ from conftest import image_bytes
 
 
 def make_movie(poster="", id="m1", names=("", "m1")):
-    return {"id": id, "title": "x", "genres": "Drama", "poster": poster, "names": names}
+    return Movie(id, "x", "Drama", poster, names)
 
 
 def write_movies(tmp_path, *posters):
@@ -81,15 +81,13 @@ def test_a_second_csv_has_a_source_of_its_own_without_the_movies_of_the_first(tm
         f"{first}: 2 rows, 2 movies; dropped: none",
         f"{second}: 3 rows, 2 movies; dropped: 1 that METADATA_CSV lists, too",
     ]
-    rows = list(sources.list_rows(listings))
-    assert [(row["id"], row["status"], row["train_only"]) for row in rows] == [
+    posters = list(sources.list_posters(listings))
+    assert [(poster.id, poster.status, poster.train_only) for poster in posters] == [
         ("m1", "", ""),
         ("m2", "", ""),
         ("m9", "", "yes"),
         ("m8", "gone", "yes"),
     ]
-    rows = sources.list_rows(sources.open_listings(first, None, None, tmp_path, 1))
-    assert [(row["id"], "train_only" in row) for row in rows] == [("m1", False)]
 
 
 @pytest.mark.parametrize(
@@ -131,15 +129,6 @@ def test_the_reason_for_a_path_without_a_prefix_names_the_constant():
 )
 def test_posters_at_urls_are_located(listed, prefix, expected):
     assert sources.locate_poster(make_movie(listed), Source(1, None, prefix)) == expected
-
-
-def test_a_row_has_no_status_if_its_poster_has_a_location(tmp_path):
-    movie = make_movie("http://h/a.jpg")
-    expected = {"id": "m1", "title": "x", "genres": "Drama", "url": "http://h/a.jpg"}
-    assert sources.make_row(movie, Source(1)) == expected | {"status": "", "error": ""}
-    row = sources.make_row(make_movie("/a.jpg"), Source(1, tmp_path.as_posix()))
-    assert row["url"] == "" and row["status"] == "gone"
-    assert row["error"] == f"no image in {tmp_path.as_posix()}"
 
 
 def test_an_image_is_found_by_the_listed_name_before_the_ids(tmp_path):
