@@ -1,6 +1,7 @@
 """What the tests share: posters made on the fly, a hostile poster host, and one small pipeline."""
 
 import gzip
+import hashlib
 import importlib.util
 import io
 import signal

@@ -1,4 +1,4 @@
-"""Step 1: ids, posters, URLs, responses, bodies and CSVs; settings; what a run left behind."""
+"""Step 1: ids, posters, URLs, responses, bodies and CSVs."""
 
 import struct
 import zlib
@@ -7,36 +7,6 @@ from urllib.parse import quote
 from postergenres.settings import MOST_PIXELS
 
 from conftest import image_bytes, progressive
-
-from hostile.outcomes import blocked, every, goes_on
-
-SETTINGS = {
-    "data_dir": {"text"},
-    "metadata_csv": {"text"},
-    "poster_base": {"text", "None"},
-    "train_only_csv": {"text", "None"},
-    "train_only_posters": {"text", "None"},
-    "limit": {"None"},
-    "workers": set(),
-    "rate_limit": {"None", "2.5"},
-    "timeout": {"2.5"},
-    "retries": {"0"},
-    "time_limit": {"2.5"},
-    "max_bytes": set(),
-    "max_pixels": set(),
-}
-
-# A finished run is repeated: whatever its files are, they are written again.
-ARTEFACTS = {
-    "posters.csv": every(goes_on(), folder=blocked("database")),
-    "posters/m007.jpg": every(goes_on(), folder=blocked("database")),
-}
-
-# A run that was stopped before it wrote posters.csv.
-STOPPED_ARTEFACTS = {
-    "posters.journal.jsonl": every(goes_on(), folder=blocked("database")),
-    "posters/m007.jpg": every(goes_on(), folder=blocked("database")),
-}
 
 
 def cells(id="m1", genre="Drama", poster="HOST/ok/a.jpg"):

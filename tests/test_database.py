@@ -18,7 +18,7 @@ from postergenres.settings import MOST_PIXELS, SettingError
 import pytest
 from conftest import ROOT, contents, image_bytes, progressive
 from filelock import FileLock
-from hostile import database_cases
+from hostile_inputs import INPUTS
 
 import database
 
@@ -91,9 +91,7 @@ def test_each_answer_has_its_status(tmp_path, host, path, status, error, asked):
     assert (code == 0) == (status == "ok")
 
 
-@pytest.mark.parametrize(
-    ("case", "expected"), database_cases.INPUTS.values(), ids=database_cases.INPUTS
-)
+@pytest.mark.parametrize(("case", "expected"), INPUTS.values(), ids=INPUTS)
 def test_hostile_input_is_a_row_with_its_error_or_one_line(tmp_path, host, case, expected):
     outside, folder = tmp_path / "outside.jpg", tmp_path / "folder"
     outside.write_bytes(image_bytes((1, 2, 3)))

@@ -1,68 +1,16 @@
-"""Hostile inputs of step 1, data sets that cannot be split, and texts that reach the pages."""
+"""Data sets that cannot be split, and texts that reach the pages."""
 
 import csv
 import re
 
-from postergenres.download import manifest
-
 import pytest
-from conftest import draw_poster, encode_poster, image_bytes
-from hostile_inputs import INPUTS
+from conftest import draw_poster, encode_poster
 
 import database
 import predict
 import preprocessing
 import sampling
 import train
-
-
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize(("case", "expected"), INPUTS.values(), ids=INPUTS)
-def test_hostile_input_is_a_row_with_its_error_or_one_line(tmp_path, host, capsys, case, expected):
-    outside, folder = tmp_path / "outside.jpg", tmp_path / "folder"
-    outside.write_bytes(image_bytes((1, 2, 3)))
-    (folder / "folder.jpg").mkdir(parents=True)
-    good = image_bytes()
-    for name, content in {"good": good, "empty": b"", "text": b"text", "short": good[:-99]}.items():
-        (folder / f"{name}.jpg").write_bytes(content)
-    case = dict(case)
-    host.bodies["body"] = case.pop("body", b"")
-    replacements = {
-        "HOST": host.url,
-        "TLS": host.url.replace("http", "https"),
-        "FOLDER": str(folder),
-    }
-    text, base = case.pop("csv"), case.pop("poster_base", None)
-    for name, value in (replacements | {"OUTSIDE": str(outside)}).items():
-        text, base = text.replace(name, value), base and base.replace(name, value)
-    encoding = case.pop("encoding", "utf-8")
-    (tmp_path / "movies.csv").write_text(text, encoding=encoding, newline="")
-    if "train_only" in case:
-        case["train_only_csv"] = tmp_path / "train_only.csv"
-        more = case.pop("train_only").replace("HOST", host.url)
-        case["train_only_csv"].write_text(more, encoding=encoding, newline="")
-    data = tmp_path / "data"
-    settings = {"timeout": 1, "retries": 0, "workers": 2} | case
-
-    if isinstance(expected, str):
-        with pytest.raises(SystemExit, match=expected) as end:
-            database.main(data, tmp_path / "movies.csv", base, **settings)
-        assert "python database.py" in str(end.value) and "\n" not in str(end.value)
-        assert not (data / "posters.csv").exists()
-        return
-    status, error = expected
-    try:
-        database.main(data, tmp_path / "movies.csv", base, **settings)
-    except SystemExit as end:
-        assert status != "ok" and "python database.py" in str(end.code)
-    posters = manifest.read_manifest(data)
-    assert posters["status"].tolist() == [status]
-    assert error in posters["error"][0] and (status == "ok") == (posters["error"][0] == "")
-    kept = [data / "posters" / f"{posters['id'][0]}.jpg"] if status == "ok" else []
-    assert [*(data / "posters").iterdir()] == kept
-    if status == "ok" and host.bodies["body"]:
-        assert kept[0].read_bytes() == host.bodies["body"]
-
 
 # --- data sets ------------------------------------------------------------------------------------
 
