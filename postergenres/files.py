@@ -4,6 +4,8 @@ A folder of this project has a `checksums.json`: the version of its format, and 
 XXH3 of every file. XXH3 finds damage and mixed-up files, not forgery, at the speed of memory.
 """
 
+from __future__ import annotations
+
 import errno
 import json
 import os
@@ -11,10 +13,12 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import xxhash
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT = 1  # of all folders; raise it if a reader of today cannot use the folders of before
 CHECKSUMS = "checksums.json"

@@ -14,7 +14,6 @@ from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_type_hints
 
-from annotated_types import Ge, Gt, Le, Lt
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -198,11 +197,11 @@ def read_comments(script: Path) -> dict[str, str]:
 
 def describe_bounds(annotation: Any) -> str:
     """Return the bounds of a type of this module in words, such as `at least 0, at most 1`."""
-    words = {Ge: "at least", Gt: "above", Le: "at most", Lt: "below"}
+    words = {"Ge": "at least", "Gt": "above", "Le": "at most", "Lt": "below"}
     found = []
     for part in (annotation, *get_args(annotation)):
         for constraint in getattr(part, "__metadata__", ()):
             for bound in getattr(constraint, "metadata", ()):
-                if type(bound) in words:
-                    found.append(f"{words[type(bound)]} {astuple(bound)[0]:,}")
+                if word := words.get(type(bound).__name__):
+                    found.append(f"{word} {astuple(bound)[0]:,}")
     return ", ".join(found)

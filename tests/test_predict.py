@@ -54,7 +54,7 @@ def test_the_pretrained_models_are_complete_and_small(name, megabytes):
 
 def test_a_missing_model_and_a_missing_store_name_the_command(pipeline, tmp_path):
     shutil.copytree(pipeline.data / "store", tmp_path / "data" / "store")
-    with pytest.raises(SystemExit, match="model.json is missing. Run: python train.py"):
+    with pytest.raises(SystemExit, match="model is missing. Run: python train.py"):
         predict.main(data_dir=tmp_path / "data")
     with pytest.raises(SystemExit, match="Run: python preprocessing.py"):
         predict.main(data_dir=tmp_path)

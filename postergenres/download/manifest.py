@@ -1,5 +1,7 @@
 """Read and write posters.csv, and the journal that lets a stopped run resume."""
 
+from __future__ import annotations
+
 import csv
 import json
 import os
@@ -11,13 +13,16 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from postergenres.download.metadata import is_url
 from postergenres.files import replacing
 
 import numpy as np
-import pandas as pd
 import xxhash
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ["id", "title", "genres", "url", "status", "error"]
 TRAIN_ONLY = "train_only"  # a further column if there is a TRAIN_ONLY_CSV
@@ -116,6 +121,8 @@ def read_manifest(data_dir: str | Path) -> pd.DataFrame:
     Raises:
         SystemExit: posters.csv is missing or unusable; the line names the command that writes it.
     """
+    import pandas as pd  # not in the processes of a pool, which start faster without it
+
     path = require_manifest(data_dir)
     again = "To write it again, run: python database.py"
     try:

@@ -2,7 +2,9 @@
 
 import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +16,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 FILE = "model.tflite"
 MOST_THREADS = 8  # each has a copy of the weights
+OPENING = threading.Lock()  # one at a time hides stderr
 
 
 class Outputs(NamedTuple):
@@ -54,8 +57,9 @@ class ExportedModel:
     def find_runner(self) -> Any:
         """Return the function of this thread that runs the network."""
         if not hasattr(self.thread, "run"):
-            interpreter = Interpreter(model_content=self.content, num_threads=1)
-            interpreter.allocate_tensors()
+            with OPENING, hiding_stderr():
+                interpreter = Interpreter(model_content=self.content, num_threads=1)
+                interpreter.allocate_tensors()
             self.thread.run = interpreter.get_signature_runner()
         return self.thread.run
 
@@ -63,6 +67,19 @@ class ExportedModel:
         """Return {name: shape} of the outputs of the network."""
         details = self.pool.submit(self.find_runner).result().get_output_details()
         return {name: tuple(output["shape"].tolist()) for name, output in details.items()}
+
+
+@contextmanager
+def hiding_stderr() -> Iterator[None]:
+    """Hide what C++ code writes to stderr in the block: LiteRT has no setting for its notes."""
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
 
 
 def open_exported(folder: Path) -> tuple[ExportedModel, dict[str, Any]]:
