@@ -61,8 +61,7 @@ def test_what_the_product_imports_is_required():
         for name in ("requirements", *(f"requirements/{x}" for x in EXTRAS))
         for pin in read_pins(ROOT / f"{name}.txt")
     }
-    # Needed by distributed, Keras, scikit-learn and pydantic:
-    required |= {"dask", "h5py", "threadpoolctl", "annotated_types"}
+    required |= {"dask"}  # needed by distributed
     required |= set(sys.stdlib_module_names) | {"postergenres", "model"}
     for path in [*ROOT.glob("*.py"), *(ROOT / "postergenres").rglob("*.py")]:
         names = {name.split(".")[0] for name in list_imports(path)}
