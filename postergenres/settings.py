@@ -177,14 +177,15 @@ def list_options(main: Callable[..., object], comments: dict[str, str]) -> type:
     import tyro
 
     hints = get_type_hints(main, include_extras=True)
+    plain = get_type_hints(main)  # tyro does not understand unions with Annotated parts
     fields = []
     for name, parameter in inspect.signature(main).parameters.items():
         text = "; ".join(filter(None, [comments.get(name.upper()), describe_bounds(hints[name])]))
-        option = Annotated[hints[name], tyro.conf.arg(help=text)]  # pyright: ignore
+        option = Annotated[plain[name], tyro.conf.arg(help=text)]  # pyright: ignore
         for mark in getattr(hints[name], "__metadata__", ()):
             if isinstance(mark, Positional):
                 shown = tyro.conf.arg(help=mark.help, metavar=mark.metavar)
-                option = tyro.conf.Positional[Annotated[hints[name], shown]]  # pyright: ignore
+                option = tyro.conf.Positional[Annotated[plain[name], shown]]  # pyright: ignore
         fields.append((name, option, field(default=parameter.default)))
     return make_dataclass("Settings", fields)
 

@@ -98,6 +98,7 @@ More text.
 from postergenres.settings import Count, Folder, Share, checked, run_from_shell
 
 DATA_DIR = "data"  # the folder
+BASE = "posters"  # a folder, or None
 EPOCHS = None  # passes over the sample; None: the default
 SHARES = ((1, 0.5),)  # pairs
 
@@ -105,6 +106,7 @@ SHARES = ((1, 0.5),)  # pairs
 @checked
 def main(
     data_dir: Folder = DATA_DIR,
+    base: Folder | None = BASE,
     epochs: Count | None = EPOCHS,
     shares: tuple[tuple[int, Share], ...] = SHARES,
 ):
@@ -131,7 +133,8 @@ def run_script(tmp_path):
 
 
 def test_a_setting_can_be_given_on_the_command_line(run_script):
-    assert run_script().stdout == "data None ((1, 0.5),)\n"
+    run = run_script()
+    assert (run.stdout, run.stderr) == ("data None ((1, 0.5),)\n", "")
     run = run_script("--epochs", "4", "--data-dir", "runs/a", "--shares", "1", "0.1", "2", "0.2")
     assert (run.stdout, run.stderr) == ("runs/a 4 ((1, 0.1), (2, 0.2))\n", "")
 
