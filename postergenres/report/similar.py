@@ -144,7 +144,10 @@ def open_similar(
     if not (data_dir / "store" / "store.json").is_file():
         return None
     try:
-        store = open_store(data_dir, STORE_FILES)
+        try:
+            store = open_store(data_dir, STORE_FILES)
+        except (OSError, ValueError):  # images.npy is missing or cut short
+            store = open_store(data_dir)  # says so
         name = describe_file(folder / "model.keras")["xxh3"]
         columns = model.describe_outputs()["features"][1]
         files = FeatureFiles(data_dir / "features" / name, columns, np.float16, chunk)

@@ -159,13 +159,14 @@ def test_an_unusable_store_is_a_note_and_its_pixels_are_only_checked_if_they_are
     for _ in range(2):  # whole, which computes the features, and damaged again
         flip_bit(images)
         assert open_similar(data, *model) is not None
-    index.write_text("row,id\n")
     capsys.readouterr()
-    assert open_similar(data, *model) is None
-    assert capsys.readouterr().out == (
-        f"note: no similar movies are shown: {index} was changed or damaged. "
-        "Run: python preprocessing.py\n"
-    )
+    for path, size in ((images, 999), (index, 9)):
+        path.write_bytes(path.read_bytes()[:size])
+        assert open_similar(data, *model) is None
+        assert capsys.readouterr().out == (
+            f"note: no similar movies are shown: {path} was changed or damaged. "
+            "Run: python preprocessing.py\n"
+        )
 
 
 def test_movies_without_samples_csv_or_a_poster_have_no_title_or_path(data, model):
