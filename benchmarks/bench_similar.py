@@ -48,7 +48,7 @@ def main(data_dir=DATA_DIR, model=MODEL):
         model: name of a pretrained model.
     """
     folder = PRETRAINED_FOLDERS[model]
-    movies = open_similar(data_dir, *open_exported(folder), folder)
+    movies = open_similar(Path(data_dir), *open_exported(folder), folder)
     if movies is None:
         sys.exit(f"{data_dir} has no usable store. Run: python preprocessing.py")
     features = np.concatenate([np.load(path) for path, _ in movies.chunks]).astype(np.float32)

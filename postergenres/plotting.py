@@ -16,20 +16,13 @@ if TYPE_CHECKING:  # modules that draw nothing import this one
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Fonts of the systems that have the scripts which Matplotlib's own font lacks; the installed ones
-# are used. No package on PyPI ships a font of all scripts.
+# Fonts of Linux, Windows and macOS with the scripts that Matplotlib's own font lacks; the installed
+# ones are used. No package on PyPI ships a font of all scripts.
 FALLBACK_FONTS = (
     "Noto Sans CJK JP",
-    "Noto Sans CJK SC",
-    "Source Han Sans",
     "WenQuanYi Zen Hei",
-    "Hiragino Sans",
-    "PingFang HK",
-    "Apple SD Gothic Neo",
-    "Yu Gothic",
     "Microsoft YaHei",
     "Malgun Gothic",
-    "Noto Sans",
     "Noto Sans Devanagari",
     "Noto Sans Bengali",
     "Noto Sans Tamil",
@@ -59,10 +52,7 @@ def escape_label(name: str) -> str:
 
 @lru_cache
 def load_fonts(fallbacks: tuple[str, ...]) -> dict[str, set[int]]:
-    """Return the font that Matplotlib is set to and the installed ones of others.
-
-    Each name has the code points of the font's characters; the set font comes first.
-    """
+    """Return {name: code points} of Matplotlib's font, the first, and of installed fallbacks."""
     from matplotlib import font_manager, rcParams
     from matplotlib.font_manager import FontProperties
 
@@ -72,8 +62,11 @@ def load_fonts(fallbacks: tuple[str, ...]) -> dict[str, set[int]]:
     return {name: set(font_manager.get_font(path).get_charmap()) for name, path in paths.items()}
 
 
-def set_fonts(figure: Figure) -> None:
-    """Let the texts of a figure that need other fonts use them; equal texts keep equal bytes."""
+def save_figure(figure: Figure, path: Path, dpi: int) -> None:
+    """Save a figure as PNG, complete or not at all; equal figures give equal bytes.
+
+    Texts that Matplotlib's own font can show use no other, so that they look alike everywhere.
+    """
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
@@ -82,11 +75,6 @@ def set_fonts(figure: Figure) -> None:
             own, *_ = fonts.values()
             if not own.issuperset(map(ord, text.get_text())):
                 text.set_fontfamily(list(fonts))
-
-
-def save_figure(figure: Figure, path: Path, dpi: int) -> None:
-    """Save a figure as PNG, complete or not at all; equal figures give equal bytes."""
-    set_fonts(figure)
     with replacing(path) as part:
         figure.savefig(part, dpi=dpi, metadata={"Software": None})
 
@@ -94,10 +82,7 @@ def save_figure(figure: Figure, path: Path, dpi: int) -> None:
 def draw_heat_map(
     axes: Axes, percentages: np.ndarray, row_names: Sequence[str], column_names: Sequence[str]
 ) -> None:
-    """Draw percentages, 0 to 100, with a number in each cell that rounds to 1 or more.
-
-    A cell that is nan stays empty.
-    """
+    """Draw percentages, with a number in each cell of at least 0.5; a nan stays empty."""
     axes.imshow(percentages, cmap="Blues", vmin=0, vmax=100, aspect="auto")
     for row, column in zip(*np.nonzero(percentages >= 0.5), strict=True):
         percentage = percentages[row, column]

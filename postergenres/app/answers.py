@@ -2,29 +2,35 @@
 
 import base64
 import os
+import runpy
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from postergenres.app.examples import draw_examples
 from postergenres.download.images import check_image
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.models.exported import open_exported
 from postergenres.report import named_posters
 from postergenres.report.named_posters import LIMITS, ReadPoster
 from postergenres.report.pages import fill
+from postergenres.report.poster_report import make_card
 from postergenres.report.predictions import OpenedModel, find_words, predict_read
-from postergenres.report.sheet import make_card
 from postergenres.report.similar import SimilarMovies, open_similar
 from postergenres.words.reading import read_words
 
+import numpy as np
+
 TEMPLATES = Path(__file__).resolve().parent / "templates"
+DRAW = Path(__file__).parents[2] / "data" / "sample" / "draw.py"  # an installed package has none
 MOST_POSTERS, MOST_BYTES = 24, 60_000_000  # in an answer
 SKIP = "SIMILAR = 0 in postergenres/app/__main__.py skips this"
 AT_ONCE = 0.3  # seconds in which features that are there are found
+
+run_script = lru_cache(runpy.run_path)  # once; it returns the names in a script
 
 
 class Poster(NamedTuple):
@@ -37,13 +43,6 @@ class Poster(NamedTuple):
 
 class Answers:
     """Predict posters with the models of this machine. Several threads may ask at a time.
-
-    Args:
-        data_dir: the folder that train.py wrote to.
-        pretrained: the model that is chosen unless there is one in `data_dir`.
-        top: show at least so many genres of each poster.
-        examples: posters to draw.
-        similar: the number of similar movies to show for each poster.
 
     Attributes:
         folders: {name: folder} of the models, the chosen one first.
@@ -90,19 +89,15 @@ class Answers:
         self.movies[name] = movies
 
     def answer_files(self, files: list[dict[str, Any]], model_name: str, count: int) -> str:
-        """Predict the files that a browser read.
+        """Predict files that a browser read: each its name, size in bytes and data URL or None.
 
-        Args:
-            files: {"name": str, "size": bytes, "data": a data URL or None} of each file.
-            model_name: a key of `folders`.
-            count: how many files there were; a browser reads MOST_POSTERS and MOST_BYTES at most.
+        `count` is how many there were; a browser reads MOST_POSTERS and MOST_BYTES at most.
         """
         return self.answer([take_file(**file) for file in files], model_name, count)
 
     def answer_examples(self, model_name: str) -> str:
         """Draw and predict posters."""
-        posters = [Poster(*example) for example in draw_examples(self.examples)]
-        return self.answer(posters, model_name, are_drawn=True)
+        return self.answer(draw_examples(self.examples), model_name, are_drawn=True)
 
     def answer(
         self,
@@ -139,6 +134,18 @@ def list_models(data_dir: Path, pretrained: str) -> dict[str, Path]:
     trained = data_dir / "model"
     has_trained = (trained / "model.json").is_file()
     return ({f"your model ({trained})": trained} if has_trained else {}) | models
+
+
+def draw_examples(count: int, seed: int | None = None) -> list[Poster]:
+    """Draw posters of invented movies, as data/sample/draw.py does."""
+    draw, rng = run_script(str(DRAW)), np.random.default_rng(seed)
+    examples = []
+    for number in range(1, count + 1):  # these numbers have none of the flaws of real metadata
+        movie = draw["invent_movie"](number, rng)
+        image = draw["draw_poster"](movie["title"], movie["looks"], rng)
+        name = f"{movie['title']}, drawn as {', '.join(movie['looks'])}"
+        examples.append(Poster(name, draw["encode"](image, "plain")))
+    return examples
 
 
 def take_file(name: str, size: int, data: str | None) -> Poster:

@@ -16,8 +16,6 @@ import gradio as gr
 from gradio import themes
 
 ADDRESS = "127.0.0.1"  # other machines cannot open the page
-TITLE = "Movie genres from posters"
-
 # Fonts that every system has: none is loaded from a host.
 FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
 MONO = ("ui-monospace", "DejaVu Sans Mono", "monospace")
@@ -30,7 +28,7 @@ def build_page(answers: Answers) -> gr.Blocks:
         "most_together": MOST_BYTES,
     }
     models = list(answers.folders)
-    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+    with gr.Blocks(title="Movie genres from posters", analytics_enabled=False) as page:
         show(fill("introduction.html", TEMPLATES))
         with gr.Row(equal_height=True):
             with gr.Column():  # a column of its own, which is wrapped on a narrow screen
@@ -43,8 +41,8 @@ def build_page(answers: Answers) -> gr.Blocks:
             with gr.Column():
                 model = gr.Radio(models, value=models[0], label="Model")
                 draw = gr.Button(f"Draw {answers.examples} examples")
-        spoken = 'element.setAttribute("aria-live", "polite")'
-        answer = show("", elem_id="answer", js_on_load=spoken)
+        read_aloud = 'element.setAttribute("aria-live", "polite")'
+        answer = show("", elem_id="answer", js_on_load=read_aloud)
 
         def answer_drop(model_name: str, event: gr.EventData) -> str:
             return answers.answer_files(event.files, model_name, event.count)

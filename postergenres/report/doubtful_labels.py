@@ -30,26 +30,20 @@ def has_cleanlab() -> bool:
 def rank_labels(labels: np.ndarray, probabilities: np.ndarray, prior: np.ndarray) -> pd.DataFrame:
     """Return the pairs of a movie and a genre that cleanlab flags, the most doubtful first.
 
-    Args:
-        labels: 0 or 1, (M, G), of movies that the model was not trained on.
-        probabilities: (M, G).
-        prior: (G,), the share of the training movies in each genre.
-
-    Returns:
-        movie and genre, the row and the column of the label; listed, whether the movie has the
-        genre; probability; and label_quality, see `rate_labels`.
+    Labels and probabilities are (M, G), of movies that the model was not trained on; the prior is
+    (G,), of the training movies. The columns movie and genre are the row and the column of a label;
+    listed is whether the movie has the genre; see `rate_labels` for label_quality.
     """
     quality = rate_labels(labels, probabilities, prior)
     movies, genres = np.nonzero(flag_labels(labels, probabilities))
-    table = pd.DataFrame(
-        {
-            "movie": movies,
-            "genre": genres,
-            "listed": labels[movies, genres] == 1,
-            "probability": probabilities[movies, genres],
-            "label_quality": quality[movies, genres],
-        }
-    )
+    columns = {
+        "movie": movies,
+        "genre": genres,
+        "listed": labels[movies, genres] == 1,
+        "probability": probabilities[movies, genres],
+        "label_quality": quality[movies, genres],
+    }
+    table = pd.DataFrame(columns)
     return table.sort_values("label_quality", kind="stable", ignore_index=True)
 
 
@@ -77,9 +71,9 @@ def flag_labels(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 def rate_labels(labels: np.ndarray, probabilities: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """Return how probable it is that each label is right, from 0 to 1: (M, G).
 
-    For a missing genre this is cleanlab's score, the self-confidence: 1 minus the probability of
-    the genre. For a listed genre it is the probability if half of all movies had the genre.
-    Otherwise, rare genres, which have low probabilities on all posters, would come first.
+    For a missing genre this is cleanlab's self-confidence, 1 minus the probability. For a listed
+    genre it is the probability if half of all movies had the genre, because rare genres, which have
+    low probabilities on all posters, would come first otherwise.
     """
     yes, no = probabilities * (1 - prior), (1 - probabilities) * prior
     return np.where(labels == 1, yes / (yes + no), 1 - probabilities)
@@ -106,20 +100,17 @@ def list_cards(
     cards = []
     for pair in table.to_dict("records"):
         row = rows[pair["movie"]]
-        movie, split = str(store.index["id"][row]), str(store.index["split"][row])
-        title = escape_controls(titles.get(movie) or movie)
+        movie = store.index.iloc[row]
+        title = escape_controls(titles.get(movie["id"]) or movie["id"])
         is_long = len(title) > MOST_CHARACTERS
-        cards.append(
-            {
-                "title": title[: MOST_CHARACTERS - 1] + "…" if is_long else title,
-                "split": SPLIT_NAMES[split],
-                "genres": [store.genres[i] for i in np.flatnonzero(store.labels[row])],
-                "genre": store.genres[pair["genre"]],
-                "listed": pair["listed"],
-                "probability": pair["probability"],
-                "poster": encode(store.images[row]),
-            }
-        )
+        card = {
+            "title": title[: MOST_CHARACTERS - 1] + "…" if is_long else title,
+            "split": SPLIT_NAMES[movie["split"]],
+            "genres": [store.genres[i] for i in np.flatnonzero(store.labels[row])],
+            "genre": store.genres[pair["genre"]],
+            "poster": encode(store.images[row]),
+        }
+        cards.append(pair | card)
     return cards
 
 

@@ -42,10 +42,9 @@ class ReadPoster:
 
 
 def find_posters(names: Iterable[str | Path]) -> list[str]:
-    """Return the posters that a user names, in order.
+    """Return the names in order, each folder replaced by the images directly in it, by name.
 
-    A folder is replaced by the images directly in it, sorted by name. A folder without images stays
-    in the list, so that it becomes a row with an error.
+    A folder without images stays in the list, so that it becomes a row with an error.
     """
     found = []
     for name in map(str, names):
@@ -57,13 +56,9 @@ def find_posters(names: Iterable[str | Path]) -> list[str]:
 def read_poster(
     name: str, source: str | bytes, size: tuple[int, int], read_words: Callable | None = None
 ) -> ReadPoster:
-    """Decode a poster, and read its words if a reader is given.
+    """Decode a poster from its path or bytes to a height and width, and read its words.
 
-    Args:
-        name: of the poster.
-        source: its path, or the bytes of its file.
-        size: height and width in pixels.
-        read_words: `words.reading.read_words`.
+    `read_words` is `words.reading.read_words`, or None to read no words.
     """
     pixels, error = try_decode(source, *size)
     return ReadPoster(name, pixels, error, read_words(source) if read_words and not error else ())
@@ -76,13 +71,9 @@ def read_batches(
     read_words: Callable | None = None,
     fetch: Callable | None = None,
 ) -> Iterator[list[ReadPoster]]:
-    """Read posters in threads, up to two batches before the caller needs them.
+    """Read paths and URLs in threads, up to two batches before the caller needs them.
 
-    Args:
-        names: paths and URLs.
-        size, read_words: see `read_poster`.
-        batch_size: posters in a batch.
-        fetch: a function from a URL to a `download.client.Answer`.
+    See `read_poster` for `size` and `read_words`; `fetch` is `Client.fetch` unless it is given.
     """
     has_urls = any(map(is_url, names))
     if has_urls and fetch is None:

@@ -5,7 +5,6 @@ colors in one picture always come with two shapes, so that the picture can be pr
 """
 
 from pathlib import Path
-from typing import NamedTuple
 
 from postergenres.plotting import draw_heat_map, escape_label, save_figure
 from postergenres.scores.bootstrap import ComparedScores
@@ -19,13 +18,8 @@ from sklearn.metrics import precision_recall_curve
 BLUE, SKY = "#0072B2", "#56B4E9"
 COLUMNS = 6  # posters, or small diagrams, in a row
 
-
-class ShownPoster(NamedTuple):
-    """A test poster: uint8 (H, W, 3); its labels and probabilities, (G,)."""
-
-    pixels: np.ndarray
-    labels: np.ndarray
-    probabilities: np.ndarray
+# A test poster, uint8 (H, W, 3), and its labels and probabilities, (G,).
+Poster = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def save_average_precision(scores: ComparedScores, path: Path) -> None:
@@ -134,15 +128,14 @@ def choose_posters(
     gain = gain + np.where(labels, 0, np.log((1 - probabilities) / (1 - prior)))
     order = np.argsort(-gain.mean(axis=1), kind="stable")
     worst = order[::-1][:count]
-    drawn = np.random.default_rng(0).permutation(len(labels))[:count]
     return {
         "Best predicted (farthest below the cross-entropy of the prior)": order[:count],
-        "Drawn at random": drawn,
+        "Drawn at random": np.random.default_rng(0).permutation(len(labels))[:count],
         "Worst predicted (least below the cross-entropy of the prior, or above it)": worst,
     }
 
 
-def save_posters(chosen: dict[str, list[ShownPoster]], genres: list[str], path: Path) -> None:
+def save_posters(chosen: dict[str, list[Poster]], genres: list[str], path: Path) -> None:
     """Draw rows of test posters, each row with its title."""
     figure = Figure(figsize=(2.05 * COLUMNS, 4.6 * len(chosen)), layout="constrained")
     parts = np.atleast_1d(figure.subfigures(len(chosen), 1))
@@ -156,7 +149,7 @@ def save_posters(chosen: dict[str, list[ShownPoster]], genres: list[str], path: 
     save_figure(figure, path, dpi=110)
 
 
-def draw_poster(axes: Axes, poster: ShownPoster, genres: list[str]) -> None:
+def draw_poster(axes: Axes, poster: Poster, genres: list[str]) -> None:
     """Draw one poster with its true genres above, and its three most probable ones below."""
     pixels, labels, probabilities = poster
     axes.imshow(pixels)

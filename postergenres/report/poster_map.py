@@ -1,7 +1,6 @@
 """Draw a map of the test posters: a point for each, near those that the network sees as alike."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 from postergenres.plotting import escape_label, save_figure
 
@@ -25,24 +24,9 @@ NEIGHBORS = 10  # of a poster, whose genres are compared
 OTHER = -1  # the group of movies that have none of the genres that are shown
 # The colors of Okabe and Ito, each with a shape, for up to eight genres, the commonest first: the
 # rarer a genre, the more its points stand out.
-STYLES = (
-    ("#56B4E9", "o"),
-    ("#E69F00", "s"),
-    ("#CC79A7", "v"),
-    ("#F0E442", "*"),
-    ("#D55E00", "P"),
-    ("#009E73", "^"),
-    ("#0072B2", "D"),
-    ("#000000", "X"),
-)
+COLORS = ("#56B4E9", "#E69F00", "#CC79A7", "#F0E442", "#D55E00", "#009E73", "#0072B2", "#000000")
+STYLES = tuple(zip(COLORS, "osv*P^DX", strict=True))
 OTHER_STYLE = ("#B8B8B8", ".")
-
-
-class Agreement(NamedTuple):
-    """How often the neighbors of a poster have its main genre, from 0 to 1."""
-
-    near: float  # of its nearest posters on the map
-    any: float  # of all other posters, the floor
 
 
 def draw_mapped(count: int, most: int = MOST_POINTS, seed: int = 0) -> np.ndarray:
@@ -55,9 +39,9 @@ def draw_mapped(count: int, most: int = MOST_POINTS, seed: int = 0) -> np.ndarra
 def project(features: np.ndarray) -> np.ndarray | None:
     """Return the places of posters on a map, (N, 2), by t-SNE (van der Maaten and Hinton 2008).
 
-    Features, (N, F), are scaled to unit length, so that near means a small angle. One thread,
-    because the order in which several add up their results is not the same in every run. None is
-    returned if fewer than FEWEST_POSTERS posters differ.
+    Features, (N, F), are scaled to unit length, so that near means a small angle. One thread is
+    used, because several add up in another order in every run. Return None if fewer than
+    FEWEST_POSTERS posters differ.
     """
     directions = np.asarray(normalize(features.astype(np.float64)))
     if len(np.unique(directions, axis=0)) < FEWEST_POSTERS:
@@ -82,9 +66,7 @@ def choose_map_genres(per_genre: pd.DataFrame) -> np.ndarray:
 def find_main_genres(labels: np.ndarray, shown: np.ndarray) -> np.ndarray:
     """Return the main genre of each movie, (N,): the rarest of its genres that are shown, or OTHER.
 
-    Args:
-        labels: 0 or 1, (N, G).
-        shown: what `choose_map_genres` returned.
+    Labels are (N, G); `shown` is what `choose_map_genres` returned.
     """
     main = np.full(len(labels), OTHER)
     for genre in shown:
@@ -92,16 +74,19 @@ def find_main_genres(labels: np.ndarray, shown: np.ndarray) -> np.ndarray:
     return main
 
 
-def measure_agreement(places: np.ndarray, main: np.ndarray) -> Agreement:
-    """Return the agreement of the places, (N, 2), with the main genres, (N,)."""
+def measure_agreement(places: np.ndarray, main: np.ndarray) -> tuple[float, float]:
+    """Return how often near posters have the same main genre, and any other posters, the floor.
+
+    Places are (N, 2), and main genres (N,). Posters without a main genre are not counted.
+    """
     count = min(NEIGHBORS, len(places) - 1)
     near = NearestNeighbors(n_neighbors=count).fit(places).kneighbors(return_distance=False)
     has_main = main != OTHER
     if not has_main.any():
-        return Agreement(0.0, 0.0)
+        return 0.0, 0.0
     same = [(main == genre).sum() - 1 for genre in main[has_main]]
     near_same = (main[near] == main[:, None])[has_main]
-    return Agreement(float(near_same.mean()), float(np.mean(same) / (len(main) - 1)))
+    return float(near_same.mean()), float(np.mean(same) / (len(main) - 1))
 
 
 def save_poster_map(
@@ -109,12 +94,7 @@ def save_poster_map(
 ) -> None:
     """Draw the map, and below it a small map for each genre with all movies that have it.
 
-    Args:
-        places: what `project` returned.
-        labels: 0 or 1, (N, G).
-        shown: what `choose_map_genres` returned.
-        genres: the G names.
-        path: of the PNG file.
+    `places` is what `project` returned; `shown` is what `choose_map_genres` returned.
     """
     main = find_main_genres(labels, shown)
     size = float(np.clip(60_000 / len(places), 12, 60))  # of a point, in square points
@@ -124,11 +104,10 @@ def save_poster_map(
     axes = large.subplots()
     others = places[main == OTHER]
     if len(others):
-        draw_points(axes, others, OTHER_STYLE, size, label=f"other ({len(others):,})")
+        draw_points(axes, others, OTHER_STYLE, size, f"other ({len(others):,})")
     for genre, style in zip(shown, STYLES, strict=False):
         points = places[main == genre]
-        label = f"{shorten(genres[genre])} ({len(points):,})"
-        draw_points(axes, points, style, size, label=label)
+        draw_points(axes, points, style, size, f"{shorten(genres[genre])} ({len(points):,})")
     large.legend(loc="outside lower center", ncols=5, frameon=False, labelspacing=0.8)
     grid = small.subplots(rows, COLUMNS, squeeze=False)
     for axes in grid.ravel()[len(shown) :]:
@@ -138,11 +117,11 @@ def save_poster_map(
         draw_points(axes, places[~has_it], OTHER_STYLE, size / 6)
         draw_points(axes, places[has_it], style, size / 3)
         axes.set_title(f"{shorten(genres[genre])}, all {has_it.sum():,}", fontsize=9)
-    agreement = measure_agreement(places, main)
+    near, floor = measure_agreement(places, main)
     figure.suptitle(
         f"{len(places):,} test posters; near posters look alike to the network. "
-        f"Of the {NEIGHBORS} nearest, {100 * agreement.near:.0f} % have\nthe same main genre "
-        f"(floor: {100 * agreement.any:.0f} % of all posters). The main genre is the rarest of "
+        f"Of the {NEIGHBORS} nearest, {100 * near:.0f} % have\nthe same main genre "
+        f"(floor: {100 * floor:.0f} % of all posters). The main genre is the rarest of "
         "a movie's genres in the legend.",
         fontsize=10,
     )

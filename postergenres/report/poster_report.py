@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from postergenres.dataset.decoding import try_decode
 from postergenres.files import write_csv
 from postergenres.models.exported import open_exported
+from postergenres.report.pages import encode, render
 from postergenres.report.predictions import (
     OpenedModel,
     Prediction,
@@ -14,25 +16,21 @@ from postergenres.report.predictions import (
     find_words,
     predict_posters,
 )
-from postergenres.report.sheet import write_sheet
 from postergenres.report.similar import open_similar
 from postergenres.terminal import escape_controls
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
+from PIL import Image
+
+SMALL = 75, 50  # height and width in pixels of the poster of a similar movie
 
 
 def predict_paths(names: Sequence[str], folder: Path, data_dir: Path, shown: Shown) -> pd.DataFrame:
     """Predict posters, print a table, and write predictions.csv, similar.csv and predictions.html.
 
-    Args:
-        names: paths and URLs.
-        folder: of the model.
-        data_dir: the folder to write to.
-        shown: how much to show.
-
-    Returns:
-        The content of predictions.csv, see `make_table`.
+    `folder` is of the model. Return the content of predictions.csv.
 
     Raises:
         SystemExit: no poster could be read.
@@ -62,15 +60,13 @@ def predict_paths(names: Sequence[str], folder: Path, data_dir: Path, shown: Sho
 
 def name_model(folder: Path, about: dict[str, Any], data_dir: Path) -> str:
     """Print which model predicts, and return its name in words."""
-    if folder == data_dir / "model":
+    own = data_dir / "model"
+    if folder == own:
         name = f"the model in {folder}"
         print(f"predicted by {name}")
     else:
         name = f"the pretrained {about['settings']['architecture']}"
-        print(
-            f"{data_dir / 'model'} holds no model; predicted by {name}, "
-            "see data/pretrained/README.md"
-        )
+        print(f"{own} holds no model; predicted by {name}, see data/pretrained/README.md")
     return name
 
 
@@ -80,15 +76,10 @@ def name_model(folder: Path, about: dict[str, Any], data_dir: Path) -> str:
 def make_table(
     predictions: Sequence[Prediction], genres: list[str], has_words: bool
 ) -> pd.DataFrame:
-    """Return the content of predictions.csv.
-
-    The columns are path, error, predicted_genres, words if the model uses words, and a column of
-    probabilities for each genre, which are empty for a poster that could not be read.
-    """
+    """Return the content of predictions.csv; posters that were not read have no probabilities."""
     posters = [each.poster for each in predictions]
     columns = {
-        # A path may be no Unicode.
-        "path": [poster.name.encode(errors="replace").decode() for poster in posters],
+        "path": [as_unicode(poster.name) for poster in posters],
         "error": [poster.error for poster in posters],
         "predicted_genres": [
             "|".join(ranked.genre for ranked in each.ranking if ranked.is_predicted)
@@ -98,9 +89,8 @@ def make_table(
     if has_words:
         columns["words"] = [poster.text for poster in posters]
     probabilities = np.stack([each.probabilities for each in predictions]).round(4)
-    return pd.concat(
-        [pd.DataFrame(columns), pd.DataFrame(probabilities, columns=pd.Index(genres))], axis=1
-    )
+    shares = pd.DataFrame(probabilities, columns=pd.Index(genres))
+    return pd.concat([pd.DataFrame(columns), shares], axis=1)
 
 
 def list_similar(predictions: Sequence[Prediction]) -> pd.DataFrame:
@@ -132,3 +122,67 @@ def format_predictions(predictions: Sequence[Prediction]) -> str:
         text = f"not read: {each.poster.error}" if each.poster.error else genres
         lines.append(f"{path:<{width}}  {escape_controls(text)}")
     return "\n".join(lines)
+
+
+def as_unicode(path: str) -> str:
+    """Return a path, which need not be Unicode, with "?" for what is none."""
+    return path.encode(errors="replace").decode()
+
+
+# --- predictions.html -----------------------------------------------------------------------------
+
+
+def write_sheet(
+    predictions: Sequence[Prediction], shown: Shown, model_name: str, path: Path
+) -> None:
+    """Write the page: the first posters with their most probable genres as bars."""
+    cards = [make_card(each) for each in predictions[: shown.sheet]]
+    render(
+        "predictions.html",
+        path,
+        cards=cards,
+        count=len(predictions),
+        unread=sum(each.poster.error != "" for each in predictions),
+        heat_maps=min(len(cards), shown.grad_cam),
+        has_neighbors=any(card["neighbors"] for card in cards),
+        model_name=model_name,
+    )
+
+
+def make_card(prediction: Prediction, prior: dict[str, float] | None = None) -> dict[str, Any]:
+    """Return what templates/cards.html shows of a poster; `prior` is marked on each bar."""
+    poster, heat, heat_map = prediction.poster, prediction.heat, None
+    if poster.pixels is not None and heat is not None:
+        heat_map = overlay(poster.pixels, heat)
+    return {
+        "path": as_unicode(poster.name),
+        "error": poster.error,
+        "poster": encode(poster.pixels),
+        "heat_map": encode(heat_map),
+        "ranking": prediction.ranking,
+        "words": poster.text,
+        "neighbors": [
+            {
+                "title": movie.title or movie.id,
+                "genres": ", ".join(movie.genres),
+                "similarity": movie.similarity,
+                "poster": encode(try_decode(movie.path, *SMALL)[0] if movie.path else None),
+            }
+            for movie in prediction.neighbors
+        ],
+        "prior": prior,
+    }
+
+
+def overlay(poster: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Return a poster, uint8 (H, W, 3), in gray under its Grad-CAM heat map (`models.export`).
+
+    The heat, float32 (rows, columns) and at least 0, is scaled to a maximum of 1.
+    """
+    height, width = poster.shape[:2]
+    resized = np.asarray(Image.fromarray(heat).resize((width, height), Image.Resampling.BILINEAR))
+    heat = resized / max(resized.max(), 1e-12)
+    gray = poster.mean(axis=2, keepdims=True) / 255
+    colors = colormaps["inferno"](heat)[..., :3]
+    opacity = 0.75 * heat[..., None]
+    return (255 * ((1 - opacity) * gray + opacity * colors)).round().astype(np.uint8)

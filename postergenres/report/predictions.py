@@ -69,14 +69,13 @@ def predict_posters(
     count = 0
     with tqdm(total=len(names), desc="predicting", unit="poster", disable=None) as bar:
         for batch in read_batches(names, size, batch_size, reader):
-            predicted = predict_read(
-                opened, batch, top=shown.top, movies=movies, similar=shown.similar
-            )
-            for prediction in predicted:
-                heat = prediction.heat if count < shown.grad_cam else None
-                poster = prediction.poster
-                poster = poster if count < shown.sheet else replace(poster, pixels=None)
-                yield replace(prediction, poster=poster, heat=heat)
+            for prediction in predict_read(opened, batch, shown.top, movies, shown.similar):
+                if count >= shown.grad_cam:
+                    prediction = replace(prediction, heat=None)
+                if count >= shown.sheet:
+                    poster = replace(prediction.poster, pixels=None)
+                    prediction = replace(prediction, poster=poster)
+                yield prediction
                 count += 1
             bar.update(len(batch))
 
@@ -88,13 +87,9 @@ def predict_read(
     movies: SimilarMovies | None = None,
     similar: int = 0,
 ) -> list[Prediction]:
-    """Predict posters that were read together.
+    """Predict posters together; those that could not be read stay without a prediction.
 
-    Args:
-        opened: the model.
-        posters: those that could not be read stay without a prediction.
-        top: rank at least so many genres of each poster.
-        movies, similar: where to find so many similar movies for each poster.
+    At least `top` genres of each poster are ranked, and `similar` of the movies are found for it.
     """
     genres = opened.about["genres"]
     predictions = [Prediction(poster, np.full(len(genres), np.nan)) for poster in posters]

@@ -1,7 +1,6 @@
-"""Write report.html, the page about the test movies."""
+"""Show the scores of the test movies: as lines of text, and on a page, report.html."""
 
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,9 @@ from postergenres.dataset.store import Store
 from postergenres.models.saved import list_versions
 from postergenres.report.doubtful_labels import INSTALL
 from postergenres.report.pages import data_url, render
+from postergenres.scores.bootstrap import ComparedScores
 from postergenres.scores.metrics import SCORES, STUDY
-
-HERE = Path(__file__).resolve().parent
+from postergenres.terminal import escape_controls
 
 PICTURES = (
     "average_precision.png",
@@ -24,34 +23,67 @@ PICTURES = (
 )
 
 
-@dataclass(frozen=True)
-class Report:
-    """What report.html shows beside the pictures."""
+def format_test_scores(
+    scores: ComparedScores, is_drawn: bool, without_words: dict[str, Any] | None = None
+) -> str:
+    """Return each score with its interval and floor and, if the posters are real, the study's.
 
-    metrics: dict[str, Any]  # content of metrics.json
-    about: dict[str, Any]  # content of model.json
-    parameters: int  # of the model
-    is_drawn: bool  # whether the movies are the demonstration set
-    doubtful: dict[str, Any] | None  # what `test_report.write_doubtful_labels` returned
+    `without_words` is the entry of metrics.json.
+    """
+    lines = [f"{'':<50}{'score':>7}{'95 % interval':>18}{'floor':>8}"]
+    for name, label in SCORES.items():
+        row = scores.overall.loc[name]
+        interval = f"{row['low']:.3f} to {row['high']:.3f}"
+        lines.append(f"{label:<50}{row['score']:>7.3f}{interval:>18}{row['floor']:>8.3f}")
+    absent = scores.per_genre.index[scores.per_genre["score"].isna()]
+    if len(absent):
+        names = ", ".join(map(escape_controls, absent))
+        lines.append(f"not in the macro means, because no test movie has them: {names}")
+    lines.append("floor: the score of the prior, which predicts the same for every movie")
+    if is_drawn:
+        lines.append("These posters are drawn: scores on them say nothing about real movies.")
+    else:
+        lines.append(
+            f"{'compared with the study':<50}{'ours':>7}{'floor':>8}{'study':>8}{'floor':>8}"
+        )
+        for name, study in STUDY.items():
+            row = scores.overall.loc[name]
+            ours = f"{row['score']:>7.3f}{row['floor']:>8.3f}"
+            lines.append(f"{SCORES[name]:<50}{ours}{study['score']:>8.2f}{study['floor']:>8.3f}")
+    if without_words:
+        names = ("binary_cross_entropy", "mAP", "macro_roc_auc")
+        each = [f"{SCORES[x].split(' (')[0]} {without_words[x]['score']:.3f}" for x in names]
+        lines.append(f"without the words on the posters: {', '.join(each)}")
+    return "\n".join(lines)
 
 
-def write_report(report: Report, store: Store, data_dir: Path) -> None:
-    """Write report.html with the pictures in a data folder."""
+# --- report.html ----------------------------------------------------------------------------------
+
+
+def write_report(
+    metrics: dict[str, Any], about: dict[str, Any], store: Store, data_dir: Path, **content: Any
+) -> None:
+    """Write report.html with the pictures in a data folder.
+
+    `metrics` and `about` are the contents of metrics.json and model.json; templates/report.html
+    also shows the other content: parameters (their number), is_drawn and doubtful.
+    """
     render(
         "report.html",
         data_dir / "report.html",
-        metrics=report.metrics,
-        about=report.about,
-        parameters=report.parameters,
-        is_drawn=report.is_drawn,
+        metrics=metrics,
+        about=about,
         counts=count_movies(store),
-        origin=list_origin(report.metrics, report.about),
+        origin=list_origin(metrics, about),
         labels=SCORES,
         study=STUDY,
         pictures=read_pictures(data_dir),
-        per_genre=list_genres(report.metrics, report.about),
-        doubtful=report.doubtful,
+        per_genre=[
+            row | {"genre": genre, "threshold": about["thresholds"][genre]}
+            for genre, row in metrics["average_precision"].items()
+        ],
         install=INSTALL,
+        **content,
     )
 
 
@@ -68,31 +100,21 @@ def count_movies(store: Store) -> dict[str, int]:
     }
 
 
-def list_origin(metrics: dict[str, Any], about: dict[str, Any]) -> dict[str, str]:
+def list_origin(metrics: dict[str, Any], about: dict[str, Any]) -> dict[str, str | None]:
     """Return the checksums and versions behind the scores."""
-    origin = {
+    trained, scored = (
+        ", ".join(f"{name} {version}" for name, version in versions.items())
+        for versions in (about["versions"], list_versions())
+    )
+    return {
         "checksum of samples.csv": about["samples_sha256"],
         "checksum of the store during training": about["store_sha256"],
         "checksum of the store during scoring": metrics["store_sha256"],
         "checksum of model.keras": metrics["model_xxh3"],
         "git commit of the code during scoring": find_commit(),
-        "versions during training": join_versions(about["versions"]),
-        "versions during scoring": join_versions(list_versions()),
+        "versions during training": trained,
+        "versions during scoring": scored,
     }
-    return {name: value for name, value in origin.items() if value is not None}
-
-
-def join_versions(versions: dict[str, str]) -> str:
-    """Return {package: version} as one line."""
-    return ", ".join(f"{name} {version}" for name, version in versions.items())
-
-
-def list_genres(metrics: dict[str, Any], about: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of the table of genres."""
-    return [
-        row | {"genre": genre, "threshold": about["thresholds"][genre]}
-        for genre, row in metrics["average_precision"].items()
-    ]
 
 
 def read_pictures(data_dir: Path) -> dict[str, str]:
@@ -107,7 +129,7 @@ def find_commit() -> str | None:
     """Return the git commit of this code, with a + if files have changed; None without git."""
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(HERE), *arguments]
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:

@@ -30,6 +30,8 @@ from tqdm import tqdm
 
 BATCH = 64  # posters
 LARGEST = np.finfo(np.float16).max
+# What the search needs of the store; the pixels are only read if features are missing.
+STORE_FILES = ("store.json", "labels.npy", "index.csv", "checksums.csv")
 SKIP = "SIMILAR = 0 in predict.py skips this"
 
 ReadPixels = Callable[[np.ndarray], np.ndarray]  # from rows of the store to uint8 (rows, H, W, 3)
@@ -56,13 +58,9 @@ class SimilarMovies:
     data_dir: Path
 
     def find(self, features: np.ndarray, count: int = 5) -> list[list[Neighbor]]:
-        """Return the most similar training movies of each poster, the nearest first.
+        """Return up to `count` training movies for each row of features, (M, F), the nearest first.
 
         A training movie of the store finds itself, too, with a similarity of 1.
-
-        Args:
-            features: (M, F), see `models.exported.Outputs`.
-            count: movies per poster; fewer are returned if there are fewer training movies.
         """
         rows, similarities = search(features, self.read_train_features(), count)
         return [
@@ -80,12 +78,11 @@ class SimilarMovies:
     def describe(self, row: int, similarity: float) -> Neighbor:
         """Return the Neighbor for a row of the store."""
         movie = self.store.index["id"].iloc[row]
-        genres = [self.store.genres[genre] for genre in np.flatnonzero(self.store.labels[row])]
         path = poster_path(self.data_dir, movie)
         return Neighbor(
             id=movie,
             title=self.titles.get(movie, ""),
-            genres=genres,
+            genres=[self.store.genres[i] for i in np.flatnonzero(self.store.labels[row])],
             similarity=min(similarity, 1.0),
             path=path if path.is_file() else None,
         )
@@ -97,12 +94,10 @@ class SimilarMovies:
 def search(
     queries: np.ndarray, blocks: Iterable[tuple[np.ndarray, np.ndarray]], count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows with the highest cosine similarity; exact, a block at a time.
+    """Return the rows with the highest cosine similarity to queries, (M, F): exact, block by block.
 
     Args:
-        queries: (M, F).
         blocks: (row numbers (B,), features (B, F)).
-        count: rows per query.
 
     Returns:
         Row numbers, int64 (M, count), the most similar first and of equal ones the first, and
@@ -143,32 +138,28 @@ def open_similar(
 ) -> SimilarMovies | None:
     """Open the training movies of a store for the search; compute missing features first.
 
-    Args:
-        data_dir: the data folder.
-        model, about: what `exported.open_exported` returned.
-        folder: of the model.
-        skip: how a user can do without, for the line.
-        chunk: posters per feature file.
-
-    Returns:
-        None without a line if the data folder has no store, or with a note if the store or a poster
-        cannot be used.
+    `skip` tells a user how to do without; `chunk` is the number of posters per feature file. Return
+    None if the data folder has no store, or with a note if the store or a poster cannot be used.
     """
-    data_dir = Path(data_dir)
     if not (data_dir / "store" / "store.json").is_file():
         return None
     try:
-        store = open_store(data_dir)
-        name = describe_file(Path(folder) / "model.keras")["xxh3"]
+        try:
+            store = open_store(data_dir, STORE_FILES)
+        except (OSError, ValueError):  # images.npy is missing or cut short
+            store = open_store(data_dir)  # says so
+        name = describe_file(folder / "model.keras")["xxh3"]
         columns = model.describe_outputs()["features"][1]
         files = FeatureFiles(data_dir / "features" / name, columns, np.float16, chunk)
         chunks = files.split(np.arange(len(store.labels)), store.poster_sha256)
         missing = sum(len(rows) for _, rows in files.list_missing(chunks))
         if missing:
-            what = (
-                f"computing the features of {missing:,} posters in the store, once for this model"
+            print(
+                f"computing the features of {missing:,} posters in the store, once for this model, "
+                f"to find similar movies. {skip}",
+                flush=True,
             )
-            print(f"{what}, to find similar movies. {skip}", flush=True)
+            store = open_store(data_dir)  # the pixels are checked, too
             read_pixels = choose_reader(data_dir, store, (about["H"], about["W"]))
             deque(files.fill(chunks, partial(compute_features, model, read_pixels)), maxlen=0)
     except SystemExit as reason:
@@ -192,11 +183,10 @@ def decode_unchanged(path: Path, checksum: str, size: tuple[int, int]) -> np.nda
     pixels, error = None, "has changed"
     try:
         body = path.read_bytes()
-    except OSError as reason:
-        error = reason.strerror
-    else:
         if hashlib.sha256(body).hexdigest() == checksum:
             pixels, error = try_decode(body, *size)
+    except OSError as reason:
+        error = reason.strerror
     if pixels is None:
         sys.exit(f"{path}: {error}. Run: python database.py and python preprocessing.py")
     return pixels

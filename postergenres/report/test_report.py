@@ -14,8 +14,7 @@ from postergenres.models.description import check_sample
 from postergenres.models.inference import add_features, predict_with_features
 from postergenres.models.saved import open_model
 from postergenres.report import doubtful_labels, plots, poster_map
-from postergenres.report.score_lines import format_test_scores
-from postergenres.report.score_page import Report, write_report
+from postergenres.report.score_page import format_test_scores, write_report
 from postergenres.scores.bootstrap import INTERVAL, ComparedScores, compare_with_prior
 from postergenres.scores.expected_f1 import choose_genres
 from postergenres.scores.metrics import (
@@ -40,10 +39,7 @@ DRAWN_POSTER = r"(.*[/\\])?drawn\d{5}\.jpg"  # the path of a poster that data/sa
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a model predicts for movies that it was not trained on.
-
-    Those are the test movies and, if their labels are to be questioned, the validation movies.
-    """
+    """Predictions of the test movies and, if labels are to be questioned, the validation movies."""
 
     probabilities: dict[str, np.ndarray]  # by split, (M, G)
     features: np.ndarray  # (K, F), of the test movies on the map
@@ -67,12 +63,8 @@ class ScoredMovies:
 def score_test(data_dir: Path, has_cleanlab: bool | None = None) -> pd.DataFrame:
     """Score the test movies, and write the scores, the predictions, pictures and the report.
 
-    Args:
-        data_dir: with the store and the model; the files are written there.
-        has_cleanlab: whether to question labels; None if cleanlab is installed.
-
-    Returns:
-        A row for each key of SCORES: see `bootstrap.ComparedScores`.
+    Labels are questioned if `has_cleanlab`; None to look whether it is installed. Return a row for
+    each key of SCORES: see `bootstrap.ComparedScores`.
     """
     has_cleanlab = doubtful_labels.has_cleanlab() if has_cleanlab is None else has_cleanlab
     store = open_store(data_dir)
@@ -83,21 +75,15 @@ def score_test(data_dir: Path, has_cleanlab: bool | None = None) -> pd.DataFrame
     predicted = use_words(predicted, store, data_dir)
     test = score_predictions(predicted, store)
     is_drawn = is_demonstration(data_dir)
-    network_file = describe_file(data_dir / "model" / "model.keras")
-    metrics = gather_metrics(test, predicted, store, model_xxh3=network_file["xxh3"])
+    model_xxh3 = describe_file(data_dir / "model" / "model.keras")["xxh3"]
+    metrics = gather_metrics(test, predicted, store, model_xxh3)
 
     write_csv(list_predictions(test, store), data_dir / "test_predictions.csv")
     save_pictures(test, store, data_dir)
     save_map(test, predicted.features, store.genres, data_dir / "poster_map.png")
     doubtful = write_doubtful_labels(predicted, test.prior, store, data_dir)
-    report = Report(
-        metrics=metrics,
-        about=predicted.about,
-        parameters=network.count_params(),
-        is_drawn=is_drawn,
-        doubtful=doubtful,
-    )
-    write_report(report, store, data_dir)
+    content = {"parameters": network.count_params(), "is_drawn": is_drawn, "doubtful": doubtful}
+    write_report(metrics, predicted.about, store, data_dir, **content)
     write_json(metrics, data_dir / "metrics.json")
     print(format_test_scores(test.scores, is_drawn, metrics.get("without_words")))
     names = ["metrics.json", "test_predictions.csv", *([DOUBTFUL] if doubtful else [])]
@@ -105,9 +91,6 @@ def score_test(data_dir: Path, has_cleanlab: bool | None = None) -> pd.DataFrame
     print(f"wrote {', '.join(written[:-1])} and {written[-1]}")
     print(f"to view it, open {data_dir / 'report.html'}")
     return test.scores.overall
-
-
-# --- read -----------------------------------------------------------------------------------------
 
 
 def open_model_of_store(store: Store, folder: Path) -> tuple[keras.Model, dict[str, Any]]:
@@ -144,9 +127,6 @@ def use_words(predicted: Predicted, store: Store, data_dir: Path) -> Predicted:
     return Predicted(with_words, predicted.features, about | words_model.thresholds, scores)
 
 
-# --- compute --------------------------------------------------------------------------------------
-
-
 def predict_splits(
     network: keras.Model, about: dict[str, Any], store: Store, has_cleanlab: bool
 ) -> Predicted:
@@ -157,8 +137,8 @@ def predict_splits(
     probabilities, features = predict_with_features(network, store.images, test, is_mapped)
     predicted = {"test": probabilities}
     if has_cleanlab:
-        is_mapped = np.zeros(len(val), bool)
-        predicted["val"], _ = predict_with_features(network, store.images, val, is_mapped)
+        no_features = np.zeros(len(val), bool)
+        predicted["val"], _ = predict_with_features(network, store.images, val, no_features)
     return Predicted(predicted, features, about)
 
 
@@ -218,35 +198,27 @@ def without_nan(table: pd.DataFrame) -> dict[Any, Any]:
 
 def list_predictions(test: ScoredMovies, store: Store) -> pd.DataFrame:
     """Return the content of test_predictions.csv: names of genres, and their probabilities."""
-    names = pd.DataFrame(
-        {
-            "id": store.index["id"].iloc[test.rows].to_list(),
-            "genres": join_genres(test.labels == 1, store.genres),
-            "predicted_genres": join_predicted(test.probabilities, test.is_predicted, store.genres),
-        }
-    )
+    names = {
+        "id": store.index["id"].iloc[test.rows].to_list(),
+        "genres": join_genres(test.labels == 1, store.genres),
+        "predicted_genres": join_predicted(test.probabilities, test.is_predicted, store.genres),
+    }
     shares = pd.DataFrame(test.probabilities.round(4), columns=pd.Index(store.genres))
-    return pd.concat([names, shares], axis=1)
-
-
-# --- write ----------------------------------------------------------------------------------------
+    return pd.concat([pd.DataFrame(names), shares], axis=1)
 
 
 def save_pictures(test: ScoredMovies, store: Store, data_dir: Path) -> None:
     """Save the pictures of the test movies."""
     labels, probabilities, genres = test.labels, test.probabilities, store.genres
+    curves = data_dir / "precision_recall.png"
     plots.save_average_precision(test.scores, data_dir / "average_precision.png")
-    path = data_dir / "precision_recall.png"
-    plots.save_precision_recall(labels, probabilities, genres, path)
+    plots.save_precision_recall(labels, probabilities, genres, curves)
     plots.save_reliability(test.reliability, test.scores, data_dir / "reliability.png")
     confusions, floor = measure_confusions(labels, test.is_predicted)
     plots.save_confusions(confusions, floor, genres, data_dir / "mistakes.png")
-    chosen = plots.choose_posters(labels, probabilities, test.prior)
     posters = {
-        title: [
-            plots.ShownPoster(store.images[test.rows[i]], labels[i], probabilities[i]) for i in rows
-        ]
-        for title, rows in chosen.items()
+        title: [(store.images[test.rows[i]], labels[i], probabilities[i]) for i in numbers]
+        for title, numbers in plots.choose_posters(labels, probabilities, test.prior).items()
     }
     plots.save_posters(posters, genres, data_dir / "test_posters.png")
 
@@ -264,10 +236,7 @@ def save_map(test: ScoredMovies, features: np.ndarray, genres: list[str], path: 
 def write_doubtful_labels(
     predicted: Predicted, prior: np.ndarray, store: Store, data_dir: Path
 ) -> dict[str, Any] | None:
-    """Write doubtful_labels.csv, and return the number of its pairs and the cards of the first.
-
-    Without predictions of the validation movies, delete an old file and return None.
-    """
+    """Write doubtful_labels.csv or, without validation movies, delete it; return what is shown."""
     (data_dir / DOUBTFUL).unlink(missing_ok=True)
     if "val" not in predicted.probabilities:
         return None

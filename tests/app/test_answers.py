@@ -1,13 +1,14 @@
 """What the page answers, without a browser and without Gradio."""
 
 import base64
+import io
 import re
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 
-from postergenres.app.answers import MOST_POSTERS, Answers, list_models
+from postergenres.app.answers import MOST_POSTERS, Answers, draw_examples, list_models
 from postergenres.dataset.decoding import try_decode
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.scores.expected_f1 import choose_genres
@@ -97,6 +98,17 @@ def test_examples_are_drawn_and_said_to_be(answers):
     html = answers.answer_examples(MODEL)
     assert html.count(", drawn as ") >= 3 and "3 posters" in html
     assert "The posters are drawn" in html and not read_errors(html)
+
+
+def test_examples_are_drawn_posters_named_by_title_and_genres():
+    examples = draw_examples(3, seed=0)
+    for name, body, _ in examples:
+        assert name.startswith("The ") and ", drawn as " in name
+        with Image.open(io.BytesIO(body), formats=["JPEG"]) as image:
+            image.load()
+            assert image.size == (185, 278)
+    assert examples == draw_examples(3, seed=0) != draw_examples(3, seed=1)
+    assert draw_examples(2) != draw_examples(2)  # other posters at each click
 
 
 # --- models ---------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import socket
 import sys
 from pathlib import Path
@@ -11,11 +10,11 @@ from postergenres.app.answers import Answers
 
 import pytest
 import requests
-from conftest import ROOT, draw_poster, encode_poster, image_bytes
+from browser import check_page, list_complaints, open_browser
+from conftest import draw_poster, encode_poster, image_bytes
 
 INSTALL = "pip install -r requirements/app.txt"
 module = pytest.importorskip("postergenres.app.page", reason=INSTALL)
-AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 CONNECTED = set()  # addresses that this process connected to, or looked up
 OWN = {"127.0.0.1", "::1", "localhost", None}
 
@@ -102,30 +101,13 @@ navigator.clipboard.write([new ClipboardItem({ [kind]: blob })]).then(done);
 
 
 class Browser:
-    """Chromium on the page. It can reach no other host, and its log says which it asks for.
-
-    Needs chromium and chromium-driver (apt) and selenium (pip).
-    """
+    """Chromium on the page. It can reach no other host, and its log says which it asks for."""
 
     def __init__(self, address, width=1280, scheme="light"):
-        webdriver = pytest.importorskip("selenium.webdriver")
-        if not shutil.which("chromedriver"):
-            pytest.skip("apt install chromium chromium-driver")
-        options = webdriver.ChromeOptions()
-        options.add_argument("--headless=new")
-        options.add_argument("--no-sandbox")
-        options.add_argument("--no-proxy-server")
-        options.add_argument("--disable-background-networking")
-        options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        service = webdriver.ChromeService(shutil.which("chromedriver"))
-        self.driver = webdriver.Chrome(options, service)
-        clipboard = ["clipboardReadWrite", "clipboardSanitizedWrite"]
-        self.tell("Browser.grantPermissions", permissions=clipboard)
-        media = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.tell("Emulation.setEmulatedMedia", features=media)
-        metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
-        self.tell("Emulation.setDeviceMetricsOverride", **metrics)
+        own_only = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+        self.driver = open_browser(width, scheme, ["--no-proxy-server", own_only])
+        clipboard = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+        self.driver.execute_cdp_cmd("Browser.grantPermissions", clipboard)
         self.driver.get(address)
         self.wait_for("return !!document.querySelector('#drop')")
 
@@ -134,9 +116,6 @@ class Browser:
 
     def __exit__(self, *exception):
         self.driver.quit()
-
-    def tell(self, command, **parameters):
-        self.driver.execute_cdp_cmd(command, parameters)
 
     def find(self, selector):
         return self.driver.find_element("css selector", selector)
@@ -177,9 +156,6 @@ class Browser:
         ]
         return {url.split("/")[2] for url in urls if not url.startswith(("data:", "blob:"))}
 
-    def list_complaints(self):
-        return [x for x in self.driver.get_log("browser") if x["level"] == "SEVERE"]
-
 
 @pytest.mark.slow
 def test_posters_are_answered_and_nothing_is_kept_or_sent_elsewhere(site, posters):
@@ -194,7 +170,7 @@ def test_posters_are_answered_and_nothing_is_kept_or_sent_elsewhere(site, poster
         browser.wait_for("return document.querySelector('#answer').innerText.includes('drawn as')")
         assert list_files(temporary) == []
         assert browser.list_hosts() == {address.removeprefix("http://")}
-        assert browser.list_complaints() == []
+        assert list_complaints(browser.driver) == []
     assert not CONNECTED - OWN
 
 
@@ -221,17 +197,8 @@ def test_bad_files_are_a_sentence_and_the_page_goes_on(site, posters):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 def test_the_page_fits_and_axe_finds_no_faults(site, posters, width, scheme):
-    """Also needs axe-core (npm)."""
-    if not AXE.is_file():
-        pytest.skip("npm install axe-core, in this folder")
     with Browser(site[0], width, scheme) as browser:
         browser.find("summary").click()
         browser.drop(posters / "0.jpg", posters / "notes.txt", posters / "1.jpg")
-        dark = "return matchMedia('(prefers-color-scheme: dark)').matches"
-        assert browser.driver.execute_script(dark) == (scheme == "dark")
-        assert browser.driver.execute_script("return document.body.scrollWidth") <= width
-        browser.driver.execute_script(AXE.read_text(encoding="utf-8"))
-        script = "axe.run().then(arguments[arguments.length - 1])"
-        found = browser.driver.execute_async_script(script)["violations"]
-        assert [(x["id"], [node["html"][:200] for node in x["nodes"]]) for x in found] == []
-        assert browser.list_complaints() == []
+        check_page(browser.driver, width, scheme)
+        assert list_complaints(browser.driver) == []

@@ -90,23 +90,17 @@ def test_the_page_shows_listed_and_missing_genres_of_several_genres_and_movies()
     assert list(shown["genre"]) == [0, 0, 0, 1, 0, 1, 2, 3]
     twice = list_pairs([True] * 4, range(4), [7, 7, 8, 7])
     assert list(choose_shown(twice)["movie"]) == [7, 8]
-
-
-def test_one_kind_fills_the_places_of_the_other():
-    table = list_pairs([True] * 6, range(6), range(6))
-    assert len(choose_shown(table, count=4)) == 4
-    assert len(choose_shown(table.head(0))) == 0
-
-
-def make_store():
-    index = pd.DataFrame({"id": ["a", "b", "c"], "split": ["train", "val", "test"], "copies": 1})
-    labels = np.array([[1, 0], [1, 1], [0, 1]], np.uint8)
-    images = np.zeros((3, 6, 4, 3), np.uint8)
-    return SimpleNamespace(index=index, labels=labels, images=images, genres=["<i>A", "B"])
+    one_kind = list_pairs([True] * 6, range(6), range(6))
+    assert len(choose_shown(one_kind, count=4)) == 4
+    assert len(choose_shown(one_kind.head(0))) == 0
 
 
 def test_cards_and_rows_describe_the_movie_of_the_store():
-    store, rows = make_store(), np.array([1, 2])
+    index = pd.DataFrame({"id": ["a", "b", "c"], "split": ["train", "val", "test"], "copies": 1})
+    labels = np.array([[1, 0], [1, 1], [0, 1]], np.uint8)
+    images = np.zeros((3, 6, 4, 3), np.uint8)
+    store = SimpleNamespace(index=index, labels=labels, images=images, genres=["<i>A", "B"])
+    rows = np.array([1, 2])
     table = list_pairs([True, False], [1, 0], [0, 1])
     titles = {"b": "x\u202e" + "y" * 200}
     cards = list_cards(table, store, rows, titles)

@@ -27,9 +27,7 @@ def test_all_pictures_are_drawn_the_same_each_time(tmp_path):
         plots.save_reliability(reliability, scores, folder / "3.png")
         confusions = metrics.measure_confusions(labels, probabilities >= thresholds.genres)
         plots.save_confusions(*confusions, GENRES, folder / "4.png")
-        posters = [
-            plots.ShownPoster(*each) for each in zip(images, labels, probabilities, strict=True)
-        ][:6]
+        posters = [*zip(images, labels, probabilities, strict=True)][:6]
         plots.save_posters({"whole": posters, "part": posters[:2]}, GENRES, folder / "5.png")
         contents.append([path.read_bytes() for path in sorted(folder.glob("*.png"))])
         for path in folder.glob("*.png"):

@@ -1,13 +1,13 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
-from postergenres.download import client
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.models.exported import Outputs
 from postergenres.report.named_posters import ReadPoster
-from postergenres.report.poster_report import format_predictions, make_table
+from postergenres.report.poster_report import format_predictions, make_table, overlay, write_sheet
 from postergenres.report.predictions import (
     OpenedModel,
     Prediction,
@@ -15,11 +15,15 @@ from postergenres.report.predictions import (
     predict_posters,
     predict_read,
 )
+from postergenres.report.similar import Neighbor
+from postergenres.scores.predicted_genres import RankedGenre
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import image_bytes
+from matplotlib import colormaps
+from PIL import Image
 
 import predict
 
@@ -45,7 +49,6 @@ def test_without_a_model_a_pretrained_one_predicts_and_is_named(pipeline, tmp_pa
     assert (data / "predictions.csv").is_file()
 
 
-@pytest.mark.skipif(not hasattr(client, "Client"), reason="room download is not merged yet")
 def test_urls_are_predicted_in_order_and_a_bad_one_has_its_error(pipeline, host, capsys):
     host.bodies["red"] = image_bytes((220, 40, 40), (40, 60))
     host.bodies["blue"] = image_bytes((50, 60, 160), (40, 60))
@@ -68,24 +71,17 @@ def test_odd_paths_are_rows_with_an_error_and_status_1_if_no_poster_was_read(pip
     written = pd.read_csv(pipeline.data / "predictions.csv", keep_default_na=False)
     assert len(written) == 5 and (written["error"] != "").all() and written["path"][4] == odd
     out = capsys.readouterr().out
-    assert (
-        r"a\x1b[2J\nb\u202e.jpg " in out
-        and "  not read: " in out
-        and not {"\x1b", "\u202e"} & set(out)
-    )
+    assert r"a\x1b[2J\nb\u202e.jpg " in out and not {"\x1b", "\u202e"} & set(out)
 
 
 def test_the_page_and_the_heat_maps_can_be_left_out(pipeline, tmp_path):
     shutil.copytree(pipeline.data / "model", tmp_path / "model")
     paths = sorted(pipeline.images.glob("*.jpg"))[:3]
     whole = predict.main(paths, tmp_path)
-    page = (tmp_path / "predictions.html").read_text(encoding="utf-8")
-    assert page.count("<img") == 6
-    assert predict.main(paths, tmp_path, grad_cam=0, top=1).equals(whole)
-    page = (tmp_path / "predictions.html").read_text(encoding="utf-8")
-    assert page.count("<img") == 3 and "Grad-CAM" not in page
-    assert predict.main(paths, tmp_path, sheet=0).equals(whole)
-    assert "<img" not in (tmp_path / "predictions.html").read_text(encoding="utf-8")
+    for settings, images in (({}, 6), ({"grad_cam": 0, "top": 1}, 3), ({"sheet": 0}, 0)):
+        assert predict.main(paths, tmp_path, **settings).equals(whole)
+        page = (tmp_path / "predictions.html").read_text(encoding="utf-8")
+        assert page.count("<img") == images and ("Grad-CAM" in page) == (images == 6)
 
 
 class Network:
@@ -148,7 +144,66 @@ def test_the_words_change_the_probabilities_and_stand_in_the_table():
 
     opened = OpenedModel(network, {"genres": GENRES}, SimpleNamespace(add_words=add_words))
     (prediction,) = predict_read(opened, [poster], top=1)
-    assert prediction.ranking[0].genre == "War" and isinstance(prediction, Prediction)
+    assert prediction.ranking[0].genre == "War"
     table = make_table([prediction], GENRES, has_words=True)
     assert list(table.columns) == ["path", "error", "predicted_genres", "words", *GENRES]
     assert table["words"][0] == "war"
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+RANKING = [RankedGenre("Action", 0.9, True), RankedGenre("Drama", 0.5, False)]
+POSTER = ReadPoster("a.jpg", np.full((30, 20, 3), 99, np.uint8))
+MISSING = Prediction(ReadPoster("<i>.jpg", error="HTTP 404"), np.full(2, np.nan))
+HEAT = np.ones((2, 2), np.float32)
+
+
+def write_page(predictions, tmp_path, **shown):
+    shown = Shown(top=3, similar=5, **shown)
+    write_sheet(predictions, shown, "the model", tmp_path / "predictions.html")
+    return (tmp_path / "predictions.html").read_text(encoding="utf-8")
+
+
+def test_the_page_shows_bars_errors_and_heat_maps_of_the_first_posters(tmp_path):
+    first = Prediction(POSTER, np.array([0.9, 0.5]), RANKING, HEAT)
+    last = replace(first, poster=ReadPoster("c.jpg"), heat=None)
+    page = write_page([first, MISSING, last], tmp_path, sheet=2, grad_cam=1)
+    assert page.count("<img") == 2 and page.count("data:image/jpeg") == 2
+    assert "<b>Action</b>" in page and "<b>Drama</b>" not in page and "Drama" in page
+    assert "HTTP 404" in page and "the model" in page
+    assert "&lt;i&gt;.jpg" in page and "<i>.jpg" not in page and "c.jpg" not in page
+
+
+def test_the_page_shows_the_similar_movies_of_each_poster(tmp_path):
+    (tmp_path / "near.jpg").write_bytes(image_bytes())
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    neighbors = [
+        Neighbor("m1", "A <b> (1999)", ["Action", "Drama"], 0.987, tmp_path / "near.jpg"),
+        Neighbor("m2", "", ["War"], 0.5, None),
+        Neighbor("m3", "Third", ["War"], 0.4, tmp_path / "broken.jpg"),
+    ]
+    first = Prediction(POSTER, np.array([0.9, 0.5]), RANKING, neighbors=neighbors)
+    page = write_page([first, MISSING], tmp_path, sheet=2, grad_cam=0)
+    assert page.count("<img") == 2 and page.count('<ol class="similar">') == 1
+    assert page.count('alt=""') == 1  # the title stands beside it
+    assert "A &lt;b&gt; (1999)" in page and "Action, Drama" in page and "0.99" in page
+    assert "m2" in page and "m1" not in page and "A similarity of 1 means" in page
+    page = write_page([replace(first, neighbors=()), MISSING], tmp_path, sheet=2, grad_cam=0)
+    assert '<ol class="similar">' not in page and "similar" not in page.split("</style>")[1].lower()
+
+
+def test_the_heat_map_is_scaled_to_the_poster_and_its_maximum_to_one():
+    poster = np.full((40, 30, 3), 90, np.uint8)
+    heat = np.array([[0, 2], [4, 8]], np.float32)
+    shown = overlay(poster, heat)
+    assert shown.shape == (40, 30, 3) and shown.dtype == np.uint8
+    scaled = np.asarray(Image.fromarray(heat / 8).resize((30, 40), Image.Resampling.BILINEAR))
+    opacity = 0.75 * scaled[..., None]
+    expected = (1 - opacity) * 90 + opacity * 255 * colormaps["inferno"](scaled)[..., :3]
+    assert abs(shown - expected).max() <= 0.51
+    assert abs(overlay(poster, 5 * heat).astype(int) - shown).max() <= 1
+
+
+def test_a_poster_without_heat_becomes_gray():
+    poster = np.full((40, 30, 3), (30, 60, 90), np.uint8)
+    assert (overlay(poster, np.zeros((2, 2), np.float32)) == 60).all()

@@ -2,18 +2,18 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
-from pathlib import Path
 
-from postergenres.report.score_page import PICTURES, find_commit, read_pictures
+from postergenres.report.score_page import PICTURES, find_commit, format_test_scores, read_pictures
+from postergenres.scores.bootstrap import ComparedScores
 from postergenres.scores.metrics import SCORES
 
+import numpy as np
+import pandas as pd
 import pytest
-from conftest import ROOT
+from browser import check_page, list_complaints, open_browser
 from PIL import Image
 
 import predict
-
-AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 
 
 class Page(HTMLParser):
@@ -59,6 +59,9 @@ def test_the_report_shows_every_score_with_its_floor(pipeline, pages):
         assert f"{genre} {row['movies']} {row['score']:.3f}" in page.text
     assert content["model_xxh3"] in page.text and content["samples_sha256"] in page.text
     assert "0.39 0.389" in page.text and "0.64 0.650" in page.text
+    assert "versions during training python" in page.text
+    commit = find_commit()  # None without git
+    assert commit is None or f"git commit of the code during scoring {commit}" in page.text
 
 
 def test_the_pages_contain_everything_they_show(pages):
@@ -70,14 +73,18 @@ def test_the_pages_contain_everything_they_show(pages):
         assert not re.search(r"//|@import|url\(", rest)
 
 
-def test_the_report_has_all_pictures(pipeline, pages):
-    pictures = [
-        image for image in Page(pages[0]).images if image["src"].startswith("data:image/png")
-    ]
+def test_the_report_has_all_pictures_and_texts_with_their_scores(pipeline, pages):
+    pictures = [x for x in Page(pages[0]).images if x["src"].startswith("data:image/png")]
     assert len(pictures) == len(PICTURES) == 7
     for name in PICTURES:
         with Image.open(pipeline.data / name) as picture:
             assert picture.width > 500
+    texts = [picture["alt"] for picture in pictures]
+    content = json.loads((pipeline.data / "metrics.json").read_text())
+    best = max(content["average_precision"].items(), key=lambda item: item[1]["score"])
+    assert f"The highest is {best[0]} at {best[1]['score']:.2f}, the lowest " in texts[0]
+    assert f"error is {content['scores']['calibration_error']['score']:.3f}." in texts[2]
+    assert texts[6].endswith(f"Epoch {pipeline.about['best_epoch']} was kept.")
 
 
 def test_the_page_of_predictions_shows_the_first_posters_and_their_heat_maps(pages):
@@ -91,55 +98,40 @@ def test_the_page_of_predictions_shows_the_first_posters_and_their_heat_maps(pag
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 def test_a_browser_and_axe_find_no_faults(pages, scheme, width):
-    """Needs chromium and chromium-driver (apt), selenium (pip) and axe-core (npm)."""
-    webdriver = pytest.importorskip("selenium.webdriver")
-    if not AXE.is_file() or not shutil.which("chromedriver"):
-        pytest.skip("apt install chromium chromium-driver; npm install axe-core, in this folder")
-    options = webdriver.ChromeOptions()
-    options.add_argument("--headless=new")
-    options.add_argument("--no-sandbox")
-    options.add_argument("--disable-background-networking")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    with webdriver.Chrome(options, service) as browser:
-        media = [{"name": "prefers-color-scheme", "value": scheme}]
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
-        metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    with open_browser(width, scheme) as browser:
         for path in pages:
-            browser.get(Path(path).as_uri())
-            assert browser.execute_script("return document.body.scrollWidth") <= width
-            dark = "return matchMedia('(prefers-color-scheme: dark)').matches"
-            assert browser.execute_script(dark) == (scheme == "dark")
-            browser.execute_script(AXE.read_text(encoding="utf-8"))
-            found = browser.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
-            assert [(each["id"], each["help"]) for each in found["violations"]] == []
-            assert [entry for entry in browser.get_log("browser") if entry["level"] != "INFO"] == []
+            browser.get(path.as_uri())
+            check_page(browser, width, scheme)
+            assert list_complaints(browser) == []
 
-        browser.get(Path(pages[0]).as_uri())
+        browser.get(pages[0].as_uri())
         movies = "table.sortable tbody td:first-of-type"
         browser.find_elements("css selector", "table.sortable button")[1].click()
         shown = [int(cell.text) for cell in browser.find_elements("css selector", movies)]
         assert shown == sorted(shown, reverse=True) and len(shown) == 3
 
 
-def test_versions_and_the_commit_are_reported(pages):
-    page = Page(pages[0])
-    assert "versions during training python" in page.text
-    commit = find_commit()  # None without git
-    assert commit is None or f"git commit of the code during scoring {commit}" in page.text
+def test_the_scores_are_lines_and_only_real_posters_are_compared_with_the_study():
+    """Of a model that reads words, too; no test movie has the last genre."""
+    columns = {"score": 0.25, "low": 0.2, "high": 0.3, "floor": 0.5}
+    overall = pd.DataFrame([columns] * len(SCORES), index=list(SCORES))
+    per_genre = pd.DataFrame([columns, columns | {"score": np.nan}], index=["Drama", "War"])
+    compared, without_words = ComparedScores(overall, per_genre), overall.to_dict("index")
+    text = format_test_scores(compared, is_drawn=False, without_words=without_words)
+    assert "0.250    0.200 to 0.300   0.500" in text
+    assert "compared with the study" in text and "drawn" not in text
+    assert "0.39   0.389" in text and "0.64   0.650" in text
+    assert "because no test movie has them: War" in text
+    assert text.splitlines()[-1] == (
+        "without the words on the posters: binary cross-entropy 0.250, mean average precision "
+        "0.250, macro ROC-AUC 0.250"
+    )
+    text = format_test_scores(compared, is_drawn=True)
+    assert "drawn: scores on them say nothing about real movies" in text
+    assert not any(x in text for x in ("compared with the study", "0.389", "0.650", "without the"))
 
 
 def test_a_missing_picture_is_left_out(pipeline, tmp_path):
     (tmp_path / "reliability.png").write_bytes((pipeline.data / "reliability.png").read_bytes())
     ((name, url),) = read_pictures(tmp_path).items()
     assert name == "reliability.png" and url.startswith("data:image/png;base64,")
-
-
-def test_the_pictures_have_alternative_texts_with_their_scores(pipeline, pages):
-    texts = [image["alt"] for image in Page(pages[0]).images]
-    content = json.loads((pipeline.data / "metrics.json").read_text())
-    best = max(content["average_precision"].items(), key=lambda item: item[1]["score"])
-    assert f"The highest is {best[0]} at {best[1]['score']:.2f}, the lowest " in texts[0]
-    assert f"error is {content['scores']['calibration_error']['score']:.3f}." in texts[2]
-    assert texts[6].endswith(f"Epoch {pipeline.about['best_epoch']} was kept.")

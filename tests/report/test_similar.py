@@ -1,6 +1,7 @@
 import shutil
 from types import SimpleNamespace
 
+from postergenres.dataset.decoding import try_decode
 from postergenres.dataset.store import open_store
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.models.exported import open_exported
@@ -68,6 +69,12 @@ def data(pipeline, tmp_path):
     return tmp_path / "data"
 
 
+def flip_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(content)
+
+
 def list_files(data):
     return sorted((data / "features").glob("*/*.npy"))
 
@@ -108,9 +115,7 @@ def test_features_are_kept_and_only_missing_or_damaged_ones_are_made_again(data,
 
     opened.chunks[0][0].unlink()  # a run that was stopped leaves the others
     path = opened.chunks[1][0]
-    content = bytearray(path.read_bytes())
-    content[-9] ^= 1
-    path.write_bytes(content)
+    flip_bit(path)
     open_similar(data, *model, chunk=CHUNK)
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith(f"computing the features of {2 * CHUNK} posters")
@@ -118,50 +123,50 @@ def test_features_are_kept_and_only_missing_or_damaged_ones_are_made_again(data,
     assert contents(data / "features") == before
 
 
-def test_another_model_has_features_of_its_own_and_reads_posters_of_its_size(data, model):
+def test_another_model_has_features_of_its_own_and_reads_the_stores_posters(data, model, capsys):
+    """A poster that is missing or another one is a note."""
     open_similar(data, *model)
     own = contents(data / "features")
     folder = PRETRAINED_FOLDERS["improved"]
     network, about = open_exported(folder)
-    movies = open_similar(data, network, about, folder)
-    assert own.items() < contents(data / "features").items()
-    assert len(list((data / "features").iterdir())) == 2
     store = open_store(data)
     row = store.rows("train")[0]
     path = data / "posters" / f"{store.index['id'][row]}.jpg"
-    size = about["H"], about["W"]
-    pixels = similar.decode_unchanged(path, store.poster_sha256[row], size)
+    body = path.read_bytes()
+    for harm, reason in ((b"another", "has changed"), (None, "No such file or directory")):
+        path.write_bytes(harm) if harm else path.unlink()
+        assert open_similar(data, network, about, folder) is None
+        assert capsys.readouterr().out.splitlines()[-1] == (
+            f"note: no similar movies are shown: {path}: {reason}. Run: python database.py and "
+            "python preprocessing.py"
+        )
+    path.write_bytes(body)
+    movies = open_similar(data, network, about, folder)
+    assert own.items() < contents(data / "features").items()
+    assert len(list((data / "features").iterdir())) == 2
+    pixels, _ = try_decode(body, about["H"], about["W"])
     nearest = movies.find(network.predict(pixels[None]).features, 1)[0][0]
     assert nearest.id == store.index["id"][row] and nearest.similarity > 0.9999
 
 
-@pytest.mark.parametrize("harm", ["missing", "changed"])
-def test_a_poster_that_is_not_the_stores_is_a_note(data, capsys, harm):
-    """Only if the network needs another size than the store's."""
-    folder = PRETRAINED_FOLDERS["improved"]
-    network = open_exported(folder)
-    path = data / "posters" / f"{open_store(data).index['id'][0]}.jpg"
-    path.unlink() if harm == "missing" else path.write_bytes(b"another")
+def test_an_unusable_store_is_a_note_and_its_pixels_are_only_checked_if_they_are_read(
+    data, model, capsys
+):
+    index, images = data / "store" / "index.csv", data / "store" / "images.npy"
+    flip_bit(images)
+    assert open_similar(data, *model) is None and not list_files(data)
+    assert f"{images} was changed or damaged. Run: " in capsys.readouterr().out
+    for _ in range(2):  # whole, which computes the features, and damaged again
+        flip_bit(images)
+        assert open_similar(data, *model) is not None
     capsys.readouterr()
-    assert open_similar(data, *network, folder) is None
-    reason = {"missing": "No such file or directory", "changed": "has changed"}[harm]
-    assert capsys.readouterr().out.splitlines()[-1] == (
-        f"note: no similar movies are shown: {path}: {reason}. Run: python database.py and python "
-        "preprocessing.py"
-    )
-
-
-def test_without_a_store_nothing_is_said_or_written(tmp_path, model, capsys):
-    assert open_similar(tmp_path, *model) is None
-    assert capsys.readouterr() == ("", "") and list(tmp_path.iterdir()) == []
-
-
-def test_an_unusable_store_is_a_note(data, model, capsys):
-    (data / "store" / "index.csv").write_text("row,id\n")
-    assert open_similar(data, *model) is None
-    out = capsys.readouterr().out
-    assert out.startswith("note: no similar movies are shown: ")
-    assert out.endswith("Run: python preprocessing.py\n")
+    for path, size in ((images, 999), (index, 9)):
+        path.write_bytes(path.read_bytes()[:size])
+        assert open_similar(data, *model) is None
+        assert capsys.readouterr().out == (
+            f"note: no similar movies are shown: {path} was changed or damaged. "
+            "Run: python preprocessing.py\n"
+        )
 
 
 def test_movies_without_samples_csv_or_a_poster_have_no_title_or_path(data, model):
@@ -191,9 +196,7 @@ def test_predict_py_writes_similar_csv_and_shows_it_on_the_page(data, pipeline, 
     assert f"wrote {data / 'similar.csv'}" in out
     found = pd.read_csv(data / "similar.csv", keep_default_na=False)
     assert list(found.columns) == ["path", "rank", "id", "title", "genres", "similarity"]
-    assert found["path"].tolist() == [
-        str(path) for path in paths if path != "none.jpg" for _ in "12345"
-    ]
+    assert found["path"].tolist() == [str(path) for path in (own, *paths[2:]) for _ in "12345"]
     assert found["rank"].tolist() == [1, 2, 3, 4, 5] * 3
     assert found["id"][0] == own.stem and found["similarity"][0] == 1
     page = (data / "predictions.html").read_text(encoding="utf-8")
