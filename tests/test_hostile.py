@@ -182,9 +182,6 @@ class Steps:
         return folder
 
     def prepare_database_stopped(self, data, is_other):
-        rows = manifest.read_manifest(data).to_dict("records")
-        lines = "".join(map(manifest.journal_line, rows))
-        (data / "posters.journal.jsonl").write_text(lines, encoding="utf-8")
         (data / "posters.csv").unlink()
 
     def prepare_preprocessing_stopped(self, data, is_other):
