@@ -180,7 +180,8 @@ class Journal:
             for line in f:
                 with suppress(ValueError, TypeError):  # a killed run may have left half a line
                     movie, url, result = json.loads(line)
-                    self.known[hash((movie, url))] = result
+                    is_gone = isinstance(result, str)
+                    self.known[hash((movie, url))] = sys.intern(result) if is_gone else result
         self.file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115  # open until the end
         self.file.write("\n")
 

@@ -157,7 +157,7 @@ def read_rows(path: Path, setting: str) -> Iterator[list[str]]:
     """Yield the rows of a CSV, the header first.
 
     Args:
-        path: the file: UTF-8, UTF-16, cp1252 or latin-1; commas, semicolons or tabs; perhaps
+        path: the file: UTF-8, UTF-16, cp1252 or latin-1; commas, semicolons, tabs or bars; perhaps
             compressed by gzip or zip.
         setting: the constant of database.py that names the file, for messages.
 
@@ -165,11 +165,13 @@ def read_rows(path: Path, setting: str) -> Iterator[list[str]]:
         SystemExit: the file is missing, is no CSV, or has a stray quote.
     """
     csv.field_size_limit(LONGEST_CELL)
+    if path.exists() and not path.is_file():
+        stop(f"{path} is not a file", setting)
     try:
         with open_text(path) as file:
             lines = (line.replace("\0", "\ufffd") for line in file)
             header = next(lines, "")
-            delimiter = max(",;\t", key=header.count)
+            delimiter = max(",;\t|", key=header.count)
             if header.lower().startswith("sep="):  # Excel's line that names the delimiter
                 delimiter, header = header[4:5], ""
             reader = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import zipfile
+from pathlib import Path
 
 from postergenres.download import metadata
 from postergenres.download.metadata import Movie, Movies
@@ -64,7 +65,7 @@ KAGGLE = (
 
 
 @pytest.mark.parametrize(
-    "saved_by", ["kaggle", "a spreadsheet", "a European spreadsheet", "utf-16"]
+    "saved_by", ["kaggle", "a spreadsheet", "a European spreadsheet", "utf-16", "bars"]
 )
 def test_kaggles_csv_is_read_however_it_was_saved(tmp_path, saved_by):
     path = write(tmp_path, KAGGLE)
@@ -75,7 +76,8 @@ def test_kaggles_csv_is_read_however_it_was_saved(tmp_path, saved_by):
             row[0] = row[0].replace("False", "FALSCH" if "European" in saved_by else "FALSE")
         encoding = "utf-16" if saved_by == "utf-16" else "utf-8-sig"
         with open(path, "w", encoding=encoding, newline="") as file:
-            csv.writer(file, delimiter=";" if "European" in saved_by else ",").writerows(rows)
+            delimiter = {"a European spreadsheet": ";", "bars": "|"}.get(saved_by, ",")
+            csv.writer(file, delimiter=delimiter).writerows(rows)
     movies = Movies(path)
     found = list(movies.survey())
     assert found == [
@@ -89,6 +91,11 @@ def test_kaggles_csv_is_read_however_it_was_saved(tmp_path, saved_by):
         f"{path}: 5 rows, 3 movies; dropped: 1 with cells under the wrong columns, "
         "1 with the id of an earlier row"
     )
+
+
+def test_a_device_is_not_read(tmp_path):
+    with pytest.raises(SystemExit, match="^/dev/zero is not a file. Check METADATA_CSV"):
+        list(Movies(Path("/dev/zero")).survey())
 
 
 def test_an_imdb_csv_in_latin1_is_read(tmp_path):
