@@ -88,7 +88,7 @@ def test_the_shell_names_posters_and_gets_status_1_if_none_could_be_read(tmp_pat
     *bars, last = finished.stderr.splitlines() or [""]
     assert all("predicting" in line for line in bars)
     assert has_poster or last.startswith("No poster could be read")
-    assert (tmp_path / "new" / "predictions.csv").read_text().count("\n") == 1 + len(posters)
+    assert (tmp_path / "new" / "predictions.csv").exists() == has_poster
 
 
 def test_posters_are_predicted_without_tensorflow(pipeline, tmp_path):

@@ -80,6 +80,8 @@ def read_batches(
         fetch = Client(LIMITS).fetch
 
     def read(name: str) -> ReadPoster:
+        if os.path.isdir(name):
+            return ReadPoster(name, error="no images in this folder")
         if not (fetch and is_url(name)):
             return read_poster(name, name, size, read_words)
         answer = fetch(name)

@@ -41,8 +41,10 @@ def predict_paths(names: Sequence[str], folder: Path, data_dir: Path, shown: Sho
     movies = open_similar(data_dir, network, about, folder) if shown.similar else None
     predictions = list(predict_posters(opened, names, shown, movies))
 
-    table = make_table(predictions, about["genres"], has_words=opened.words_model is not None)
     print(format_predictions(predictions))
+    if all(each.poster.error for each in predictions):
+        sys.exit("No poster could be read, for the reasons above: nothing was written")
+    table = make_table(predictions, about["genres"], has_words=opened.words_model is not None)
     write_sheet(predictions, shown, model_name, data_dir / "predictions.html")
     write_csv(table, data_dir / "predictions.csv")
     (data_dir / "similar.csv").unlink(missing_ok=True)  # it may be of other posters
@@ -53,8 +55,6 @@ def predict_paths(names: Sequence[str], folder: Path, data_dir: Path, shown: Sho
         f"wrote {data_dir / 'predictions.csv'} ({len(table):,} posters)\n"
         f"to view it, open {data_dir / 'predictions.html'}"
     )
-    if all(each.poster.error for each in predictions):
-        sys.exit("No poster could be read, for the reasons above. Fix this, then run this again")
     return table
 
 

@@ -66,10 +66,17 @@ def test_urls_are_predicted_in_order_and_a_bad_one_has_its_error(pipeline, host,
 def test_odd_paths_are_rows_with_an_error_and_status_1_if_no_poster_was_read(pipeline, capsys):
     odd = "a\x1b[2J\nb\u202e.jpg"
     names = ["x" * 5000, "\ud83d.jpg", os.fsdecode(b"caf\xe9.jpg"), 'a|b,"c".jpg', odd]
+    good, empty = pipeline.images / "m000.jpg", pipeline.images.parent / "empty"
+    empty.mkdir()
+    predict.main([*names, empty, good], pipeline.data)
+    page, table = (pipeline.data / f"predictions.{end}" for end in ("html", "csv"))
+    written = pd.read_csv(table, keep_default_na=False)
+    assert (written["error"] != "").tolist() == [True] * 6 + [False] and written["path"][4] == odd
+    assert written["error"][5] == "no images in this folder"
+    before = page.read_bytes(), table.read_bytes()
     with pytest.raises(SystemExit, match="No poster could be read"):
         predict.main(names, pipeline.data)
-    written = pd.read_csv(pipeline.data / "predictions.csv", keep_default_na=False)
-    assert len(written) == 5 and (written["error"] != "").all() and written["path"][4] == odd
+    assert (page.read_bytes(), table.read_bytes()) == before
     out = capsys.readouterr().out
     assert r"a\x1b[2J\nb\u202e.jpg " in out and not {"\x1b", "\u202e"} & set(out)
 
