@@ -92,11 +92,8 @@ class AveragedWeights(keras.callbacks.SwapEMAWeights):
 class Progress(Callback):
     """Show a bar of the steps of an epoch on a terminal, and print a line after each epoch.
 
-    Args:
-        epochs: over all stages.
-        steps: per epoch.
-        loss: its name in Keras' logs.
-        floor: validation loss of the prior.
+    `epochs` are those of all stages, `steps` of one epoch; `loss` is the name in Keras' logs of the
+    loss, and `floor` the validation loss of the prior.
     """
 
     def __init__(self, epochs: int, steps: int, loss: str, floor: float) -> None:
