@@ -32,10 +32,7 @@ SPARE = 20_000_000  # bytes for what the training writes beside its checkpoints
 
 
 def open_unfinished(data_dir: Path, about: dict[str, Any]) -> Path:
-    """Return the folder of the checkpoints of a training; keep one other, the newest.
-
-    `about` is all that the training depends on.
-    """
+    """Return the folder of a training, which depends on `about`; keep one other, the newest."""
     name = hashlib.sha256(format_json(about).encode()).hexdigest()[:16]
     folder = data_dir / "unfinished" / name
     if is_first():

@@ -131,10 +131,10 @@ def settle_precision(run: Run, build: Callable[[], keras.Model], stages: Stages)
 def fit_stages(
     run: Run, network: keras.Model, model: keras.Model, stages: Stages, logs: Path
 ) -> pd.DataFrame:
-    """Train all stages from the weights of `model`; leave it with those of the lowest loss.
+    """Train `network` from the weights of `model`, which gets those of the lowest loss.
 
-    `network` is the same one, built in the precision and on the devices of the training; `logs` is
-    the folder of the curves for TensorBoard. Returns the history: see `tabulate_epochs`.
+    Both are the same, but `network` is built in the precision and on the devices of the training.
+    `logs` is the folder of the curves for TensorBoard. Returns the history of all stages.
     """
     network.set_weights(model.get_weights())
     if run.devices.count > 1:
