@@ -9,7 +9,7 @@ has several genres, so the last layer is a sigmoid per genre and the outputs do 
 from collections.abc import Sequence
 from typing import Any
 
-from postergenres.models.layer_names import (
+from postergenres.models.export import (
     GRAD_CAM_ACTIVATIONS,
     GRAD_CAM_MAPS,
     GRAD_CAM_NORMALIZATION,

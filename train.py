@@ -39,8 +39,6 @@ from postergenres.training.input import draw_sample
 from postergenres.training.loop import Run, finish_training, train_network
 from postergenres.training.schedule import check_together, make_schedule, require_weights
 from postergenres.training.soft_targets import make_targets
-from postergenres.training.teacher import choose_network, open_teacher
-from postergenres.words.cache import read_stored_posters
 
 from model import build_network
 
@@ -101,9 +99,15 @@ def main(
         require_weights(architecture)
         store = open_store(data_dir)
         devices = open_devices(hosts, batch_size=batch_size)
-        poster_words = read_stored_posters(data_dir, store) if words else None
-        sample, teacher = draw_sample(store), None
+        sample = draw_sample(store)
+        poster_words = teacher = None
+        if words:  # the reader and the teacher are imported only if they are used
+            from postergenres.words.cache import read_stored_posters
+
+            poster_words = read_stored_posters(data_dir, store)
         if soft_targets or hints:
+            from postergenres.training.teacher import choose_network, open_teacher
+
             network = choose_network(fine_tuned)
             teacher = open_teacher(
                 data_dir, store, sample, network, words=poster_words, precision=precision

@@ -26,8 +26,7 @@ from pathlib import Path
 
 from postergenres.dataset.store import open_store
 from postergenres.files import record_checksums, write_csv
-from postergenres.models.inference import predict_probabilities
-from postergenres.models.saved import open_model
+from postergenres.models.saved import open_model, predict_probabilities
 from postergenres.scores.metrics import (
     choose_thresholds,
     compute_scores,

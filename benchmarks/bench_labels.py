@@ -26,8 +26,7 @@ from pathlib import Path
 
 from postergenres.dataset.store import open_store
 from postergenres.models.description import check_sample
-from postergenres.models.inference import predict_probabilities
-from postergenres.models.saved import open_model
+from postergenres.models.saved import open_model, predict_probabilities
 from postergenres.report import doubtful_labels
 from postergenres.scores.metrics import prior_of_counts
 

@@ -26,8 +26,7 @@ from pathlib import Path
 
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.models.exported import open_exported
-from postergenres.models.inference import predict_batch
-from postergenres.models.saved import open_model
+from postergenres.models.saved import open_model, predict_batch
 from postergenres.report.named_posters import read_batches
 
 import numpy as np
@@ -106,7 +105,7 @@ def time_first(name, path, data_dir):
         "import numpy as np\n"
         "from pathlib import Path\n"
         "from postergenres.dataset.decoding import decode_poster\n"
-        "from postergenres.models.inference import predict_batch\n"
+        "from postergenres.models.saved import predict_batch\n"
         "from postergenres.models.description import find_model\n"
         "from postergenres.models.saved import open_model\n"
         f"model, about = open_model(find_model(Path({str(data_dir)!r}), {name!r}))\n"

@@ -18,7 +18,8 @@ import tempfile
 from pathlib import Path
 
 from postergenres.dataset.store import open_store
-from postergenres.models.inference import predict_probabilities
+from postergenres.models.saved import predict_probabilities
+from postergenres.models.transfer import initialize_network
 from postergenres.scores.metrics import (
     choose_thresholds,
     compute_scores,
@@ -30,7 +31,7 @@ from postergenres.training.augmentation import Augmentation
 from postergenres.training.callbacks import shift_priors
 from postergenres.training.checkpoints import Checkpoints
 from postergenres.training.input import draw_sample
-from postergenres.training.schedule import initialize_network, make_schedule, plan_stages
+from postergenres.training.schedule import make_schedule, plan_stages
 from postergenres.training.soft_targets import make_targets
 
 import keras

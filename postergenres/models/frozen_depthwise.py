@@ -31,15 +31,9 @@ def clone_layer(layer: keras.Layer) -> keras.Layer:
 
 
 def convolve(inputs: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
-    """Convolve depthwise with padding "same"; there is a gradient to the inputs only.
+    """Convolve inputs, (N, H, W, C), with kernels, (K, K, C, 1), K odd, and padding "same".
 
-    Args:
-        inputs: (N, H, W, C).
-        kernel: (K, K, C, 1), K odd.
-        stride: in both directions.
-
-    Returns:
-        (N, ceil(H / stride), ceil(W / stride), C).
+    Only the inputs have a gradient. Outputs: (N, ceil(H / stride), ceil(W / stride), C).
     """
 
     @tf.custom_gradient

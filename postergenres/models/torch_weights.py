@@ -1,10 +1,7 @@
 """Read PyTorch weight files of installed packages without PyTorch."""
 
-import importlib.util
 import pickle
-import sys
 from collections import OrderedDict
-from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,24 +35,6 @@ class TensorUnpickler(pickle.Unpickler):
         _, kind, key, *_ = pid
         self.types[key] = np.dtype(self.STORAGES[kind])
         return key
-
-
-def find_file(package: str, pattern: str, install: str) -> Path:
-    """Return the path of a file in an installed package, which is not imported.
-
-    Args:
-        package: its name on PyPI, with hyphens.
-        pattern: of the path in the package, see `pathlib.Path.glob`.
-        install: arguments of pip that install the package, for the message if it is missing.
-
-    Raises:
-        SystemExit: the package is not installed.
-    """
-    spec = importlib.util.find_spec(package.replace("-", "_"))
-    folders = (spec.submodule_search_locations if spec else None) or ()
-    for path in chain.from_iterable(Path(folder).glob(pattern) for folder in folders):
-        return path
-    sys.exit(f"The package {package} is missing. Run: python -m pip install {install}")
 
 
 def read_pth(path: Path) -> dict[str, np.ndarray]:
@@ -102,17 +81,8 @@ def fold_norm(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fold a batch normalization with fixed statistics into the convolution before it.
 
-    The normalization scales and shifts each channel; the scale goes into the kernel, the shift into
-    the bias.
-
-    Args:
-        tensors: of `read_pth`.
-        convolution: name of a convolution without bias.
-        norm: name of the batch normalization.
-        epsilon: of the batch normalization.
-
-    Returns:
-        kernel (out, in, H, W) and bias (out,).
+    The normalization scales and shifts each channel; the scale goes into the kernel, (out, in, H,
+    W), the shift into the bias, (out,). The arguments are names of both layers in the tensors.
     """
     scale = tensors[f"{norm}.weight"] / np.sqrt(tensors[f"{norm}.running_var"] + epsilon)
     bias = tensors[f"{norm}.bias"] - tensors[f"{norm}.running_mean"] * scale

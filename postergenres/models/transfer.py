@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 
 from postergenres.models.efficientnet import VARIANTS, build_layers, find_weights, load_weights
-from postergenres.models.inference import predict_batches
+from postergenres.models.saved import predict_batches
 from postergenres.models.torch_weights import read_pth
 from postergenres.scores.metrics import estimate_prior
 
@@ -25,16 +25,10 @@ REGULARIZATION = 5e-4  # C of the regressions; best on the validation split of 1
 def build_transfer(
     architecture: str, height: int | None, width: int | None, genre_count: int
 ) -> keras.Model:
-    """Build a backbone with a new head, with random weights; `load_imagenet` sets the backbone's.
+    """Build a backbone and a head with random weights; `load_imagenet` sets the backbone's.
 
-    Args:
-        architecture: a key of `BACKBONES`.
-        height: of the posters in pixels, or None for any, as with `width`.
-        width: of the posters.
-        genre_count: number of outputs.
-
-    Returns:
-        The model from posters, uint8 (batch, H, W, 3), to probabilities, (batch, genre_count).
+    The model is from posters, uint8 (batch, H, W, 3), to probabilities, (batch, genre_count);
+    height and width are in pixels, None for posters of any size.
     """
     backbone = build_layers(BACKBONES[architecture], height, width)
     x = layers.Dropout(0.2)(backbone.get_layer("features").output)
@@ -50,9 +44,7 @@ def feature_extractor(network: keras.Model) -> keras.Model:
 def build_to_train(build: Callable[..., keras.Model], *size: int | None) -> keras.Model:
     """Build a network that is trained as fast as the backend can; its weights fit the plain one.
 
-    Args:
-        build: builds the plain network.
-        size: height and width of the posters in pixels; None, None for any.
+    `build` takes the size of the posters and builds the plain network.
     """
     network = build(*size)
     if network.name not in BACKBONES or keras.backend.backend() != "tensorflow":
@@ -63,24 +55,18 @@ def build_to_train(build: Callable[..., keras.Model], *size: int | None) -> kera
 
 
 def load_imagenet(network: keras.Model) -> None:
-    """Set the backbone of a network of `build_transfer` to ImageNet weights; keep the head.
-
-    Raises:
-        SystemExit: the package of the variant is not installed.
-    """
+    """Set the backbone of a network of `build_transfer` to ImageNet weights; keep the head."""
     load_weights(feature_extractor(network), read_pth(find_weights(BACKBONES[network.name])))
 
 
-def choose_layers(network: keras.Model, last_blocks: int | None) -> None:
-    """Freeze all layers except the head and the last blocks.
+def freeze_layers(network: keras.Model, last_blocks: int | None) -> None:
+    """Freeze all layers of a backbone except the head and the last blocks; None trains all blocks.
 
     Depthwise convolutions stay frozen: they hold 6 % of the weights, but their gradients take a
-    third of the time of a training step on a CPU.
-
-    Args:
-        network: of `build_transfer`; changed in place.
-        last_blocks: how many of the last blocks to train; None to train all blocks.
+    third of the time of a training step on a CPU. A network without a backbone stays as it is.
     """
+    if network.name not in BACKBONES:
+        return
     projections = [layer.name for layer in network.layers if "_project_conv" in layer.name]
     is_trained = last_blocks is None
     first = f"_blocks.{len(projections) - (last_blocks or 0)}."
@@ -89,20 +75,39 @@ def choose_layers(network: keras.Model, last_blocks: int | None) -> None:
         layer.trainable = is_trained and not isinstance(layer, layers.DepthwiseConv2D)
 
 
-# --- the head -------------------------------------------------------------------------------------
+# --- initial weights ------------------------------------------------------------------------------
+
+
+def initialize_network(
+    network: keras.Model, images: np.ndarray, labels: np.ndarray, sample: np.ndarray
+) -> None:
+    """Set the weights that a network has before its first epoch.
+
+    A backbone gets its ImageNet weights and a head that is fitted to its features, computed in the
+    precision of Keras' dtype policy. Another network keeps its random weights and gets output
+    biases that predict the genre shares, which saves an epoch. `sample` has the row numbers of
+    images, uint8 (N, H, W, 3), and labels, (N, G), to train on; a repeated row counts as often.
+    """
+    if network.name not in BACKBONES:
+        network.get_layer("genres").bias.assign(logit(estimate_prior(labels[sample])))
+        return
+    height, width = images.shape[1:3]
+    side = VARIANTS[BACKBONES[network.name]][2]
+    if height * width < side**2 / 2:
+        print(
+            f"note: {height} x {width} is smaller than recommended for this network, which was "
+            f"trained on {side} x {side}; see IMAGE_HEIGHT in preprocessing.py"
+        )
+    copy = build_transfer(network.name, height, width, labels.shape[1])
+    load_imagenet(copy)
+    fit_head(copy, images, labels, sample)
+    network.set_weights(copy.get_weights())
 
 
 def fit_head(
     network: keras.Model, images: np.ndarray, labels: np.ndarray, sample: np.ndarray
 ) -> None:
-    """Set the head to logistic regressions on the features; leave the backbone unchanged.
-
-    Args:
-        network: of `build_transfer`; changed in place.
-        images: uint8 (N, H, W, 3), may be memory-mapped.
-        labels: 0 or 1, (N, G).
-        sample: row numbers of images and labels; a repeated row is weighted by its repeats.
-    """
+    """Set the head of a backbone to regressions on its features; see `initialize_network`."""
     rows, copies = np.unique(sample, return_counts=True)
     batches = predict_batches(feature_extractor(network), images, rows)
     features = np.concatenate([batch.astype(np.float32) for batch in batches])
@@ -118,16 +123,11 @@ def fit_regressions(
     regularization: float,
     copies: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fit a logistic regression per genre on features scaled to a mean variance of 1.
+    """Fit a logistic regression per genre on features, (N, F), and labels, (N, G).
 
-    Args:
-        features: (N, F).
-        labels: 0 or 1, (N, G).
-        regularization: C, the inverse of the penalty's weight.
-        copies: (N,), the weight of each row; None for equal weights.
-
-    Returns:
-        kernel, (F, G), and bias, (G,), for unscaled features.
+    The features are scaled to a mean variance of 1, but the kernel, (F, G), and bias, (G,), that
+    are returned are for unscaled ones. `regularization` is C, the inverse of the penalty's weight;
+    `copies`, (N,), weights the rows.
     """
     mean, scale = features.mean(axis=0), math.sqrt(features.var(axis=0).mean()) or 1.0
     scaled = (features - mean) / scale

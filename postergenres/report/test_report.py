@@ -11,8 +11,7 @@ from postergenres.dataset.store import Store, open_store
 from postergenres.download.manifest import read_manifest
 from postergenres.files import describe_file, write_csv, write_json
 from postergenres.models.description import check_sample
-from postergenres.models.inference import add_features, predict_with_features
-from postergenres.models.saved import open_model
+from postergenres.models.saved import add_features, open_model, predict_with_features
 from postergenres.report import doubtful_labels, plots, poster_map
 from postergenres.report.score_page import format_test_scores, write_report
 from postergenres.scores.bootstrap import INTERVAL, ComparedScores, compare_with_prior

@@ -30,12 +30,12 @@ def make_augmentation(
     architecture: str, shift: float, crop: float | None, color: float | None
 ) -> Augmentation:
     """Return the augmentation of a network; None is the default of its architecture."""
-    is_backbone = architecture in BACKBONES
-    if crop is None:
-        crop = 0.3 if is_backbone else 0.0
-    if color is None:
-        color = 0.2 if is_backbone else 0.0
-    return Augmentation(shift=shift, crop=crop, color=color)
+    usual_crop, usual_color = (0.3, 0.2) if architecture in BACKBONES else (0.0, 0.0)
+    return Augmentation(
+        shift=shift,
+        crop=usual_crop if crop is None else crop,
+        color=usual_color if color is None else color,
+    )
 
 
 def mirror_and_shift(images: np.ndarray, shift: float, rng: np.random.Generator) -> np.ndarray:

@@ -92,11 +92,7 @@ class AveragedWeights(keras.callbacks.SwapEMAWeights):
 class Progress(Callback):
     """Show a bar of the steps of an epoch on a terminal, and print a line after each epoch.
 
-    Args:
-        epochs: over all stages.
-        steps: per epoch.
-        loss: its name in Keras' logs.
-        floor: validation loss of the prior.
+    There are `epochs` in all stages; `loss` is its name in Keras' logs, `floor` that of the prior.
     """
 
     def __init__(self, epochs: int, steps: int, loss: str, floor: float) -> None:

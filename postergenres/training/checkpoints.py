@@ -31,15 +31,10 @@ KEPT = 2  # trainings, and checkpoints of each stage
 SPARE = 20_000_000  # bytes for what the training writes beside its checkpoints
 
 
-def find_unfinished(data_dir: Path, about: dict[str, Any]) -> Path:
-    """Return the folder of the checkpoints of a training; `about` is all that it depends on."""
-    name = hashlib.sha256(format_json(about).encode()).hexdigest()[:16]
-    return data_dir / "unfinished" / name
-
-
 def open_unfinished(data_dir: Path, about: dict[str, Any]) -> Path:
-    """Return the folder of `find_unfinished`; keep one other, the newest."""
-    folder = find_unfinished(data_dir, about)
+    """Return the folder of a training, which depends on `about`; keep one other, the newest."""
+    name = hashlib.sha256(format_json(about).encode()).hexdigest()[:16]
+    folder = data_dir / "unfinished" / name
     if is_first():
         folder.mkdir(parents=True, exist_ok=True)
         os.utime(folder)
@@ -57,8 +52,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 def find_checkpoint(folder: Path) -> Path | None:
     """Return the newest checkpoint of a stage that is as it was written; drop damaged ones."""
     for checkpoint in reversed(list_checkpoints(folder)):
-        damage = find_damage(checkpoint)
-        if damage is None:
+        if not (damage := find_damage(checkpoint)):
             return checkpoint
         print(f"note: {damage}: the epochs from this one on are trained again")
         if is_first():
@@ -71,19 +65,14 @@ class Checkpoints(Callback):
 
     In the list of callbacks it comes after `EarlyStopping`, whose state is part of a checkpoint:
     see `attach`. Of several processes, all read and the first one writes.
-
-    Attributes:
-        epochs: the logs of all epochs so far, a dict for each.
-        precision: "float32" or "bfloat16"; None until a training has chosen it.
-        failed: True after a loss that is not a number.
     """
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder, self.newest = folder, find_checkpoint(folder)
-        self.epochs: list[dict[str, float]] = []
-        self.precision: str | None = None
-        self.failed = False
+        self.epochs: list[dict[str, float]] = []  # the logs of all epochs so far
+        self.precision: str | None = None  # until a training has chosen it
+        self.failed = False  # True after a loss that is not a number
         if self.newest:
             state = read_json(self.newest / "state.json")
             self.epochs, self.precision = state["epochs"], state["precision"]

@@ -19,10 +19,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Devices:
-    """The devices that train one network together.
-
-    Each device has all weights and computes its share of each batch; gradients are averaged.
-    """
+    """The devices that train one network: each has all weights and a share of each batch."""
 
     count: int = 1  # over all hosts
     hosts: int = 1  # each of which runs one process and feeds its part of each batch
@@ -65,15 +62,11 @@ def find_rank(hosts: Sequence[str] | None) -> int:
 def open_devices(hosts: Sequence[str] | None, batch_size: int, kind: str = "GPU") -> Devices:
     """Return the devices to train on; with several hosts, wait until all have joined.
 
-    Args:
-        hosts: an address for each process, the first with a port; None to train alone.
-        batch_size: posters that all devices share.
-        kind: of the devices to use with TensorFlow. JAX uses its devices of all hosts.
+    `hosts` has an address for each process, the first with a port. `kind` is that of the devices to
+    use with TensorFlow; JAX uses its devices of all hosts.
     """
-    if keras.backend.backend() == "jax":
-        devices = open_jax_devices(hosts)
-    else:
-        devices = open_tensorflow_devices(kind)
+    is_jax = keras.backend.backend() == "jax"
+    devices = open_jax_devices(hosts) if is_jax else open_tensorflow_devices(kind)
     if batch_size % devices.count:
         needed = f"must be a multiple of the number of devices, {devices.count}"
         raise SettingError("batch_size", f"{needed}, got {batch_size}")

@@ -81,7 +81,7 @@ class Batches(keras.utils.PyDataset):
         images: uint8 (N, H, W, 3), memory-mapped.
         targets: {output: float32 (N, ...)}.
         rows: row numbers of both; a repeated row is seen again in each epoch.
-        batch_size: posters per batch; the last batch may be smaller.
+        batch_size: in posters; the last batch may be smaller.
         shuffle: None keeps the order and the posters unchanged.
         devices: those that share each batch. All of them need a share of the last batch: shuffled,
             a few random rows of each epoch are left out; in order, a few rows are repeated, and

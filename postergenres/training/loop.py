@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from postergenres.dataset.store import Store
-from postergenres.files import writing_folder
-from postergenres.models.inference import predict_probabilities
-from postergenres.models.saved import list_versions, save_model
-from postergenres.models.transfer import build_to_train
+from postergenres.files import write_csv, writing_folder
+from postergenres.models.saved import list_versions, predict_probabilities, save_model
+from postergenres.models.transfer import build_to_train, freeze_layers, initialize_network
+from postergenres.plotting import save_figure
 from postergenres.scores.metrics import format_scores
 from postergenres.scores.predicted_genres import describe_thresholds
 from postergenres.settings import SettingError
@@ -23,27 +23,17 @@ from postergenres.training.callbacks import (
     Progress,
     shift_priors,
 )
-from postergenres.training.checkpoints import Checkpoints, find_unfinished, open_unfinished
+from postergenres.training.checkpoints import Checkpoints, open_unfinished
 from postergenres.training.devices import ONE_DEVICE, Devices, is_first, synchronize_batch_norm
-from postergenres.training.history import save_history
 from postergenres.training.input import Batches, Sample, Shuffle, feed
 from postergenres.training.precision import choose_precision, computing_in
-from postergenres.training.schedule import (
-    Schedule,
-    Stage,
-    freeze_layers,
-    initialize_network,
-    plan_stages,
-    schedule_learning_rate,
-)
+from postergenres.training.schedule import Schedule, Stage, plan_stages, schedule_learning_rate
 from postergenres.training.soft_targets import Targets, add_hints
-from postergenres.words.combination import FILE as WORDS_FILE
-from postergenres.words.fitting import fit_words, format_words
-from postergenres.words.reading import Words
 
 import keras
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -87,6 +77,7 @@ class Trained(NamedTuple):
     model: keras.Model  # in float32, the weights of the best epoch, the priors of the dataset
     history: pd.DataFrame  # of each epoch: see `tabulate_epochs`
     precision: str  # in which it was trained, "float32" or "bfloat16"
+    unfinished: Path  # folder of the checkpoints, which are deleted once the model is written
 
 
 Stages = list[tuple[Stage, Checkpoints]]  # of a training, in order
@@ -96,13 +87,7 @@ Stages = list[tuple[Stage, Checkpoints]]  # of a training, in order
 
 
 def train_network(build: Callable[..., keras.Model], run: Run, data_dir: Path) -> Trained:
-    """Train a network, or resume an unfinished training.
-
-    Args:
-        build: see `model.build_network`.
-        run: what to train on, and how.
-        data_dir: gets the checkpoints and the curves for TensorBoard.
-    """
+    """Train a network of `build`, see `model.build_network`, or resume an unfinished training."""
     build = partial(build, run.schedule.architecture, genre_count=len(run.store.genres))
     size = run.store.images.shape[1:3]
     unfinished = open_unfinished(data_dir, run.describe())
@@ -111,7 +96,11 @@ def train_network(build: Callable[..., keras.Model], run: Run, data_dir: Path) -
     keras.utils.clear_session(free_memory=False)  # equal runs give layers equal names
     keras.utils.set_random_seed(run.seed)
     model = build(*size)  # float32, on one device, as it will be saved
-    print_run(run, model, precision)
+    print(
+        f"{run.schedule.architecture} network, {model.count_params():,} parameters, "
+        f"{precision}; {len(run.store.rows('train')):,} posters to train on, "
+        f"{len(run.sample.rows):,} with repeats; {len(run.sample.val):,} to validate"
+    )
     if not stages[0][1].epochs:
         with computing_in(precision):
             initialize_network(model, run.store.images, run.store.labels, run.sample.rows)
@@ -123,10 +112,9 @@ def train_network(build: Callable[..., keras.Model], run: Run, data_dir: Path) -
         network = build_to_train(build, *(None, None) if run.augmentation.crop else size)
         # JAX needs the same callbacks in the processes of all hosts.
         host = f"host-{run.devices.rank}" if run.devices.rank else ""
-        logs = data_dir / "tensorboard" / host
-        history = fit_stages(run, network, model, stages, logs=logs)
+        history = fit_stages(run, network, model, stages, logs=data_dir / "tensorboard" / host)
     shift_priors(model, run.sample.prior_shift)
-    return Trained(model, history, precision)
+    return Trained(model, history, precision, unfinished)
 
 
 def settle_precision(run: Run, build: Callable[[], keras.Model], stages: Stages) -> str:
@@ -143,17 +131,10 @@ def settle_precision(run: Run, build: Callable[[], keras.Model], stages: Stages)
 def fit_stages(
     run: Run, network: keras.Model, model: keras.Model, stages: Stages, logs: Path
 ) -> pd.DataFrame:
-    """Train all stages; leave `model` with the weights of the epoch of the lowest loss.
+    """Train `network` from the weights of `model`, which gets those of the lowest loss.
 
-    Args:
-        run: what to train on, and how.
-        network: to train, built in the precision and on the devices of the training.
-        model: the same network in float32; its weights are where the training starts.
-        stages: with their checkpoints.
-        logs: folder of the curves for TensorBoard.
-
-    Returns:
-        The history: see `tabulate_epochs`.
+    Both are the same, but `network` is built in the precision and on the devices of the training.
+    `logs` is the folder of the curves for TensorBoard. Returns the history of all stages.
     """
     network.set_weights(model.get_weights())
     if run.devices.count > 1:
@@ -176,11 +157,11 @@ def fit_stage(
     """Train the network in a stage; leave it with the weights of the epoch of the lowest loss.
 
     The lowest loss is on the validation movies with shifted priors; the weights are those before
-    the shift. A stage that was finished before is not trained again. Returns its history.
+    the shift. A stage that was finished before is not trained again.
     """
     batches, val_batches = open_batches(run)
     training_network = add_hints(network, run.targets.train)
-    freeze_layers(network, stage)
+    freeze_layers(network, stage.last_blocks)
     compile_network(training_network, run, stage, len(batches))
     callbacks = make_callbacks(run, stage, batches, checkpoints, logs=logs)
     done = stage.start + len(checkpoints.epochs)
@@ -218,13 +199,9 @@ def compile_network(
     losses = {"genres": "binary_crossentropy", "hints": "mse"}
     weights = {"genres": 1, "hints": run.targets.hints}
     momentum = run.schedule.ema_momentum
-    rate = schedule_learning_rate(stage, steps_per_epoch)
+    rate: Any = schedule_learning_rate(stage, steps_per_epoch)
     training_network.compile(
-        keras.optimizers.AdamW(
-            rate,  # pyright: ignore[reportArgumentType]
-            use_ema=momentum > 0,
-            ema_momentum=momentum,
-        ),
+        keras.optimizers.AdamW(rate, use_ema=momentum > 0, ema_momentum=momentum),
         {name: losses[name] for name in run.targets.train},
         loss_weights={name: weights[name] for name in run.targets.train},
     )
@@ -258,37 +235,24 @@ def tabulate_epochs(epochs: list[dict[str, float]], start: int, loss: str) -> pd
     learning_rate that at the end of the epoch.
     """
     table = pd.DataFrame(epochs)
-    return pd.DataFrame(
-        {
-            "epoch": start + table.index + 1,
-            "loss": table[loss],
-            "val_loss": table[f"val_{loss}"],
-            "learning_rate": table["learning_rate"],
-        }
-    )
+    history = {"epoch": start + table.index + 1, "loss": table[loss]}
+    history |= {"val_loss": table[f"val_{loss}"], "learning_rate": table["learning_rate"]}
+    return pd.DataFrame(history)
 
 
 # --- the output -----------------------------------------------------------------------------------
 
 
-def print_run(run: Run, model: keras.Model, precision: str) -> None:
-    """Print the network, its size and precision, and how many posters it is trained on."""
-    print(
-        f"{run.schedule.architecture} network, {model.count_params():,} parameters, "
-        f"{precision}; {len(run.store.rows('train')):,} posters to train on, "
-        f"{len(run.sample.rows):,} with repeats; {len(run.sample.val):,} to validate"
-    )
-
-
 def describe_model(run: Run, trained: Trained, probabilities: np.ndarray) -> dict[str, Any]:
     """Return the content of model.json, without words, from the validation probabilities."""
-    store, epochs = run.store, trained.history["epoch"].to_numpy()
+    store, history = run.store, trained.history
+    kept: Any = history.loc[history["val_loss"].idxmin()]
     thresholds, scores = run.sample.score(probabilities)
     return {
         "genres": store.genres,
         "H": store.images.shape[1],
         "W": store.images.shape[2],
-        "best_epoch": int(epochs[trained.history["val_loss"].to_numpy().argmin()]),
+        "best_epoch": int(kept["epoch"]),
         **describe_thresholds(thresholds, store.genres),
         "prior": dict(zip(store.genres, run.sample.prior.tolist(), strict=True)),
         "scores": {"split": "val"} | scores,
@@ -301,26 +265,54 @@ def describe_model(run: Run, trained: Trained, probabilities: np.ndarray) -> dic
 
 
 def finish_training(
-    run: Run, trained: Trained, words: list[Words] | None, data_dir: Path
+    run: Run, trained: Trained, words: list[Any] | None, data_dir: Path
 ) -> dict[str, Any]:
-    """Score a trained network, learn from the words, write the model; return model.json."""
-    store, floor = run.store, run.sample.floor
-    probabilities = predict_probabilities(trained.model, store.images, run.sample.val)
-    about, text_model = describe_model(run, trained, probabilities), None
+    """Score a trained network, learn from the words, write the model; return model.json.
+
+    `words` has those on each poster of the store; None trains without words.
+    """
+    floor, score_lines, text_model = run.sample.floor, [], None
+    probabilities = predict_probabilities(trained.model, run.store.images, run.sample.val)
+    about = describe_model(run, trained, probabilities)
+    score_lines.append(f"validation scores of epoch {about['best_epoch']}, which is kept:")
+    score_lines.append(format_scores(about["scores"]))
     if words is not None:
+        from postergenres.words.combination import fit_words, format_words  # only for WORDS
+
         text_model, about["words"] = fit_words(
-            store, words, probabilities, about=about, floor=floor
+            run.store, words, probabilities, about=about, floor=floor
         )
+        score_lines.append(format_words(about["words"]))
     if is_first():
         with writing_folder(data_dir / "model") as folder:
             save_history(trained.history, floor["binary_cross_entropy"], folder)
             if text_model:
-                text_model.save(folder / WORDS_FILE)
+                text_model.save(folder)
             save_model(trained.model, about, folder)
-        shutil.rmtree(find_unfinished(data_dir, run.describe()))
-    print(f"validation scores of epoch {about['best_epoch']}, which is kept:")
-    print(format_scores(about["scores"]))
-    if text_model:
-        print(format_words(about["words"]))
+        shutil.rmtree(trained.unfinished)
+    print(*score_lines, sep="\n")
     print(f"wrote {data_dir / 'model'}: model.keras, model.json, history.csv and training.png")
     return about
+
+
+def save_history(history: pd.DataFrame, floor: float, folder: Path) -> None:
+    """Write history.csv, and training.png with both losses beside the floor, a validation loss."""
+    write_csv(history, folder / "history.csv")
+    save_figure(draw_history(history, floor), folder / "training.png", dpi=150)
+
+
+def draw_history(history: pd.DataFrame, floor: float) -> Figure:
+    """Return the figure of training.png: see `save_history`."""
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(history["epoch"], history["val_loss"], "o-", label="validation movies")
+    axes.plot(history["epoch"], history["loss"], "s--", label="training sample, to its targets")
+    axes.axhline(floor, color="black", linestyle=":", label="prior of the training movies (floor)")
+    kept: Any = history.loc[history["val_loss"].idxmin()]
+    position, above = (kept["epoch"], kept["val_loss"]), (0, 9)
+    axes.annotate("kept", position, xytext=above, textcoords="offset points", ha="center")
+    axes.set(xlabel="epoch", ylabel="binary cross-entropy", title="Training")
+    axes.xaxis.get_major_locator().set_params(integer=True)  # pyright: ignore[reportCallIssue]
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return figure

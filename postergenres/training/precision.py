@@ -29,11 +29,10 @@ def choose_precision(
 
     With several hosts it is float32, because a timing on one host does not hold for the others.
     """
-    if precision == "auto" and hosts > 1:
+    if precision != "auto":
+        return precision
+    if hosts > 1 or not has_bfloat16():
         return "float32"
-    for_inference = choose_inference_precision(precision)
-    if precision != "auto" or for_inference == "float32":
-        return for_inference
     seconds = time_steps(build, batch_size)
     print("  ".join(f"a step in {name}: {1000 * s:.0f} ms" for name, s in seconds.items()))
     return min(seconds, key=seconds.__getitem__)

@@ -1,22 +1,13 @@
-"""How each network is trained: default settings, initial weights, stages and learning rates."""
+"""How each network is trained: default settings, stages and learning rates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from postergenres.models.efficientnet import VARIANTS, find_weights
-from postergenres.models.transfer import (
-    BACKBONES,
-    build_transfer,
-    choose_layers,
-    fit_head,
-    load_imagenet,
-)
-from postergenres.scores.metrics import estimate_prior
+from postergenres.models.efficientnet import find_weights
+from postergenres.models.transfer import BACKBONES
 from postergenres.settings import SettingError
 
-import keras
-import numpy as np
-from scipy.special import logit
+from keras.optimizers.schedules import CosineDecay
 
 LEARNING_RATES = {"study": 1e-4, "improved": 1e-3} | dict.fromkeys(BACKBONES, 2e-4)
 LAST_BLOCKS = 6  # blocks of a backbone that the first stage trains
@@ -58,6 +49,12 @@ def check_together(
         raise SettingError("words", "must be False with hosts, got True")
 
 
+def require_weights(architecture: str) -> None:
+    """Exit with one line if the package with the ImageNet weights of a backbone is missing."""
+    if architecture in BACKBONES:
+        find_weights(BACKBONES[architecture])
+
+
 def make_schedule(
     architecture: str,
     epochs: int | None = None,
@@ -92,55 +89,12 @@ def plan_stages(schedule: Schedule) -> list[Stage]:
     return [first, rest] if epochs > 1 else [first]
 
 
-def schedule_learning_rate(
-    stage: Stage, steps_per_epoch: int
-) -> keras.optimizers.schedules.LearningRateSchedule:
+def schedule_learning_rate(stage: Stage, steps_per_epoch: int) -> CosineDecay:
     """Return the learning-rate schedule of a stage: a linear warm-up, then a cosine to 0."""
     steps = (stage.end - stage.start) * steps_per_epoch
     warm_up_steps = round(stage.warm_up * steps)
     if not warm_up_steps:
-        return keras.optimizers.schedules.CosineDecay(stage.learning_rate, steps)
-    return keras.optimizers.schedules.CosineDecay(
+        return CosineDecay(stage.learning_rate, steps)
+    return CosineDecay(
         0.0, steps - warm_up_steps, warmup_target=stage.learning_rate, warmup_steps=warm_up_steps
     )
-
-
-# --- the network ----------------------------------------------------------------------------------
-
-
-def require_weights(architecture: str) -> None:
-    """Exit with one line if the package with the ImageNet weights of a backbone is missing."""
-    if architecture in BACKBONES:
-        find_weights(BACKBONES[architecture])
-
-
-def initialize_network(
-    network: keras.Model, images: np.ndarray, labels: np.ndarray, sample: np.ndarray
-) -> None:
-    """Set the weights that a network has before its first epoch.
-
-    A backbone gets its ImageNet weights and a head that is fitted to its features, computed in the
-    precision of Keras' dtype policy. Another network keeps its random weights and gets output
-    biases that predict the genre shares, which saves an epoch. `sample` has the row numbers of
-    images, (N, H, W, 3), and labels, (N, G), to train on; a repeated row counts as often.
-    """
-    if network.name not in BACKBONES:
-        network.get_layer("genres").bias.assign(logit(estimate_prior(labels[sample])))
-        return
-    height, width = images.shape[1:3]
-    side = VARIANTS[BACKBONES[network.name]][2]
-    if height * width < side**2 / 2:
-        print(
-            f"note: {height} x {width} is smaller than recommended for this network, which was "
-            f"trained on {side} x {side}; see IMAGE_HEIGHT in preprocessing.py"
-        )
-    copy = build_transfer(network.name, height, width, labels.shape[1])
-    load_imagenet(copy)
-    fit_head(copy, images, labels, sample)
-    network.set_weights(copy.get_weights())
-
-
-def freeze_layers(network: keras.Model, stage: Stage) -> None:
-    """Freeze the layers of a backbone that a stage does not train, and unfreeze the others."""
-    if network.name in BACKBONES:
-        choose_layers(network, stage.last_blocks)

@@ -24,26 +24,24 @@ from postergenres.download.manifest import poster_path
 from postergenres.files import find_damage, identify_folder, read_json, write_json, writing_folder
 from postergenres.models.description import check_sample
 from postergenres.models.efficientnet import FEATURES, build_efficientnet, find_weights
-from postergenres.models.inference import predict_batch
-from postergenres.models.saved import open_model
-from postergenres.models.transfer import BACKBONES, feature_extractor
+from postergenres.models.saved import open_model, predict_batch
+from postergenres.models.transfer import BACKBONES, feature_extractor, fit_regressions
 from postergenres.scores.metrics import estimate_prior, format_scores
 from postergenres.training.devices import is_first
 from postergenres.training.input import Sample
 from postergenres.training.precision import choose_inference_precision, computing_in
-from postergenres.training.soft_targets import (
-    FOLDS,
-    Teacher,
-    add_words,
-    apply_head,
-    fit_targets,
-    reduce_features,
-)
+from postergenres.training.soft_targets import Teacher
+from postergenres.words.combination import choose_weights, combine
 from postergenres.words.reading import Words, describe_reader
+from postergenres.words.text_model import fit_text_model
 
 import keras
 import numpy as np
+from scipy.special import expit
+from sklearn.decomposition import PCA
+from sklearn.model_selection import KFold
 
+FOLDS = 5  # of the posters: a training poster is predicted by a model that has not seen it
 BATCH = 64  # posters per forward pass
 CHUNK = 1024  # posters per feature file
 POLL_SECONDS = 5  # between two looks of a process that waits for another one
@@ -64,11 +62,7 @@ class FrozenNetwork:
 
 @dataclass(frozen=True)
 class FineTunedNetwork:
-    """A backbone that train.py has fine-tuned, as a teacher.
-
-    It was trained on the labels of the training posters, so that its probabilities for these
-    posters are overconfident.
-    """
+    """A backbone that train.py has fine-tuned; it is overconfident on the training posters."""
 
     fine_tuned: str  # its folder
     model: str  # checksum of the folder
@@ -96,10 +90,8 @@ def open_teacher(
     """Return what a network and the words on posters say; compute it if it is missing or stale.
 
     A fine-tuned network does not use the words. The precision of a frozen one, see
-    `precision.choose_inference_precision`, is no reason to compute anything again.
-
-    Raises:
-        SystemExit: a package or a poster is missing, or the fine-tuned network does not fit.
+    `precision.choose_inference_precision`, is no reason to compute anything again. Exit with a line
+    if a package or a poster is missing, or if the fine-tuned network does not fit.
     """
     folder = data_dir / "distillation"
     basis = describe_basis(store, network, words)
@@ -127,8 +119,7 @@ def describe_basis(store: Store, network: Network, words: list[Words] | None) ->
 
 def find_staleness(folder: Path, basis: dict[str, Any]) -> str | None:
     """Return why outputs must be made (again), for a message; None if they are current."""
-    damage = find_damage(folder)
-    if damage:
+    if damage := find_damage(folder):
         return damage
     before = read_json(folder / "distillation.json")["basis"]
     if before["store"] != basis["store"]:
@@ -155,27 +146,20 @@ def read_teacher(folder: Path) -> Teacher:
     )
 
 
-# --- networks -------------------------------------------------------------------------------------
+# --- a frozen network -----------------------------------------------------------------------------
 
 
 def ask_frozen(
     data_dir: Path, store: Store, network: FrozenNetwork, words: list[Words] | None, precision: str
 ) -> Teacher:
-    """Return the outputs of a frozen network with logistic regressions."""
+    """Return what regressions on the features of a frozen network say, and the words."""
     find_weights(BACKBONES[network.architecture])  # before anything takes time
     precision = choose_inference_precision(precision)
     name = network.architecture.removeprefix("efficientnet_")
     name += f"-{network.height}x{network.width}"
     name += "" if precision == "float32" else f"-{precision}"
     build = partial(build_frozen, network, precision)
-    return teach(network, extract_features(store, data_dir, name, build), store, words)
-
-
-def teach(
-    network: FrozenNetwork, features: np.ndarray, store: Store, words: list[Words] | None
-) -> Teacher:
-    """Return a teacher that learns the genres from features, (N, F), and words."""
-    train = store.rows("train")
+    features, train = extract_features(store, data_dir, name, build), store.rows("train")
     features = features / np.sqrt(features[train].var(axis=0).mean())
     features = reduce_features(features, train, network.components)
     seed, regularization = network.seed, network.regularization
@@ -192,19 +176,58 @@ def build_frozen(network: FrozenNetwork, precision: str) -> keras.Model:
         return feature_extractor(build_efficientnet(variant, network.height, network.width))
 
 
+def fit_targets(
+    features: np.ndarray, labels: np.ndarray, train: np.ndarray, regularization: float, seed: int
+) -> np.ndarray:
+    """Return probabilities by logistic regression on the features, float32 (N, G)."""
+
+    def predict(fit: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        head = fit_regressions(features[fit], labels[fit], regularization)
+        return apply_head(features[rows], *head)
+
+    return cross_fit(predict, labels.shape, train, seed)
+
+
+def add_words(
+    targets: np.ndarray, words: list[Words], labels: np.ndarray, train: np.ndarray, seed: int
+) -> np.ndarray:
+    """Return the probabilities of `fit_targets` with the evidence of the words, float32 (N, G)."""
+
+    def weigh(fit: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        model = fit_text_model([words[row] for row in fit], labels[fit])
+        return model.weigh_evidence([words[row] for row in rows])
+
+    evidence = cross_fit(weigh, labels.shape, train, seed)
+    weights = choose_weights(labels[train], targets[train], evidence[train])
+    return combine(targets, evidence, *weights).astype(np.float32)
+
+
+def cross_fit(
+    predict: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    shape: tuple[int, ...],
+    train: np.ndarray,
+    seed: int,
+) -> np.ndarray:
+    """Return what models predict that are fitted on the training posters, float32 (N, G).
+
+    A training poster is predicted by a model that was fitted without it: one that was fitted with
+    it would repeat its labels. `predict` takes the rows to fit on and the rows to predict; `shape`
+    is (N, G), and `seed` of the folds.
+    """
+    predicted = np.empty(shape, np.float32)
+    rest = np.setdiff1d(np.arange(shape[0]), train)
+    predicted[rest] = predict(train, rest)
+    for fit, rows in KFold(FOLDS, shuffle=True, random_state=seed).split(train):
+        predicted[train[rows]] = predict(train[fit], train[rows])
+    return predicted
+
+
+# --- a fine-tuned network -------------------------------------------------------------------------
+
+
 def ask_fine_tuned(data_dir: Path, store: Store, network: FineTunedNetwork) -> Teacher:
-    """Return the outputs of a fine-tuned backbone."""
-    model = open_fine_tuned(Path(network.fine_tuned), store)
-    build = partial(feature_extractor, model)
-    extracted = extract_features(store, data_dir, network.model, build)
-    features = reduce_features(extracted, store.rows("train"), network.components)
-    targets = apply_head(extracted, *model.get_layer("genres").get_weights()).astype(np.float32)
-    prior = estimate_prior(store.labels[store.rows("val")])  # see shift_priors
-    return Teacher(targets, prior, features)
-
-
-def open_fine_tuned(folder: Path, store: Store) -> keras.Model:
-    """Open a fine-tuned backbone; exit if it is of another sample or has no backbone."""
+    """Return what a fine-tuned backbone says; exit if it is of another sample or no backbone."""
+    folder = Path(network.fine_tuned)
     model, about = open_model(folder)
     check_sample(about, store.samples_sha256, folder)
     if about["settings"]["architecture"] not in BACKBONES:
@@ -213,10 +236,30 @@ def open_fine_tuned(folder: Path, store: Store) -> keras.Model:
             "FINE_TUNED in train.py to the folder of a fine-tuned backbone, then run: "
             "python train.py"
         )
-    return model
+    build = partial(feature_extractor, model)
+    extracted = extract_features(store, data_dir, network.model, build)
+    features = reduce_features(extracted, store.rows("train"), network.components)
+    targets = apply_head(extracted, *model.get_layer("genres").get_weights()).astype(np.float32)
+    prior = estimate_prior(store.labels[store.rows("val")])  # see shift_priors
+    return Teacher(targets, prior, features)
 
 
-# --- features -------------------------------------------------------------------------------------
+# --- both -----------------------------------------------------------------------------------------
+
+
+def apply_head(features: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Return the probabilities of a sigmoid layer: features (N, F) to (N, G)."""
+    return expit(features @ kernel + bias)
+
+
+def reduce_features(features: np.ndarray, train: np.ndarray, components: int) -> np.ndarray:
+    """Return the first principal components of the training posters, float32 (N, components).
+
+    Their mean variance is 1. There are never more components than training posters.
+    """
+    pca = PCA(min(components, len(train)), svd_solver="covariance_eigh").fit(features[train])
+    reduced = pca.transform(features) / np.sqrt(pca.explained_variance_.mean())
+    return reduced.astype(np.float32)
 
 
 def extract_features(
@@ -224,7 +267,7 @@ def extract_features(
 ) -> np.ndarray:
     """Return the features of all posters, float32 (N, F), each averaged with its mirror image.
 
-    They are kept in files in a folder of this name; `build` is called only if a file is missing.
+    They are kept in files in a folder of this name; `build` is called only if one is missing.
     """
     files = FeatureFiles(data_dir / "features" / name, FEATURES, np.float32, CHUNK)
     build = cache(build)
@@ -242,18 +285,15 @@ def extract_chunk(network: keras.Model, movies: list[str], data_dir: Path, bar: 
     features = []
     for start in range(0, len(movies), BATCH):
         paths = [poster_path(data_dir, movie) for movie in movies[start : start + BATCH]]
-        posters = read_posters(paths, height, width)
+        posters = np.stack([read_poster(path, height, width) for path in paths])
         features.append(np.asarray(predict_batch(network, posters), np.float32))
         bar.update(len(paths))
     return np.concatenate(features)
 
 
-def read_posters(paths: list[Path], height: int, width: int) -> np.ndarray:
-    """Return the pixels of posters, uint8 (M, height, width, 3); exit if one cannot be decoded."""
-    posters = []
-    for path in paths:
-        pixels, error = try_decode(path, height, width)
-        if pixels is None:
-            sys.exit(f"{path}: {error}. Run: python database.py and python preprocessing.py")
-        posters.append(pixels)
-    return np.stack(posters)
+def read_poster(path: Path, height: int, width: int) -> np.ndarray:
+    """Return the pixels of a poster, uint8 (height, width, 3); exit if it cannot be decoded."""
+    pixels, error = try_decode(path, height, width)
+    if pixels is None:
+        sys.exit(f"{path}: {error}. Run: python database.py and python preprocessing.py")
+    return pixels

@@ -29,19 +29,10 @@ def read_stored_posters(
     rows: Sequence[int] | np.ndarray | None = None,
     workers: int | None = None,
 ) -> list[Words]:
-    """Return the words on posters of a store; read those that are not in the cache.
+    """Return the words on the posters of a store, or of some of its rows, in their order.
 
-    Args:
-        data_dir: the folder of posters/ and words/.
-        store: its rows are the posters.
-        rows: row numbers of M posters; None for all.
-        workers: number of processes; None for one per core.
-
-    Returns:
-        For each of the M posters its words.
-
-    Raises:
-        SystemExit: a poster is missing or has changed, or the reader is not installed.
+    Those that are not in the cache are read in processes, None for one per core. Exit with a line
+    if a poster is missing or has changed, or if the reader is not installed.
     """
     require_reader()
     rows = range(len(store.index)) if rows is None else rows

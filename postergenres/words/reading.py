@@ -48,19 +48,13 @@ def can_read() -> bool:
 
 
 def uses_words(about: dict[str, Any]) -> bool:
-    """Return whether a model uses words; print a note if only the reader is missing.
-
-    Args:
-        about: content of model.json.
-    """
-    if "words" not in about:
-        return False
-    if not can_read():
+    """Return whether a model, `about` is its model.json, uses words; note a missing reader."""
+    if "words" in about and not can_read():
         print(
             "note: the model was trained with the words on posters, but their reader is missing: "
             f"words are not used. To use them, run: {INSTALL}"
         )
-    return can_read()
+    return "words" in about and can_read()
 
 
 def require_reader() -> None:
@@ -111,14 +105,9 @@ def select_texts(words: Words) -> list[str]:
 
 
 def write_chunk(posters: dict[str, Path], folder: Path) -> tuple[str, str]:
-    """Read posters and write their words into a file of a folder.
+    """Read posters, {SHA-256: path}, and write their words into a file of a folder.
 
-    Args:
-        posters: {SHA-256: path} of their files.
-        folder: exists.
-
-    Returns:
-        The name of the file, and why a poster cannot be read, "" if the file is written.
+    Return the name of the file, and why a poster cannot be read, "" if the file is written.
     """
     words = {}
     for checksum, path in posters.items():

@@ -20,6 +20,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
+FILE = "words.npz"  # in the folder of a model
 REGULARIZATION = 2.0  # C of the regressions; best on 2,248 validation movies
 MIN_POSTERS = 2  # training posters that an n-gram must be on; rarer ones are ignored
 HASHES = 2**18  # columns of each kind of n-gram
@@ -68,21 +69,13 @@ def weigh_ngrams(counts: sparse.csr_matrix, idf: np.ndarray) -> sparse.csr_matri
 
 @dataclass(frozen=True)
 class TextModel:
-    """A logistic regression for each of G genres on U n-grams.
+    """A logistic regression for each of G genres on U n-grams."""
 
-    Attributes:
-        weights: int8 (U, G), in units of `scale`; 4 MB for 23 genres.
-        scale: float32 (G,).
-        bias: float32 (G,).
-        prior: float64 (G,), genre shares of the training posters with words.
-        idf: float32 (2 x HASHES,), see `compute_idf`.
-    """
-
-    weights: np.ndarray
-    scale: np.ndarray
-    bias: np.ndarray
-    prior: np.ndarray
-    idf: np.ndarray
+    weights: np.ndarray  # int8 (U, G), in units of `scale`; 4 MB for 23 genres
+    scale: np.ndarray  # float32 (G,)
+    bias: np.ndarray  # float32 (G,)
+    prior: np.ndarray  # float64 (G,), genre shares of the training posters with words
+    idf: np.ndarray  # float32 (2 x HASHES,), see `compute_idf`
 
     @cached_property
     def kernel(self) -> np.ndarray:
@@ -100,28 +93,21 @@ class TextModel:
         """Return what the words add to the logits of the prior, (N, G); 0 without words."""
         return self.predict(words) - logit(self.prior)
 
-    def save(self, path: Path) -> None:
-        """Write the model as a .npz file, in a folder of `files.writing_folder`."""
-        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
-        np.savez_compressed(path, **arrays)
+    def save(self, folder: Path) -> None:
+        """Write words.npz into the folder of a model."""
+        np.savez_compressed(folder / FILE, **{x.name: getattr(self, x.name) for x in fields(self)})
 
 
-def load_text_model(path: Path) -> TextModel:
-    """Return the `TextModel` in a file that `TextModel.save` wrote."""
-    with np.load(path) as arrays:
+def load_text_model(folder: Path) -> TextModel:
+    """Return what `TextModel.save` wrote into a folder."""
+    with np.load(folder / FILE) as arrays:
         return TextModel(**arrays)
 
 
 def fit_text_model(
     words: list[Words], labels: np.ndarray, regularization: float = REGULARIZATION
 ) -> TextModel:
-    """Fit a text model on those of N training posters that have words.
-
-    Args:
-        words: of the posters.
-        labels: 0 or 1, (N, G).
-        regularization: C of the regressions, the inverse of the penalty's weight.
-    """
+    """Fit a text model on those of N training posters that have words; labels are (N, G)."""
     counts = count_ngrams(words)
     idf = compute_idf(counts)
     ngrams = weigh_ngrams(counts, idf)

@@ -1,14 +1,18 @@
+from typing import get_args
+
 from postergenres.models.description import PRETRAINED_FOLDERS
-from postergenres.models.export import build_exported, export_model, is_exact_in_float16
-from postergenres.models.exported import ExportedModel
-from postergenres.models.inference import predict_batch
-from postergenres.models.layer_names import (
+from postergenres.models.export import (
     GRAD_CAM_ACTIVATIONS,
     GRAD_CAM_MAPS,
     GRAD_CAM_NORMALIZATION,
+    build_exported,
+    export_model,
+    is_exact_in_float16,
 )
-from postergenres.models.saved import open_model
+from postergenres.models.exported import ExportedModel
+from postergenres.models.saved import open_model, predict_batch
 from postergenres.models.transfer import build_transfer, load_imagenet
+from postergenres.settings import Architecture
 from postergenres.training.precision import computing_in
 
 import keras
@@ -58,6 +62,13 @@ def check_heat_maps(model, posters):
             np.testing.assert_allclose(found, expected / max(expected.max(), 1e-12), atol=1e-4)
         largest = max(largest, heat_maps.max())
     return largest
+
+
+@pytest.mark.parametrize("architecture", get_args(Architecture))
+def test_every_network_names_its_last_feature_maps(architecture):
+    names = {layer.name for layer in build_network(architecture, 64, 48, 3).layers}
+    assert GRAD_CAM_MAPS in names
+    assert (GRAD_CAM_NORMALIZATION in names) == (architecture == "improved")
 
 
 @pytest.mark.parametrize("architecture", ["study", "improved"])

@@ -7,8 +7,7 @@ from postergenres.dataset.decoding import decode_poster
 from postergenres.dataset.store import open_store
 from postergenres.files import find_damage, record_checksums
 from postergenres.models.exported import open_exported
-from postergenres.models.inference import predict_batch
-from postergenres.models.saved import open_model
+from postergenres.models.saved import open_model, predict_batch
 
 import numpy as np
 import pytest

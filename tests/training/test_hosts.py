@@ -9,7 +9,7 @@ import sys
 import time
 
 from postergenres.dataset.store import open_store
-from postergenres.models import inference, saved
+from postergenres.models import saved
 
 import numpy as np
 import pandas as pd
@@ -80,7 +80,7 @@ def test_two_processes_train_as_one_and_resume_after_one_was_killed(pipeline, tm
     network, about = saved.open_model(two / "model")
     store = open_store(pipeline.data)
     val = store.rows("val")
-    probabilities = inference.predict_probabilities(network, store.images, val)
+    probabilities = saved.predict_probabilities(network, store.images, val)
     loss = -np.where(store.labels[val], np.log(probabilities), np.log1p(-probabilities)).mean()
     assert loss == pytest.approx(about["scores"]["binary_cross_entropy"]["score"], abs=1e-5)
     assert about["versions"]["jax"]

@@ -10,30 +10,27 @@ from model import build_network
 BUILD = partial(build_network, "improved", 40, 32, 3)
 
 
-def test_without_the_hardware_auto_is_float32(monkeypatch):
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: False)
-    monkeypatch.setattr(precision, "time_steps", None)  # is not called
-    assert precision.choose_precision("auto", BUILD, 8) == "float32"
-
-
-def test_several_hosts_compute_in_float32_unless_another_precision_is_set(monkeypatch):
+def test_several_hosts_compute_in_float32_and_a_named_precision_is_kept(monkeypatch):
+    """The hardware makes no difference."""
     monkeypatch.setattr(precision, "has_bfloat16", None)
     assert precision.choose_precision("auto", BUILD, 8, hosts=2) == "float32"
-    assert precision.choose_precision("bfloat16", BUILD, 8, hosts=2) == "bfloat16"
+    for name in ("float32", "bfloat16"):
+        assert precision.choose_precision(name, BUILD, 8) == name
+        assert precision.choose_precision(name, BUILD, 8, hosts=2) == name
+        assert precision.choose_inference_precision(name) == name
 
 
 @pytest.mark.parametrize("faster", ["float32", "bfloat16"])
-def test_with_the_hardware_auto_is_the_faster_precision(monkeypatch, faster):
+def test_auto_is_the_faster_precision_if_the_hardware_has_both(monkeypatch, faster):
     seconds = {"float32": 0.2, "bfloat16": 0.2} | {faster: 0.1}
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
     monkeypatch.setattr(precision, "time_steps", lambda build, batch_size: seconds)
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
     assert precision.choose_precision("auto", BUILD, 8) == faster
-
-
-def test_a_named_precision_is_kept(monkeypatch):
-    monkeypatch.setattr(precision, "has_bfloat16", None)
-    for name in ("float32", "bfloat16"):
-        assert precision.choose_precision(name, BUILD, 8) == name
+    assert precision.choose_inference_precision("auto") == "bfloat16"
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(precision, "time_steps", None)  # is not called
+    assert precision.choose_precision("auto", BUILD, 8) == "float32"
+    assert precision.choose_inference_precision("auto") == "float32"
 
 
 def test_steps_are_timed_in_both_precisions():

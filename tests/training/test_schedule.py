@@ -1,5 +1,6 @@
 from typing import get_args
 
+from postergenres.models.transfer import freeze_layers
 from postergenres.settings import Architecture, SettingError
 from postergenres.training import schedule
 from postergenres.training.schedule import make_schedule, plan_stages
@@ -16,7 +17,7 @@ def test_the_first_stage_trains_the_last_blocks_without_their_depthwise_filters(
     first, rest = plan_stages(make_schedule("efficientnet_lite0"))
     trained = {}
     for stage in (first, rest):
-        schedule.freeze_layers(network, stage)
+        freeze_layers(network, stage.last_blocks)
         layers = [layer for layer in network.layers if layer.weights]
         trained[stage.name] = {layer.name for layer in layers if layer.trainable}
         frozen = [layer for layer in layers if isinstance(layer, keras.layers.DepthwiseConv2D)]

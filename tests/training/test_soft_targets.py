@@ -1,4 +1,3 @@
-from postergenres.training import soft_targets
 from postergenres.training.soft_targets import Teacher, add_hints, make_targets
 
 import numpy as np
@@ -56,59 +55,3 @@ def test_hints_are_an_output_on_the_hidden_layer(architecture):
     }
     assert training_network.get_layer("hints").input is network.get_layer("hidden").output
     assert set(add_hints(network, {"genres": None}).output) == {"genres"}
-
-
-# --- the teacher ----------------------------------------------------------------------------------
-
-TRAIN = np.arange(50)  # of 60 posters
-
-
-def test_features_are_reduced_to_principal_components_of_the_training_posters():
-    features = np.random.default_rng(0).normal(3, [5, 2, 1, 0.1], (60, 4))
-    reduced = soft_targets.reduce_features(features, TRAIN, 2)
-    assert reduced.shape == (60, 2) and reduced.dtype == np.float32
-    assert reduced[TRAIN].var(axis=0, ddof=1).mean() == pytest.approx(1, abs=1e-5)
-    assert reduced[TRAIN].mean(axis=0) == pytest.approx(0, abs=1e-5)
-    correlation = np.corrcoef(reduced[:, 0], features[:, 0])[0, 1]
-    assert abs(correlation) > 0.99
-    assert soft_targets.reduce_features(features, TRAIN[:3], 4).shape == (60, 3)
-
-
-def fit(labels):
-    features = np.random.default_rng(0).normal(size=(60, 4))
-    return soft_targets.fit_targets(features, labels, TRAIN, regularization=1.0, seed=0)
-
-
-def flip(labels, rows):
-    changed = labels.copy()
-    changed[rows] = 1 - changed[rows]
-    return changed
-
-
-def test_no_training_poster_gets_probabilities_from_its_own_labels():
-    """The probabilities of a poster do not change with its labels; those of other posters do."""
-    labels = np.random.default_rng(1).integers(0, 2, (60, 2))
-    before = fit(labels)
-    assert before.dtype == np.float32
-    for row in (0, 17, 49):
-        after = fit(flip(labels, row))
-        np.testing.assert_array_equal(after[row], before[row])
-        assert (after != before).any(axis=1).sum() > 40
-    after = fit(flip(labels, np.arange(50, 60)))  # validation and test
-    np.testing.assert_array_equal(after, before)
-
-
-def test_words_are_weighed_without_the_labels_of_validation_and_test():
-    words = [[(f"word{row % 7}", 0.9)] for row in range(60)]
-    labels = np.random.default_rng(0).integers(0, 2, (60, 2))
-    targets = np.full((60, 2), 0.3)
-    before = soft_targets.add_words(targets, words, labels, TRAIN, seed=0)
-    assert before.dtype == np.float32 and len(np.unique(before[50:])) > 2
-    changed = flip(labels, np.arange(50, 60))
-    after = soft_targets.add_words(targets, words, changed, TRAIN, seed=0)
-    np.testing.assert_array_equal(after, before)
-
-
-def test_a_genre_that_no_poster_carries_gets_its_prior():
-    labels = np.zeros((60, 1), int)
-    np.testing.assert_allclose(fit(labels)[50:], 0.5 / 51, rtol=1e-6)

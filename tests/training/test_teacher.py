@@ -6,8 +6,7 @@ from postergenres.dataset.store import open_store
 from postergenres.files import identify_folder, read_json, writing_folder
 from postergenres.models import transfer
 from postergenres.models.efficientnet import FEATURES
-from postergenres.models.inference import predict_batch
-from postergenres.models.saved import save_model
+from postergenres.models.saved import predict_batch, save_model
 from postergenres.training import teacher
 from postergenres.training.input import draw_sample
 from postergenres.words.cache import read_stored_posters
@@ -184,3 +183,59 @@ def test_a_network_of_another_sample_or_without_a_backbone_is_no_teacher(
     with pytest.raises(SystemExit, match=message):
         open_one(data, teacher.choose_network(tmp_path / "tuned"))
     assert teacher.choose_network() == teacher.FrozenNetwork()
+
+
+# --- what it learns -------------------------------------------------------------------------------
+
+TRAIN = np.arange(50)  # of 60 posters
+
+
+def test_features_are_reduced_to_principal_components_of_the_training_posters():
+    features = np.random.default_rng(0).normal(3, [5, 2, 1, 0.1], (60, 4))
+    reduced = teacher.reduce_features(features, TRAIN, 2)
+    assert reduced.shape == (60, 2) and reduced.dtype == np.float32
+    assert reduced[TRAIN].var(axis=0, ddof=1).mean() == pytest.approx(1, abs=1e-5)
+    assert reduced[TRAIN].mean(axis=0) == pytest.approx(0, abs=1e-5)
+    correlation = np.corrcoef(reduced[:, 0], features[:, 0])[0, 1]
+    assert abs(correlation) > 0.99
+    assert teacher.reduce_features(features, TRAIN[:3], 4).shape == (60, 3)
+
+
+def fit(labels):
+    features = np.random.default_rng(0).normal(size=(60, 4))
+    return teacher.fit_targets(features, labels, TRAIN, regularization=1.0, seed=0)
+
+
+def flip(labels, rows):
+    changed = labels.copy()
+    changed[rows] = 1 - changed[rows]
+    return changed
+
+
+def test_no_training_poster_gets_probabilities_from_its_own_labels():
+    """The probabilities of a poster do not change with its labels; those of other posters do."""
+    labels = np.random.default_rng(1).integers(0, 2, (60, 2))
+    before = fit(labels)
+    assert before.dtype == np.float32
+    for row in (0, 17, 49):
+        after = fit(flip(labels, row))
+        np.testing.assert_array_equal(after[row], before[row])
+        assert (after != before).any(axis=1).sum() > 40
+    after = fit(flip(labels, np.arange(50, 60)))  # validation and test
+    np.testing.assert_array_equal(after, before)
+
+
+def test_words_are_weighed_without_the_labels_of_validation_and_test():
+    words = [[(f"word{row % 7}", 0.9)] for row in range(60)]
+    labels = np.random.default_rng(0).integers(0, 2, (60, 2))
+    targets = np.full((60, 2), 0.3)
+    before = teacher.add_words(targets, words, labels, TRAIN, seed=0)
+    assert before.dtype == np.float32 and len(np.unique(before[50:])) > 2
+    changed = flip(labels, np.arange(50, 60))
+    after = teacher.add_words(targets, words, changed, TRAIN, seed=0)
+    np.testing.assert_array_equal(after, before)
+
+
+def test_a_genre_that_no_poster_carries_gets_its_prior():
+    labels = np.zeros((60, 1), int)
+    np.testing.assert_allclose(fit(labels)[50:], 0.5 / 51, rtol=1e-6)

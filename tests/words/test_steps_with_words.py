@@ -5,8 +5,7 @@ from types import SimpleNamespace
 
 from postergenres.dataset.store import open_store
 from postergenres.files import read_json
-from postergenres.models.inference import predict_probabilities
-from postergenres.models.saved import open_model
+from postergenres.models.saved import open_model, predict_probabilities
 from postergenres.scores.metrics import compute_scores
 from postergenres.scores.predicted_genres import read_thresholds
 from postergenres.words.combination import open_words
