@@ -9,9 +9,7 @@ from postergenres.settings import SettingError
 import numpy as np
 from iterstrat.ml_stratifiers import IterativeStratification
 
-TOLERANCE = 0.1  # of a genre's share of a split
 MIN_MOVIES = 20  # a genre of fewer movies has no even share of each split
-MOST_MOVES = 1000  # a limit against endless loops; a few moves are enough
 
 
 @dataclass(frozen=True)
@@ -53,9 +51,9 @@ def stratify(
     """Assign each movie to a split by multi-label iterative stratification.
 
     The method is from Sechidis et al. 2011, On the Stratification of Multi-Label Data, in the
-    package iterative-stratification. The package leaves some genres a movie off their share;
-    `even_out_splits` corrects this. A group is assigned as one movie with the genres of all its
-    movies. Genres too rare to reach each split are left out of the stratification.
+    package iterative-stratification, which leaves some genres a movie or two off their share. A
+    group is assigned as one movie with the genres of all its movies. Genres too rare to reach each
+    split are left out of the stratification.
 
     Args:
         labels: (movies, genres) of 0 and 1.
@@ -74,85 +72,7 @@ def stratify(
     is_stratified[-1] = True
     counts = counts[:, is_stratified]
     random_state = np.random.RandomState(seed)
-    split = IterativeStratification(counts > 0, np.array(shares), random_state)
-    return even_out_splits(counts, split, shares)[units]
-
-
-def even_out_splits(
-    counts: np.ndarray, split: np.ndarray, shares: Sequence[float], most: int = MOST_MOVES
-) -> np.ndarray:
-    """Move units between splits, one at a time, until no genre has an excess or no move helps.
-
-    A unit is a movie or a group of movies that stay together.
-
-    Args:
-        counts: int (units, genres), the movies of each unit that have each genre.
-        split: int (units,), the split of each unit.
-        shares: of the movies for each split.
-        most: the number of moves after which to stop.
-
-    Returns:
-        int array (units,), the new split of each unit.
-    """
-    split = split.copy()
-    due = np.outer(shares, counts.sum(axis=0))
-    have = count_splits(counts, split, len(shares))
-    for _ in range(most):
-        if not find_excess(have, due).any():
-            break
-        gain, unit, target = find_best_move(counts, split, have, due)
-        if gain >= 0:
-            break
-        have[split[unit]] -= counts[unit]
-        have[target] += counts[unit]
-        split[unit] = target
-    return split
-
-
-def find_best_move(
-    counts: np.ndarray, split: np.ndarray, have: np.ndarray, due: np.ndarray
-) -> tuple[float, int, int]:
-    """Find the move of one unit that most improves the genre and split with the largest excess.
-
-    Args:
-        counts: int (units, genres), the movies of each unit that have each genre.
-        split: int (units,), the split of each unit.
-        have, due: (splits, genres), the movies that are in each split, and that should be.
-
-    Returns:
-        (gain, unit, split): the change of the sum of the squared excesses, below 0 for an
-        improvement; the number of the unit; the split to move it to. (0, -1, -1) if there is no
-        move.
-    """
-    excess = find_excess(have, due)
-    worst, genre = np.unravel_index(excess.argmax(), excess.shape)
-    has_more = have[worst, genre] > due[worst, genre]
-    movable = (counts[:, genre] > 0) & ((split == worst) == has_more)
-    moves = []
-    for source in set(split[movable]):
-        candidates = np.flatnonzero(movable & (split == source))
-        for target in set(range(len(due))) - {source} if has_more else {worst}:
-            after = [
-                (find_excess(have[number] + sign * counts[candidates], due[number]) ** 2).sum(1)
-                for number, sign in ((source, -1), (target, 1))
-            ]
-            gain = sum(after) - (excess[[source, target]] ** 2).sum()
-            gain = gain.round(9)  # sums may differ in the last digit between machines
-            moves.append((gain.min(), candidates[gain.argmin()], target))
-    return min(moves, default=(0.0, -1, -1))
-
-
-def find_excess(have: np.ndarray, due: np.ndarray) -> np.ndarray:
-    """Return by how many movies genres miss their share of a split beyond what is allowed.
-
-    A genre may miss its share by TOLERANCE. If no whole number of movies is within TOLERANCE, the
-    nearest whole number is allowed.
-
-    Args:
-        have, due: (..., genres), the movies that are in a split, and that should be.
-    """
-    allowed = np.maximum(TOLERANCE * due, abs(np.rint(due) - due))
-    return np.maximum(0, abs(have - due) - allowed - 1e-9)
+    return IterativeStratification(counts > 0, np.array(shares), random_state)[units]
 
 
 def share_errors(
@@ -171,15 +91,5 @@ def share_errors(
     """
     totals = labels.sum(axis=0)
     due = np.outer(shares, np.where(totals >= min_movies, totals, np.nan))
-    return abs(count_splits(labels, split, len(shares)) - due) / due
-
-
-def count_splits(labels: np.ndarray, split: np.ndarray, splits: int) -> np.ndarray:
-    """Return the number of movies of each genre in each split: (splits, genres).
-
-    Args:
-        labels: (movies, genres) of 0 and 1, or of counts.
-        split: int (movies,), the split of each movie.
-        splits: the number of splits.
-    """
-    return np.array([labels[split == number].sum(axis=0) for number in range(splits)])
+    have = np.array([labels[split == number].sum(axis=0) for number in range(len(shares))])
+    return abs(have - due) / due

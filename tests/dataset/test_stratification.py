@@ -1,9 +1,5 @@
 from postergenres.dataset.stratification import (
     Split,
-    count_splits,
-    even_out_splits,
-    find_best_move,
-    find_excess,
     share_errors,
     split_movies,
     stratify,
@@ -24,18 +20,12 @@ def draw_labels(movies, genres, seed, rarest=20):
     return labels.astype(np.uint8)
 
 
-def largest_excess(labels, split):
-    """Return the largest number of movies by which a genre misses its share."""
-    return find_excess(count_splits(labels, split, 3), np.outer(SHARES, labels.sum(axis=0))).max()
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_every_genre_has_its_share_of_each_split(seed):
     labels = draw_labels(4000, 20, seed)
     split = stratify(labels, np.arange(4000), SHARES, seed)
-    assert largest_excess(labels, split) == 0
     common = labels.sum(axis=0) >= 67  # 15 % of fewer may not be near a whole number
-    assert np.nanmax(share_errors(labels, split, SHARES)[:, common]) <= 0.1
+    assert np.nanmax(share_errors(labels, split, SHARES)[:, common]) <= 0.05
     assert np.bincount(split) == pytest.approx([2800, 600, 600], abs=30)
 
 
@@ -45,7 +35,6 @@ def test_a_group_stays_in_one_split():
     split = stratify(labels, groups, SHARES, 0)
     for number in np.unique(groups):
         assert len(set(split[groups == number])) == 1
-    assert largest_excess(labels, split) == 0
 
 
 def test_genres_of_one_movie_are_spread_over_the_splits():
@@ -63,28 +52,9 @@ def test_another_seed_gives_another_split():
 def test_share_errors_are_relative_to_the_share():
     labels = np.ones((100, 1), dtype=np.uint8)
     split = np.repeat([0, 1, 2], [73, 15, 12])
-    assert count_splits(labels, split, 3).ravel().tolist() == [73, 15, 12]
     errors = share_errors(labels, split, SHARES).ravel()
     assert errors == pytest.approx([3 / 70, 0, 3 / 15])
-    assert largest_excess(labels, split) == pytest.approx(3 - 1.5)
     assert np.isnan(share_errors(labels[:19], split[:19], SHARES)).all()
-
-
-def test_the_best_move_goes_from_the_full_split_to_an_empty_one():
-    counts = np.ones((20, 1), dtype=int)
-    split = np.repeat([0, 1], [18, 2])
-    due = np.outer(SHARES, counts.sum(axis=0))  # 14, 3 and 3
-    have = count_splits(counts, split, 3)
-    gain, unit, target = find_best_move(counts, split, have, due)
-    assert gain < 0 and split[unit] == 0 and target == 2
-
-
-def test_moves_even_out_the_splits_and_stop_at_the_limit():
-    counts = np.ones((20, 1), dtype=int)
-    split = np.zeros(20, dtype=int)
-    assert np.bincount(even_out_splits(counts, split, SHARES)).tolist() == [14, 3, 3]
-    assert (even_out_splits(counts, split, SHARES, most=1) > 0).sum() == 1
-    assert not split.any()  # the argument is unchanged
 
 
 def test_split_names_follow_the_shares():
