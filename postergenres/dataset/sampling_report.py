@@ -148,13 +148,11 @@ def report_sample(summary: Summary, drawn: np.ndarray, copies: np.ndarray) -> No
 # --- sampling.png ---------------------------------------------------------------------------------
 
 
-def save_sampling_plot(
-    labels: np.ndarray, counts: pd.DataFrame, data_dir: Path, most: int = MOST_GENRES
-) -> None:
-    """Write sampling.png: the counts of the `most` common genres, and which occur together."""
+def save_sampling_plot(labels: np.ndarray, counts: pd.DataFrame, data_dir: Path) -> None:
+    """Write sampling.png: the counts of the most common genres, and which occur together."""
     from matplotlib.figure import Figure  # here: importing it takes a second
 
-    order = np.argsort(-labels.sum(axis=0, dtype=int), kind="stable")[:most]
+    order = np.argsort(-labels.sum(axis=0, dtype=int), kind="stable")[:MOST_GENRES]
     height = 2.2 + 0.3 * len(order)
     figure = Figure(figsize=(6.5 + 1.4 * height, height), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(5, 1.4 * height))

@@ -86,9 +86,8 @@ def test_a_single_genre_and_absent_genres_can_be_scored():
     ones = np.ones((20, 1), dtype=np.uint8)
     probabilities = np.linspace(0.1, 0.9, 20)[:, None]
     thresholds = metrics.choose_thresholds(ones, probabilities)
-    overall, _ = bootstrap.compare_with_prior(
-        ones, probabilities, thresholds, np.array([0.9]), ones
-    )
+    prior = np.array([0.9])
+    overall, _ = bootstrap.compare_with_prior(ones, probabilities, thresholds, prior, ones)
     assert overall.loc["mAP", "score"] == pytest.approx(1)
     assert np.isnan(overall.loc["macro_roc_auc", "score"])
     labels = np.column_stack([ones, np.zeros_like(ones)])
@@ -104,8 +103,7 @@ def test_few_positives_that_rank_first_have_an_interval_of_some_width():
     labels[:5] = 1
     probabilities = np.linspace(0.9, 0.1, 300)[:, None]
     thresholds = metrics.choose_thresholds(labels, probabilities)
-    tables = bootstrap.compare_with_prior(
-        labels, probabilities, thresholds, np.array([0.1]), labels
-    )
+    prior = np.array([0.1])
+    tables = bootstrap.compare_with_prior(labels, probabilities, thresholds, prior, labels)
     for row in (tables[0].loc["mAP"], tables[1].iloc[0]):
         assert row["score"] == row["high"] == 1 and 0.05 < row["low"] < 0.8
