@@ -23,20 +23,25 @@ from postergenres.dataset.duplicates import (
     leave_out_placeholders,
     list_groups,
 )
-from postergenres.dataset.genres import Wanted, clean_genres, encode_genres, list_genres
+from postergenres.dataset.genres import (
+    Wanted,
+    clean_genres,
+    clean_train_only,
+    encode_genres,
+    list_genres,
+)
 from postergenres.dataset.imbalance import summarize_samples
 from postergenres.dataset.oversampling import Rules, draw_sample
 from postergenres.dataset.samples import read_downloaded_movies, select_samples, write_samples
-from postergenres.dataset.sampling_plot import save_sampling_plot
 from postergenres.dataset.sampling_report import (
     report_genres,
     report_posters,
     report_sample,
     report_split,
     report_train_only,
+    save_sampling_plot,
 )
-from postergenres.dataset.stratification import Split, split_movies
-from postergenres.dataset.train_only import add_train_only, clean_train_only
+from postergenres.dataset.stratification import Split, add_train_only, split_movies
 from postergenres.settings import (
     Bits,
     Copies,

@@ -20,26 +20,23 @@ from typing import Any, TypeVar
 
 R = TypeVar("R")
 
-AHEAD = 256  # tasks that are submitted before the first result is needed
-CONNECT_TIMEOUT = 20  # seconds to wait for the scheduler, and then for a first worker
 START = "in the folder of these scripts: python -m dask scheduler; python -m dask worker ADDRESS"
 
 
 def open_executor(
     workers: int | None = None, cluster: str | None = None
 ) -> AbstractContextManager[Executor]:
-    """Return `workers` processes (None: one per core), or the workers of a Dask cluster.
+    """Return `workers` processes (None: one per core), or the workers of a Dask scheduler.
 
-    `cluster` is the address of its scheduler. At the end of `with`, tasks that have not begun are
-    canceled.
+    At the end of `with`, tasks that have not begun are canceled.
     """
     return Processes(workers) if cluster is None else connect(cluster)
 
 
 def run_tasks(
-    executor: Executor, function: Callable[..., R], tasks: Iterable[tuple], ahead: int = AHEAD
+    executor: Executor, function: Callable[..., R], tasks: Iterable[tuple], ahead: int = 256
 ) -> Iterator[R]:
-    """Yield the results in the order of the tasks, with few tasks in memory at a time.
+    """Yield the results in the order of the tasks, with about `ahead` tasks in memory at a time.
 
     The function is one of a module that each worker imports; a task is a tuple of its arguments.
     """
@@ -62,29 +59,23 @@ class Processes(ProcessPoolExecutor):
         super().__init__(workers, context, initialize_process)
 
     def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
-        with starting_processes():
+        """Submit a task; a process that this starts ignores Ctrl-C, and has an empty `__main__`.
+
+        multiprocessing would run the imports of the script, pandas among them, in each process.
+        """
+        main, handler = sys.modules["__main__"], None
+        if threading.current_thread() is threading.main_thread():  # only there are handlers allowed
+            handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
             return super().submit(fn, *args, **kwargs)
+        finally:
+            sys.modules["__main__"] = main
+            if handler is not None:
+                signal.signal(signal.SIGINT, handler)
 
     def __exit__(self, *_: object) -> None:
         self.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def starting_processes() -> Iterator[None]:
-    """Let processes that are started in this block ignore Ctrl-C, and have an empty `__main__`.
-
-    multiprocessing would run the imports of the script, pandas among them, in each process.
-    """
-    main, handler = sys.modules["__main__"], None
-    if threading.current_thread() is threading.main_thread():  # only there are handlers allowed
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-        if handler is not None:
-            signal.signal(signal.SIGINT, handler)
 
 
 def initialize_process() -> None:
@@ -101,11 +92,10 @@ def exit_with_parent() -> None:
 
 
 @contextmanager
-def connect(address: str, timeout: float = CONNECT_TIMEOUT) -> Iterator[Executor]:
-    """Yield the executor of a Dask cluster.
+def connect(address: str, timeout: float = 20) -> Iterator[Executor]:
+    """Yield the executor of a Dask cluster; exit if Dask or the cluster is missing or fails.
 
-    Raises:
-        SystemExit: Dask is not installed, or the cluster is missing or no longer works.
+    `timeout` is in seconds, to wait for the scheduler, and then for a first worker.
     """
     try:
         from distributed import Client, KilledWorker  # here: most runs have no cluster

@@ -10,7 +10,7 @@ import time
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 
-from postergenres.dataset.decoding import fill_rows
+from postergenres.dataset.decoding import DECODER, fill_rows
 from postergenres.download.manifest import poster_path
 from postergenres.parallel import connect, open_executor, run_tasks
 from postergenres.step import step
@@ -58,11 +58,8 @@ def test_results_come_in_order_with_few_tasks_at_a_time(executor):
     assert [number for number, _ in rest] == list(range(1, 40))
     processes = {process, *(process for _, process in rest)}
     assert len(processes) == 2 and os.getpid() not in processes
-
-
-def test_an_error_of_a_task_is_raised_in_the_main_process(executor, tmp_path):
-    with pytest.raises(FileNotFoundError):
-        list(run_tasks(executor, os.stat, [(tmp_path / "none",)]))
+    with pytest.raises(FileNotFoundError):  # an error of a task
+        list(run_tasks(executor, os.stat, [("none",)]))
 
 
 def test_a_step_that_ends_does_not_wait_for_tasks_that_have_not_begun():
@@ -75,16 +72,13 @@ def test_a_step_that_ends_does_not_wait_for_tasks_that_have_not_begun():
 # --- processes of this machine --------------------------------------------------------------------
 
 
-def test_a_killed_process_breaks_the_pool():
-    with pytest.raises(BrokenProcessPool), open_executor(1) as executor:
-        list(run_tasks(executor, os._exit, [(1,)]))
-
-
-def test_processes_ignore_ctrl_c():
+def test_processes_ignore_ctrl_c_and_one_that_is_killed_breaks_the_pool():
     code = "__import__('signal').getsignal(2) == __import__('signal').SIG_IGN"
     with open_executor(1) as executor:
         assert list(run_tasks(executor, eval, [(code,)])) == [True]
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    with pytest.raises(BrokenProcessPool), open_executor(1) as executor:
+        list(run_tasks(executor, os._exit, [(1,)]))
 
 
 def run_script(folder, script):
@@ -183,8 +177,6 @@ def test_no_result_is_lost_if_a_worker_is_killed(cluster):
 def test_a_worker_that_would_give_other_results_ends_the_step(
     cluster, tmp_path, decoder, folder, message
 ):
-    from postergenres.dataset.decoding import DECODER
-
     task = tmp_path / folder / "images.npy", 0, [], decoder or DECODER
     with (
         pytest.raises(SystemExit, match=f"Stopped: a worker on .* {message}.*run: python"),
@@ -194,16 +186,12 @@ def test_a_worker_that_would_give_other_results_ends_the_step(
         list(run_tasks(executor, fill_rows, [task]))
 
 
-def test_a_cluster_that_loses_the_tasks_is_one_line(cluster):
-    address = cluster.scheduler_address
+def test_a_cluster_that_loses_the_tasks_or_is_missing_is_one_line(cluster):
     with (
         pytest.raises(SystemExit, match="The cluster at tcp://.* failed: .*Restart it"),
-        open_executor(cluster=address),
+        open_executor(cluster=cluster.scheduler_address),
     ):
         raise CancelledError
-
-
-def test_a_missing_scheduler_or_worker_is_one_line(cluster):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # and not listening
         for address in ("nonsense", f"tcp://127.0.0.1:{closed.getsockname()[1]}"):

@@ -65,33 +65,25 @@ def samples(data):
     return read_samples(data)
 
 
-def test_splits_are_disjoint_and_have_the_right_sizes(samples):
-    assert samples["id"].is_unique
-    sizes = samples["split"].value_counts()
-    assert sizes["val"] == pytest.approx(180, abs=6)
-    assert sizes["test"] == pytest.approx(180, abs=6)
-    assert set(samples["split"]) == {"train", "val", "test"}
+NATURAL = pd.Series("|".join(draw_genres()).split("|")).value_counts()
 
 
 def test_val_and_test_have_the_natural_mix_and_each_movie_once(samples):
-    natural = pd.Series("|".join(draw_genres()).split("|")).value_counts()
+    assert samples["id"].is_unique and set(samples["split"]) == {"train", "val", "test"}
     for split in ("val", "test"):
         part = samples[samples["split"] == split]
-        assert (part["copies"] == 1).all()
+        assert len(part) == pytest.approx(180, abs=6) and (part["copies"] == 1).all()
         for genre, count in count_copies(part).items():
-            assert count == pytest.approx(0.15 * natural[genre], rel=0.1, abs=1)
+            assert count == pytest.approx(0.15 * NATURAL[genre], rel=0.1, abs=1)
 
 
 def test_rare_genres_get_more_movies_and_copies_stay_in_train(samples):
     train = samples[samples["split"] == "train"]
     assert train["copies"].between(1, sampling.MAX_COPIES).all()
     assert (train["copies"] > 1).any()
-    after, natural = (
-        count_copies(train),
-        pd.Series("|".join(draw_genres()).split("|")).value_counts(),
-    )
+    after = count_copies(train)
     for genre in ("Horror", "War", "Western"):
-        assert after[genre] / after["Drama"] > 1.5 * natural[genre] / natural["Drama"]
+        assert after[genre] / after["Drama"] > 1.5 * NATURAL[genre] / NATURAL["Drama"]
 
 
 def test_the_sample_depends_on_the_seed_but_not_on_the_order_of_rows(tmp_path):
@@ -107,54 +99,33 @@ def test_the_sample_depends_on_the_seed_but_not_on_the_order_of_rows(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "setting",
+    ("name", "value"),
     [
-        {"excluded_genres": "Foreign"},
-        {"min_genre_movies": 0},
-        {"near_duplicate": 257},
-        {"sample_fraction": 0},
-        {"oversampling": "smote"},
-        {"common_genres": 0},
-        {"fill": ((1000, 0.5), (10, 0.9))},
-        {"growth": float("inf")},
-        {"max_copies": 1001},
-        {"val_share": 0},
-        {"test_share": 0.9},  # and 0.15 for validation
-        {"seed": None},
-        {"cluster": ""},
+        ("near_duplicate", 257),
+        ("oversampling", "smote"),
+        ("fill", ((1000, 0.5), (10, 0.9))),
+        ("max_copies", 1001),
+        ("test_share", 0.9),  # and 0.15 for validation
     ],
-    ids=str,
 )
-def test_bad_settings_are_refused_with_name_and_value(tmp_path, setting):
-    name, value = next(iter(setting.items()))
+def test_bad_settings_are_refused_with_name_and_value(tmp_path, name, value):
     with pytest.raises(SettingError, match=f"{name}.* got .*{re.escape(str(value))}"):
-        sampling.main(tmp_path / "none", **setting)
+        sampling.main(tmp_path / "none", **{name: value})
     assert not (tmp_path / "none").exists()
-
-
-def test_a_file_that_cannot_be_written_stops_the_step_with_one_line(tmp_path):
-    write_posters(tmp_path, ["Drama"] * 30)
-    (tmp_path / "sampling.json").mkdir()
-    with pytest.raises(
-        SystemExit, match="^Stopped: .*sampling.json.* Fix this, then run: python s"
-    ):
-        sampling.main(tmp_path)
 
 
 def test_similar_posters_share_a_split(tmp_path, capsys):
     """20 pairs share a split with two seeds, which does not happen by chance."""
     write_posters(tmp_path, draw_genres(120))
-    for i in range(120):
-        body = (
-            encode_poster(draw_poster(i))
-            if i < 100
-            else encode_poster(draw_poster(i - 100).resize((154, 231)), quality=70)
-        )
-        poster_path(tmp_path, f"tt{i:07d}").write_bytes(body)
+    for i in range(100):
+        poster_path(tmp_path, f"tt{i:07d}").write_bytes(encode_poster(draw_poster(i)))
+    for i in range(20):
+        body = encode_poster(draw_poster(i).resize((154, 231)), quality=70)
+        poster_path(tmp_path, f"tt{i + 100:07d}").write_bytes(body)
     for seed in (0, 1):
         sampling.main(tmp_path, min_genre_movies=1, sample_fraction=1, seed=seed)
         split = read_samples(tmp_path)["split"]
-        assert split[:20].tolist() == split[100:].tolist() and split[:20].nunique() > 1
+        assert split[:20].tolist() == split[100:].tolist()
     out = capsys.readouterr().out
     assert "40 posters are the same as another or nearly so, in 20 groups" in out
     assert "Movie 3 = Movie 103" in out
@@ -201,9 +172,6 @@ def test_counts_and_measures_are_written(samples, data):
     measures = about["measures"]
     assert measures["sample"]["movies"] == train["copies"].sum()
     assert measures["sample"]["MeanIR"] < measures["drawn"]["MeanIR"]
-    ratios = count_copies(train).max() / count_copies(train)
-    assert measures["sample"]["MeanIR"] == pytest.approx(ratios.mean())
-    assert measures["sample"]["CVIR"] == pytest.approx(ratios.std() / ratios.mean())
     with Image.open(data / "sampling.png") as picture:
         assert picture.width > 1000
 
@@ -288,12 +256,9 @@ def test_train_only_movies_change_neither_the_split_nor_the_genres_nor_the_floor
 
     split = movies["id"].map(before.set_index("id")["split"])
     held_out = set(groups[split.isin(["val", "test"])])
-    is_usable = np.array(
-        [
-            bool(set(cell.split("|")) & set(about["genres"])) and "Foreign" not in cell
-            for cell in movies["genres"]
-        ]
-    )
+    cells, vocabulary = movies["genres"], set(about["genres"])
+    has_genre = np.array([bool(vocabulary & set(cell.split("|"))) for cell in cells])
+    is_usable = has_genre & ~cells.str.contains("Foreign")
     is_leak = np.isin(groups, list(held_out))
     expected = movies[is_train_only & is_usable & ~is_leak]
     assert samples["id"][is_added].tolist() == sorted(expected["id"])
@@ -342,10 +307,8 @@ def test_degenerate_genres_give_valid_samples(tmp_path, name, oversampling):
     assert samples["id"].is_unique and (samples["copies"] >= 1).all()
     held_out = samples[samples["split"] != "train"]
     assert (held_out["copies"] == 1).all()
-    assert held_out["split"].value_counts().tolist() == pytest.approx(
-        [0.15 * len(cells)] * 2, abs=2
-    )
-    assert (tmp_path / "sampling.png").is_file()
+    sizes = held_out["split"].value_counts().tolist()
+    assert sizes == pytest.approx([0.15 * len(cells)] * 2, abs=2)
     json.loads((tmp_path / "sampling.json").read_text())
 
 

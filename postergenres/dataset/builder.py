@@ -72,13 +72,7 @@ def has_checksum(path: Path, checksum: str) -> bool:
 def build_store(
     samples: pd.DataFrame, source: dict[str, Any], data_dir: Path, executor: Executor
 ) -> None:
-    """Write DATA_DIR/store/, which replaces an older one, and print what is in it.
-
-    Args:
-        samples: see `samples.read_samples`.
-        source: see `describe_source`.
-        data_dir: the data folder.
-        executor: see `parallel.open_executor`.
+    """Write DATA_DIR/store/ from a `describe_source`, and print what is in it.
 
     Raises:
         SystemExit: a split would have no posters.
@@ -90,26 +84,31 @@ def build_store(
         checksums, errors = decode_posters(paths, array, (source["H"], source["W"]), executor)
         samples = samples.assign(sha256=checksums, error=errors)
         is_decoded = samples["error"] == ""
-        check_splits(samples.split, is_decoded)
+        failed = samples.loc[~is_decoded, ["id", "error"]]
+        if set(samples.split[is_decoded]) != set(SPLITS):
+            sys.exit(
+                f"Too few posters to fill train, val and test: {len(failed):,} of "
+                f"{len(samples):,} movies have no poster that can be decoded. To download more, "
+                "run: python database.py"
+            )
         rows = np.flatnonzero(is_decoded)
         keep_rows(array, rows)
         np.save(folder / "labels.npy", labels[rows])
         index = samples.loc[is_decoded, ["id", "split", "copies"]].reset_index(drop=True)
         write_csv(index.rename_axis("row").reset_index(), folder / "index.csv")
         write_csv(samples.loc[:, ["id", "sha256"]], folder / "checksums.csv")
-        write_csv(samples.loc[~is_decoded, ["id", "error"]], folder / "errors.csv")
+        write_csv(failed, folder / "errors.csv")
         write_json(source | {"N": len(rows)}, folder / "store.json")
-    print_store_summary(data_dir / "store", samples.loc[~is_decoded, ["id", "error"]])
+    print_store_summary(data_dir / "store", failed)
 
 
 def decode_posters(
     paths: list[Path], array: Path, size: tuple[int, int], executor: Executor
 ) -> tuple[list[str], list[str]]:
-    """Decode the posters into a new .npy file, a row for each, in order.
+    """Decode the posters into a new .npy file, a row for each; return checksums and errors.
 
-    Returns:
-        The SHA-256 of each poster (empty if it cannot be read), and the reason for each row
-        without pixels (empty for the others).
+    They are the SHA-256 of each poster, empty if it cannot be read, and the reason for each row
+    without pixels, empty for the others.
 
     Raises:
         OSError: the disk has no room, or the file lacks what a worker wrote.
@@ -133,23 +132,8 @@ def decode_posters(
     return checksums, errors
 
 
-def check_splits(split: pd.Series, is_decoded: pd.Series) -> None:
-    """Check that each split has a poster; exit with a line if one has not."""
-    if set(split[is_decoded]) != set(SPLITS):
-        sys.exit(
-            f"Too few posters to fill train, val and test: {(~is_decoded).sum():,} of "
-            f"{len(split):,} movies have no poster that can be decoded. To download more, "
-            "run: python database.py"
-        )
-
-
 def keep_rows(array: Path, rows: np.ndarray) -> None:
-    """Leave out the other rows of a .npy file, in place.
-
-    Args:
-        array: uint8 (N, H, W, 3).
-        rows: numbers of the rows to keep, rising.
-    """
+    """Keep these rows, rising, of a .npy file, uint8 (N, H, W, 3); change the file in place."""
     images = np.load(array, mmap_mode="r+")
     if len(rows) == len(images):
         return
@@ -164,12 +148,7 @@ def keep_rows(array: Path, rows: np.ndarray) -> None:
 
 
 def print_store_summary(folder: Path, failed: pd.DataFrame) -> None:
-    """Print the size of the store, and the first posters that are left out.
-
-    Args:
-        folder: the store.
-        failed: id and error of the posters that are left out.
-    """
+    """Print the size of the store, and the first posters that are left out: id and error."""
     images = np.load(folder / "images.npy", mmap_mode="r")
     print(f"{len(images):,} posters in the store, {len(failed):,} left out")
     for movie, error in failed.head(5).itertuples(index=False):

@@ -55,23 +55,15 @@ SIDEWAYS = [TURNS[orientation] for orientation in (5, 6, 7, 8)]
 
 
 def decode_poster(source: bytes | str | Path, image_height: int, image_width: int) -> np.ndarray:
-    """Return the pixels of an image, resized: RGB, uint8 of shape (H, W, 3).
+    """Return the pixels of a file, or of its bytes, resized: RGB, uint8 of shape (H, W, 3).
 
     Transparent pixels become white, the EXIF rotation of a photo is undone, and an animation is
-    represented by its first frame. A JPEG of at least twice the size is scaled down by a power of
-    two as it is decoded; larger images of other formats are first reduced by a whole number
-    (reducing_gap). Both are faster than resizing all pixels.
-
-    A plain JPEG is decoded by simplejpeg and resized by cykooz-resizer, everything else by Pillow;
-    see `decode_plain_jpeg`.
-
-    Args:
-        source: the bytes of a file, or a path.
-        image_height, image_width: pixels of the result.
+    represented by its first frame. Large images are reduced, a JPEG as it is decoded, others by a
+    whole number (reducing_gap), before they are resized: this is faster.
 
     Raises:
         ValueError: the file is missing or over MOST_BYTES, Pillow cannot decode it, or it has more
-            than `MOST_PIXELS` pixels.
+            than MOST_PIXELS pixels.
     """
     try:
         body = source if isinstance(source, bytes) else read_file(source)
@@ -102,8 +94,9 @@ def read_file(path: str | Path, most: int = MOST_BYTES) -> bytes:
 def decode_plain_jpeg(body: bytes, image_height: int, image_width: int) -> np.ndarray | None:
     """Return the pixels of a plain JPEG, resized, or None if Pillow must decode the file.
 
-    Pillow decodes what may need more than pixels in RGB: other formats, a JPEG with EXIF data,
-    which may demand a rotation, in CMYK, with too many pixels, or with any fault.
+    simplejpeg and cykooz-resizer are faster. Pillow decodes what may need more than pixels in RGB:
+    other formats, a JPEG with EXIF data, which may demand a rotation, in CMYK, with too many
+    pixels, or with any fault.
     """
     if not body.startswith(JPEG_START) or EXIF_START in body:
         return None
@@ -114,27 +107,20 @@ def decode_plain_jpeg(body: bytes, image_height: int, image_width: int) -> np.nd
             return None
         scale = choose_scale(height, width, image_height, image_width)
         with PIXELS.reserve(height * width):
-            pixels = decode_scaled(body, height, width, scale)
-            return TOOLS.resize(pixels, image_height, image_width)
+            return resize(decode_scaled(body, height, width, scale), image_height, image_width)
     except ValueError:
         return None
 
 
 def decode_scaled(body: bytes, height: int, width: int, scale: int) -> np.ndarray:
-    """Return the pixels of a plain JPEG, scaled down as it is decoded: RGB.
+    """Return the pixels of a plain JPEG of this height and width, scaled down as it is decoded.
 
-    Args:
-        body: the bytes of a file.
-        height, width: pixels of the JPEG.
-        scale: see `choose_scale`.
-
-    Returns:
-        uint8 (height / scale, width / scale, 3), rounded up; valid until the thread calls again.
+    They are RGB, uint8 (height / scale, width / scale, 3), rounded up, and valid until the thread
+    calls again.
     """
     rows, columns = -(-height // scale), -(-width // scale)
-    return simplejpeg.decode_jpeg(
-        body, "RGB", min_height=rows, min_width=columns, buffer=TOOLS.buffer(rows * columns)
-    )
+    buffer = TOOLS.buffer if rows * columns <= KEPT_PIXELS else None
+    return simplejpeg.decode_jpeg(body, "RGB", min_height=rows, min_width=columns, buffer=buffer)
 
 
 def choose_scale(height: int, width: int, image_height: int, image_width: int) -> int:
@@ -148,22 +134,19 @@ class Tools(threading.local):
     """The buffers of a thread: new memory for each poster would cost a third more time."""
 
     def __init__(self) -> None:
-        self.resizer, self.pixels = Resizer(), bytearray(3 * KEPT_PIXELS)
-
-    def buffer(self, pixels: int) -> bytearray | None:
-        """Return a buffer for this many pixels, or None if the decoder must allocate one."""
-        return self.pixels if pixels <= KEPT_PIXELS else None
-
-    def resize(self, pixels: np.ndarray, image_height: int, image_width: int) -> np.ndarray:
-        """Return pixels of shape (rows, columns, 3), uint8, resized to (H, W, 3)."""
-        rows, columns, _ = pixels.shape
-        source = ImageData(columns, rows, PixelType.U8x3, pixels.tobytes())
-        result = ImageData(image_width, image_height, PixelType.U8x3)
-        self.resizer.resize(source, result, CATMULL_ROM)
-        return np.frombuffer(result.get_buffer(), np.uint8).reshape(image_height, image_width, 3)
+        self.resizer, self.buffer = Resizer(), bytearray(3 * KEPT_PIXELS)
 
 
 TOOLS = Tools()
+
+
+def resize(pixels: np.ndarray, image_height: int, image_width: int) -> np.ndarray:
+    """Return pixels of shape (rows, columns, 3), uint8, resized to (H, W, 3)."""
+    rows, columns, _ = pixels.shape
+    source = ImageData(columns, rows, PixelType.U8x3, pixels.tobytes())
+    result = ImageData(image_width, image_height, PixelType.U8x3)
+    TOOLS.resizer.resize(source, result, CATMULL_ROM)
+    return np.frombuffer(result.get_buffer(), np.uint8).reshape(image_height, image_width, 3)
 
 
 def to_rgb(image: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -203,11 +186,7 @@ def lay_on_white(image: Image.Image, strip: int = 2**20) -> Image.Image:
 
 
 class PixelBudget:
-    """Bound the pixels of the images that the threads of a process decode at the same time.
-
-    Args:
-        pixels: the bound; a larger image is decoded alone.
-    """
+    """Bound the pixels that the threads of a process decode at once; a larger image is alone."""
 
     def __init__(self, pixels: int) -> None:
         self.pixels, self.free = pixels, pixels
@@ -245,14 +224,10 @@ def try_decode(
 
 
 def check_worker(decoder: str, data_dir: Path) -> None:
-    """Check that this process gives the results that the main one would give.
-
-    Args:
-        decoder: DECODER of the main process.
-        data_dir: the data folder, which the workers of a cluster must share.
+    """Check that this process has the DECODER of the main one, and sees its data folder.
 
     Raises:
-        OSError: it would give others.
+        OSError: its results would be others.
     """
     if decoder != DECODER:
         raise OSError(
@@ -268,12 +243,8 @@ def fill_rows(
 ) -> tuple[list[str], list[str], str]:
     """Decode posters into rows of a .npy file, uint8 (N, H, W, 3), from row `first` on.
 
-    Returns:
-        The SHA-256 of each poster, empty if the file cannot be read; the reason for each poster
-        without pixels, whose row is black, empty for the others; and the XXH3 of the rows.
-
-    Raises:
-        OSError: this worker would give other results, or cannot write to the file.
+    Return the SHA-256 of each poster, empty if the file cannot be read; the reason for each poster
+    without pixels, whose row is black, empty for the others; and the XXH3 of the rows.
     """
     check_worker(decoder, array.parent)
     images = np.load(array, mmap_mode="r")

@@ -10,7 +10,7 @@ of near duplicates must be similar, too.
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import starmap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -42,46 +42,28 @@ FEWEST_FOR_PROCESSES = 1000  # posters; for fewer, starting processes takes long
 
 
 class PosterHash(NamedTuple):
-    """The features of a poster that are compared with those of others.
+    """The features of a poster that are compared with those of others."""
 
-    Attributes:
-        digest: SHA-256 of the bytes; None if there is no file.
-        bits: the perceptual hash, uint8 (BITS / 8,), all 0 for a flat poster; None if the file is
-            not an image.
-        thumbnail: uint8 (pixels x 3,); None if `bits` is None.
-        is_flat: whether the poster is hardly more than one color.
-    """
-
-    digest: bytes | None = None
-    bits: np.ndarray | None = None
-    thumbnail: np.ndarray | None = None
-    is_flat: bool = False
+    digest: bytes | None = None  # SHA-256 of the bytes; None if there is no file
+    bits: np.ndarray | None = None  # the perceptual hash, uint8 (BITS / 8,); None for no image
+    thumbnail: np.ndarray | None = None  # uint8 (pixels x 3,); None for no image
+    is_flat: bool = False  # hardly more than one color; then all bits are 0
 
 
 def hash_posters(
     ids: Iterable[str], data_dir: Path, cluster: str | None = None
 ) -> list[PosterHash]:
-    """Hash posters: a few in this process, many in processes, or all on a Dask cluster.
-
-    Args:
-        ids: of the movies.
-        data_dir: the data folder.
-        cluster: the address of a scheduler.
-    """
+    """Hash posters: a few in a thread, many in processes, or all on a Dask cluster."""
     paths = [poster_path(data_dir.absolute(), movie) for movie in ids]
     starts = range(0, len(paths), POSTERS_PER_TASK)
     tasks = ((paths[start : start + POSTERS_PER_TASK], DECODER) for start in starts)
-    if cluster is None and len(paths) < FEWEST_FOR_PROCESSES:
-        return collect_hashes(starmap(hash_chunk, tasks), len(paths))
-    with open_executor(cluster=cluster) as executor:
-        return collect_hashes(run_tasks(executor, hash_chunk, tasks), len(paths))
-
-
-def collect_hashes(chunks: Iterable[list[PosterHash]], total: int) -> list[PosterHash]:
-    """Join the results of `hash_chunk` and show the progress."""
+    are_few = cluster is None and len(paths) < FEWEST_FOR_PROCESSES
     hashes = []
-    with show_progress(total, "poster") as progress:
-        for chunk in chunks:
+    with (
+        ThreadPoolExecutor(1) if are_few else open_executor(cluster=cluster) as executor,
+        show_progress(len(paths), "poster") as progress,
+    ):
+        for chunk in run_tasks(executor, hash_chunk, tasks):
             hashes += chunk
             progress.update(len(chunk))
     return hashes
@@ -113,10 +95,8 @@ def hash_poster(path: Path) -> PosterHash:
 def leave_out_placeholders(movies: "pd.DataFrame") -> "pd.DataFrame":
     """Return the movies without those whose poster has the same bytes as PLACEHOLDER others.
 
-    Train-only movies do not count for the other movies, which they must not change.
-
-    Args:
-        movies: with a column `poster` (a `PosterHash`), and a bool column `train_only`.
+    Train-only movies do not count for the other movies, which they must not change. Columns are
+    `poster` (a `PosterHash`) and `train_only` (bool).
     """
     digests = [poster.digest for poster in movies.poster]
     is_split = (~movies.train_only).to_numpy()
@@ -138,15 +118,10 @@ def list_groups(names: Iterable[str], groups: Iterable[int]) -> list[list[str]]:
 
 
 def group_duplicates(hashes: Sequence[PosterHash], max_distance: int) -> np.ndarray:
-    """Number the posters so that posters that are the same, or nearly, have the same number.
+    """Return the group number of each poster, from 0: int (posters,).
 
-    Args:
-        hashes: of the posters.
-        max_distance: the most bits in which the perceptual hashes of near duplicates differ.
-
-    Returns:
-        int array, one number per poster, from 0. If a poster resembles two others that do not
-        resemble each other, all three are in one group.
+    Posters that are the same, or whose perceptual hashes differ in at most `max_distance` bits, are
+    in one group. If a poster resembles two others that do not resemble each other, all three are.
     """
     first: dict[bytes | int, int] = {}  # the first poster with these bytes
     same = [first.setdefault(poster.digest or row, row) for row, poster in enumerate(hashes)]
@@ -166,18 +141,11 @@ def group_duplicates(hashes: Sequence[PosterHash], max_distance: int) -> np.ndar
 def find_near_pairs(
     bits: np.ndarray, thumbnails: np.ndarray, max_distance: int, max_color: int, *, tile: int = TILE
 ) -> np.ndarray:
-    """Find the pairs of rows whose hashes differ in few bits and whose colors differ by little.
+    """Return the pairs of rows whose hashes differ in few bits and whose colors differ by little.
 
-    All hashes are compared with each other, a tile at a time. Rows are sorted by the mean of their
-    thumbnails: if two means differ by more than `max_color`, so do the thumbnails. This skips about
-    two thirds of the tiles.
-
-    Args:
-        bits: uint8 (N, BITS / 8).
-        thumbnails: uint8 (N, pixels x 3).
-        max_distance: the most bits that differ.
-        max_color: the largest mean difference of thumbnails.
-        tile: rows that are compared with as many others at a time.
+    All hashes, uint8 (N, BITS / 8), are compared with each other, a tile at a time. Rows are sorted
+    by the mean of their thumbnails, uint8 (N, pixels x 3): if two means differ by more than
+    `max_color`, so do the thumbnails. This skips about two thirds of the tiles.
 
     Returns:
         int array (pairs, 2), the lower row first, sorted.
@@ -199,27 +167,14 @@ def find_near_pairs(
 
 
 def keep_similar_colors(pairs: np.ndarray, thumbnails: np.ndarray, max_color: int) -> np.ndarray:
-    """Return the pairs whose thumbnails differ by little, the lower row first.
-
-    Args:
-        pairs: int (pairs, 2), row numbers.
-        thumbnails: uint8 (N, pixels x 3).
-        max_color: the largest mean difference of thumbnails.
-    """
+    """Return the pairs whose thumbnails differ by at most `max_color` on average."""
     one, other = pairs.T
     differences = np.subtract(thumbnails[one], thumbnails[other], dtype=np.int16)
     return np.sort(pairs[abs(differences).mean(axis=1) <= max_color], axis=1)
 
 
 def count_differences(words: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Count the bits in which packed hashes differ.
-
-    Args:
-        words, others: uint64 (words, N) and (words, M).
-
-    Returns:
-        uint16 (N, M).
-    """
+    """Count the bits in which hashes, uint64 (words, N) and (words, M), differ: uint16 (N, M)."""
     differences = np.zeros((words.shape[1], others.shape[1]), dtype=np.uint16)
     for word, other in zip(words, others, strict=True):
         differences += np.bitwise_count(word[:, None] ^ other)

@@ -23,27 +23,15 @@ Chunk = tuple[Path, Any]  # the file, and a sequence or an array of its posters
 
 @dataclass(frozen=True)
 class FeatureFiles:
-    """The feature files of one network.
+    """The feature files of one network."""
 
-    Attributes:
-        folder: of the files; it is made when the first file is written.
-        columns: number of features of a poster.
-        dtype: of the features.
-        chunk: posters per file.
-    """
-
-    folder: Path
-    columns: int
+    folder: Path  # it is made when the first file is written
+    columns: int  # features of a poster
     dtype: DTypeLike = np.float32
     chunk: int = CHUNK
 
     def split(self, posters: Sequence[Any] | np.ndarray, checksums: Sequence[str]) -> list[Chunk]:
-        """Return (path, posters) of all files, in the order of the posters.
-
-        Args:
-            posters: ids or row numbers.
-            checksums: the SHA-256 of each poster.
-        """
+        """Return (path, posters) of all files; posters are ids or rows, checksums their SHA-256."""
         chunks = []
         for start in range(0, len(posters), self.chunk):
             part = slice(start, start + self.chunk)
@@ -59,13 +47,9 @@ class FeatureFiles:
             for path, posters in chunks
             if not path.is_file()
             or known.get(path.name) != describe_file(path)
-            or not self.has_form(path, len(posters))
+            or (features := np.load(path, mmap_mode="r")).shape != (len(posters), self.columns)
+            or features.dtype != self.dtype
         ]
-
-    def has_form(self, path: Path, posters: int) -> bool:
-        """Return whether a file has the columns and the type of this network."""
-        features = np.load(path, mmap_mode="r")
-        return features.shape == (posters, self.columns) and features.dtype == self.dtype
 
     def fill(
         self, chunks: Sequence[Chunk], compute: Callable[[Any, tqdm], np.ndarray]
@@ -76,9 +60,6 @@ class FeatureFiles:
             chunks: what `split` returned.
             compute: a function of the posters of a chunk and a progress bar of posters, which it
                 updates; it returns the features.
-
-        Yields:
-            (posters of the chunk, columns), memory-mapped if the chunk was read.
         """
         missing = {path for path, _ in self.list_missing(chunks)}
         with show_progress(sum(len(posters) for _, posters in chunks), "poster") as bar:
@@ -90,12 +71,8 @@ class FeatureFiles:
                     if path.is_file():
                         print(f"note: {path} is damaged: its features are made again")
                     features = compute(posters, bar)
-                    self.write(path, features)
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    with replacing(path) as part:
+                        np.save(part, features)
+                    record_checksums(self.folder, [path.name])
                 yield features
-
-    def write(self, path: Path, features: np.ndarray) -> None:
-        """Write a feature file, then its checksum."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as part:
-            np.save(part, features)
-        record_checksums(self.folder, [path.name])

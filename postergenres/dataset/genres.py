@@ -10,46 +10,27 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which genres are wanted.
+    """Which genres are wanted."""
 
-    Attributes:
-        excluded_genres: names of genres whose movies are dropped.
-        min_genre_movies: the number of movies that a genre needs.
-    """
-
-    excluded_genres: tuple[str, ...]
-    min_genre_movies: int
+    excluded_genres: tuple[str, ...]  # their movies are dropped
+    min_genre_movies: int  # that a genre needs
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """How many movies were dropped, and why.
+    """How many movies were dropped, and why."""
 
-    Attributes:
-        excluded: movies with a genre that is not wanted.
-        empty: movies without a genre.
-        rare: movies that have only rare genres.
-        rare_genres: {rare genre: its movies}.
-    """
-
-    excluded: int
-    empty: int
-    rare: int
-    rare_genres: dict[str, int]
+    excluded: int  # movies with a genre that is not wanted
+    empty: int  # movies without a genre
+    rare: int  # movies that have only rare genres
+    rare_genres: dict[str, int]  # {rare genre: its movies}
 
 
 def clean_genres(movies: pd.DataFrame, wanted: Wanted) -> tuple[pd.DataFrame, Dropped]:
-    """Drop the movies and genres that are unfit for training.
+    """Drop the movies and genres that are unfit for training; cells of `genres` become sorted.
 
     A movie with an excluded genre is dropped. A genre of fewer than `min_genre_movies` of the
     remaining movies leaves the vocabulary. A movie without any remaining genre is dropped.
-
-    Args:
-        movies: with a column `genres` of cells such as `Drama|Action`.
-        wanted: which genres.
-
-    Returns:
-        The remaining movies, with `genres` sorted and joined by `|`, and what was dropped.
     """
     sets = [frozenset(filter(None, cell.split("|"))) for cell in movies["genres"]]
     excluded = set(wanted.excluded_genres)
@@ -67,18 +48,27 @@ def clean_genres(movies: pd.DataFrame, wanted: Wanted) -> tuple[pd.DataFrame, Dr
     return movies.reset_index(drop=True), dropped
 
 
+def clean_train_only(movies: pd.DataFrame, wanted: Wanted, genres: Sequence[str]) -> pd.DataFrame:
+    """Drop the train-only movies that have an excluded genre, or none of the genres of the others.
+
+    The cells lose all but these genres, and are sorted; the number of movies does not matter.
+    """
+    sets = [set(cell.split("|")) for cell in movies["genres"]]
+    excluded = set(wanted.excluded_genres)
+    cleaned = ["|".join(sorted(carried & set(genres))) for carried in sets]
+    is_kept = [
+        bool(cell) and not carried & excluded for cell, carried in zip(cleaned, sets, strict=True)
+    ]
+    return movies.assign(genres=cleaned).loc[is_kept].reset_index(drop=True)
+
+
 def list_genres(cells: Iterable[str]) -> list[str]:
     """Return the sorted genres of cells such as `Action|Drama`."""
     return sorted({genre for cell in cells for genre in cell.split("|")})
 
 
 def encode_genres(cells: Sequence[str] | pd.Series, genres: Sequence[str]) -> np.ndarray:
-    """Return the labels of cells such as `Action|Drama`: uint8 (movies, genres) of 0 and 1.
-
-    Args:
-        cells: one per movie.
-        genres: the vocabulary, in the order of the columns.
-    """
+    """Return the labels of cells such as `Action|Drama`: uint8 (movies, genres) of 0 and 1."""
     position = {genre: i for i, genre in enumerate(genres)}
     labels = np.zeros((len(cells), len(genres)), dtype=np.uint8)
     for row, cell in enumerate(cells):

@@ -23,30 +23,23 @@ def count_genres(labels: np.ndarray, copies: np.ndarray) -> np.ndarray:
 def imbalance_ratios(counts: np.ndarray) -> np.ndarray:
     """Return IRLbl: the count of the most common genre over the count of each (Charte et al. 2015).
 
-    Returns:
-        float (genres,): 1 for the most common genre, infinite for a genre without a movie.
+    It is 1 for the most common genre, and infinite for a genre without a movie.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(counts > 0, counts.max() / counts, np.inf)
 
 
 def measure_imbalance(labels: np.ndarray, copies: np.ndarray) -> dict[str, float]:
-    """Return the measures of a sample.
+    """Return the measures of a sample; raise a ValueError if it is empty or a movie has no genre.
 
-    Returns:
-        A dict of
-        movies: the number of movies, copies counted.
-        MeanIR: the mean of IRLbl (Charte et al. 2015).
-        CVIR: the standard deviation of IRLbl, with one degree of freedom taken off, over MeanIR
-            (Charte et al. 2015); 0 for a single genre, nan if MeanIR is infinite.
-        cardinality: genres per movie (Tsoumakas and Katakis 2007).
-        density: cardinality over the number of genres (Tsoumakas and Katakis 2007).
-        SCUMBLE: how often common and rare genres occur on the same movie, from 0 to 1 (Charte et
-            al. 2014): the mean over movies of 1 - geometric mean / arithmetic mean of the IRLbl of
-            the movie's genres.
-
-    Raises:
-        ValueError: the sample is empty, or one of its movies has no genre.
+    movies: the number of movies, copies counted.
+    MeanIR: the mean of IRLbl (Charte et al. 2015).
+    CVIR: the standard deviation of IRLbl, with one degree of freedom taken off, over MeanIR
+        (Charte et al. 2015); 0 for a single genre, nan if MeanIR is infinite.
+    cardinality: genres per movie (Tsoumakas and Katakis 2007).
+    density: cardinality over the number of genres (Tsoumakas and Katakis 2007).
+    SCUMBLE: how often common and rare genres occur on the same movie, from 0 to 1 (Charte et al.
+        2014): the mean over movies of 1 - geometric mean / arithmetic mean of their genres' IRLbl.
     """
     present = copies > 0
     labels, copies = labels[present].astype(int), copies[present]
@@ -67,12 +60,7 @@ def measure_imbalance(labels: np.ndarray, copies: np.ndarray) -> dict[str, float
 
 
 def measure_concurrence(labels: np.ndarray, ratios: np.ndarray) -> np.ndarray:
-    """Return the SCUMBLE of each movie (Charte et al. 2014): float (movies,).
-
-    Args:
-        labels: int (movies, genres) of 0 and 1, each movie with a genre.
-        ratios: (genres,) IRLbl.
-    """
+    """Return the SCUMBLE of each movie (Charte et al. 2014); ratios are the IRLbl, (genres,)."""
     carried = labels.sum(axis=1)
     finite = np.where(np.isfinite(ratios), ratios, 1)  # a genre with an infinite IRLbl has no movie
     geometric = np.exp(labels @ np.log(finite) / carried)
@@ -81,17 +69,10 @@ def measure_concurrence(labels: np.ndarray, ratios: np.ndarray) -> np.ndarray:
 
 
 class Summary(NamedTuple):
-    """What a sample holds. Train-only movies have a column and a row of their own; only the drawn
-    movies and the sample include them, too.
+    """What a sample holds; train-only movies count in `train_only`, `drawn` and `sample` only."""
 
-    Attributes:
-        counts: a row per genre: its movies in total, in each split and sample, and its IRLbl
-            before oversampling and after.
-        measures: a row per sample, see `measure_imbalance`.
-    """
-
-    counts: pd.DataFrame
-    measures: pd.DataFrame
+    counts: pd.DataFrame  # a row per genre: movies in total, in splits and samples, and IRLbl
+    measures: pd.DataFrame  # a row per sample, see `measure_imbalance`
 
 
 def summarize_samples(
@@ -105,9 +86,8 @@ def summarize_samples(
     """Count and measure all training movies, the drawn movies, and the oversampled movies.
 
     Args:
-        movies: with columns `split` and `train_only`, whether a movie is only trained on.
-        labels: (movies, genres) of 0 and 1.
-        genres: names of the genres.
+        movies: with columns `split` and `train_only`.
+        labels, genres: the genres of all movies, and their names.
         drawn, copies: (training movies,), copies before oversampling and after.
     """
     split, train_only = movies["split"].to_numpy(), movies["train_only"].to_numpy()

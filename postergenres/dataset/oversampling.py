@@ -17,58 +17,33 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Rules:
-    """How the training movies are drawn, and the rare genres are oversampled.
+    """The settings of sampling.py on how training movies are drawn and rare genres oversampled.
 
-    Attributes:
-        sample_fraction: the share of the training movies to draw.
-        oversampling: the strategy; "none" changes nothing.
-        common_genres: for "study": the number of most common genres, which get no movies.
-        fill: for "study": pairs (count, share) with rising counts. A genre of at most `count`
-            movies of the sample gets `share` of the movies that it lacks to the most common genre.
-            A genre of more movies than the last count gets none.
-        growth: for "ml-ros": the most clones, as a share of the drawn movies.
-        max_copies: the most copies of a movie in the sample.
+    fill: pairs (count, share) with rising counts. A genre of at most `count` movies of the sample
+    gets `share` of the movies that it lacks to the most common genre. A genre of more movies than
+    the last count gets none.
     """
 
-    sample_fraction: float
+    sample_fraction: float  # of the training movies
     oversampling: Oversampling
-    common_genres: int
-    fill: tuple[tuple[int, float], ...]
-    growth: float
-    max_copies: int
+    common_genres: int  # for "study": the number of most common genres, which get no movies
+    fill: tuple[tuple[int, float], ...]  # for "study"
+    growth: float  # for "ml-ros": the most clones, as a share of the drawn movies
+    max_copies: int  # of a movie in the sample
 
 
 def draw_sample(labels: np.ndarray, rules: Rules, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw training movies, then oversample the rare genres.
-
-    Returns:
-        int (movies,) and int (movies,): the copies before oversampling and after.
-    """
+    """Draw training movies, at least one; return the copies before oversampling and after."""
     rng = np.random.default_rng(seed)
-    drawn = draw_movies(len(labels), rules.sample_fraction, rng)
-    return drawn, oversample(labels, drawn, rules, rng)
-
-
-def draw_movies(count: int, fraction: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw a fraction of `count` movies, at least one, without replacement.
-
-    Returns:
-        int (count,): 1 for a drawn movie, else 0.
-    """
-    copies = np.zeros(count, dtype=int)
-    copies[rng.choice(count, size=max(1, round(fraction * count)), replace=False)] = 1
-    return copies
-
-
-def oversample(
-    labels: np.ndarray, copies: np.ndarray, rules: Rules, rng: np.random.Generator
-) -> np.ndarray:
-    """Return the copies of each movie after oversampling: int (movies,)."""
+    count = len(labels)
+    drawn = np.zeros(count, dtype=int)
+    size = max(1, round(rules.sample_fraction * count))
+    drawn[rng.choice(count, size=size, replace=False)] = 1
     if rules.oversampling == "study":
-        return oversample_study(labels, copies, rules, rng)
+        return drawn, oversample_study(labels, drawn, rules, rng)
     if rules.oversampling == "ml-ros":
-        return oversample_ml_ros(labels, copies, rules, rng)
-    return copies
+        return drawn, oversample_ml_ros(labels, drawn, rules, rng)
+    return drawn, drawn
 
 
 def oversample_study(

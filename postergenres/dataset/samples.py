@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 COLUMNS = ["id", "title", "genres", "split", "copies"]
-SPLITS = ("train", "val", "test")  # in the order in which stratify() numbers them
+SPLITS = ("train", "val", "test")
 NEEDED = ["id", "genres", "split", "copies"]  # by the next steps; the title is for people
 WHOLE_NUMBER = r"0*[1-9][0-9]{0,5}"  # of copies; up to a million
 FEWEST = 10  # movies; with fewer, a split could be empty
@@ -24,8 +24,7 @@ FEWEST = 10  # movies; with fewer, a split could be empty
 def read_downloaded_movies(data_dir: Path) -> pd.DataFrame:
     """Return the rows of posters.csv that have a poster, and print how many there are.
 
-    The rows are sorted by id, so that their order in the file does not change the sample. The
-    column `train_only` becomes bool.
+    They are sorted by id, so that their order does not change the sample; `train_only` is bool.
 
     Raises:
         SystemExit: no movie to split has a poster, or too few because posters are missing.
@@ -46,11 +45,7 @@ def read_downloaded_movies(data_dir: Path) -> pd.DataFrame:
 
 
 def explain_missing_posters(counts: Counter[str]) -> str:
-    """Return one line that says why too few movies have a poster, and what to do.
-
-    Args:
-        counts: {status: movies} of posters.csv.
-    """
+    """Return one line that says why too few movies have a poster, from {status: movies}."""
     what = "There is no poster to sample"
     if counts["ok"]:
         what = f"Only {counts['ok']} of {counts.total():,} movies have a poster, too few"
@@ -63,12 +58,7 @@ def explain_missing_posters(counts: Counter[str]) -> str:
 
 
 def select_samples(movies: pd.DataFrame, train_copies: np.ndarray) -> pd.DataFrame:
-    """Return the rows of samples.csv: the movies of all splits that have at least one copy.
-
-    Args:
-        movies: all movies, with a column `split`.
-        train_copies: int (training movies,), in the order of the training movies.
-    """
+    """Return the rows of samples.csv: training movies with copies, and all of val and test."""
     copies = pd.Series(1, index=movies.index)
     copies[movies["split"] == "train"] = train_copies
     return movies.assign(copies=copies).loc[copies > 0, COLUMNS]
@@ -82,15 +72,7 @@ def write_samples(
     settings: dict[str, Any],
     duplicates: list[list[str]],
 ) -> None:
-    """Write samples.csv, sampling.json and their checksums.
-
-    Args:
-        samples: see `select_samples`.
-        summary: of the sample.
-        data_dir: the folder to write to.
-        settings: of this step, to be recorded.
-        duplicates: the ids of movies with the same poster.
-    """
+    """Write samples.csv, sampling.json and their checksums; duplicates: ids with like posters."""
     write_csv(samples, data_dir / "samples.csv")
     about = {
         "settings": settings,
@@ -118,10 +100,9 @@ def hash_samples(data_dir: Path) -> str:
 def read_samples(data_dir: Path) -> pd.DataFrame:
     """Return samples.csv: id, title, genres (`Action|Drama`), split, copies (int).
 
-    A person may have edited the file.
-
     Raises:
-        SystemExit: the file is missing, or has content that the next steps cannot use.
+        SystemExit: the file, which a person may have edited, is missing, or has content that the
+            next steps cannot use.
     """
     path = data_dir / "samples.csv"
     if not path.is_file():
@@ -142,25 +123,21 @@ def find_fault_in_samples(samples: pd.DataFrame) -> str | None:
         return f"has no column {', '.join(missing)}"
     if samples.empty:
         return "has no rows"
-    is_wrong = {  # the first line for each fault is named
-        "an id that cannot name a file": ~samples["id"].str.fullmatch(r"[^/\\\0]+"),
-        "an id for the second time": samples["id"].duplicated(),
-        "an empty genre": samples["genres"].str.contains(r"^\||\|\||\|$|^$"),
-        "an unknown split": ~samples["split"].isin(SPLITS),
-        "copies that are no whole number above 0": ~samples["copies"].str.fullmatch(WHOLE_NUMBER),
-    }
-    column = dict(zip(is_wrong, ("id", "id", "genres", "split", "copies"), strict=True))
-    for fault, wrong in is_wrong.items():
-        if wrong.any():
-            return f"has {fault}: {samples.loc[wrong, column[fault]].iloc[0]!r}"
+    ids, copies = samples["id"], samples["copies"]
+    for name, fault, is_wrong in (
+        ("id", "an id that cannot name a file", ~ids.str.fullmatch(r"[^/\\\0]+")),
+        ("id", "an id for the second time", ids.duplicated()),
+        ("genres", "an empty genre", samples["genres"].str.contains(r"^\||\|\||\|$|^$")),
+        ("split", "an unknown split", ~samples["split"].isin(SPLITS)),
+        ("copies", "copies that are no whole number above 0", ~copies.str.fullmatch(WHOLE_NUMBER)),
+    ):
+        if cells := samples.loc[is_wrong, name].tolist():
+            return f"has {fault}: {cells[0]!r}"
     return None
 
 
 def read_titles(data_dir: Path) -> dict[str, str]:
-    """Return {id: title} of a samples.csv that a store was made from; empty if it is missing.
-
-    A movie of a file without titles has its id for a title.
-    """
+    """Return {id: title or, without titles, id} of samples.csv; empty if the file is missing."""
     path = data_dir / "samples.csv"
     if not path.is_file():
         return {}
@@ -169,13 +146,11 @@ def read_titles(data_dir: Path) -> dict[str, str]:
 
 
 def read_train_counts(data_dir: Path) -> dict[str, Any] | None:
-    """Return the number of training movies before a sample was drawn, and the number per genre.
+    """Return {"movies": count, "genres": {genre: count}} of the training movies before drawing.
 
-    Train-only movies do not count: the mix of genres of the others is that of val and test.
-
-    Returns:
-        {"movies": count, "genres": {genre: count}}; None, after a line that says why, if
-        samples.csv is not as sampling.py wrote it, or sampling.json cannot be used.
+    Train-only movies do not count: the mix of genres of the others is that of val and test. None is
+    returned, after a line that says why, if samples.csv is not as sampling.py wrote it, or
+    sampling.json cannot be used.
     """
     if damage := find_damage(data_dir, ["sampling.json"]):
         print(

@@ -1,18 +1,24 @@
-"""What step 2 prints, and the line that it ends with if too little is left."""
+"""What step 2 prints, the line that it ends with if too little is left, and sampling.png."""
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from postergenres.dataset.duplicates import PLACEHOLDER, list_groups
 from postergenres.dataset.genres import Dropped, Wanted
 from postergenres.dataset.imbalance import Summary
 from postergenres.dataset.samples import FEWEST, SPLITS
 from postergenres.dataset.stratification import MIN_MOVIES, Split, share_errors
+from postergenres.plotting import draw_heat_map, escape_label, save_figure
 from postergenres.terminal import escape_controls
 
 import numpy as np
 import pandas as pd
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_GENRES = 30  # of the plot; labels of more would be too small to read
 MOST_MISSING = 0.02  # of the posters; with more, a folder was probably moved or deleted
 TOO_FEW = {  # what is true of the dropped movies, and what to do
     "excluded": (
@@ -31,12 +37,7 @@ TOO_FEW = {  # what is true of the dropped movies, and what to do
 
 
 def report_posters(downloaded: pd.DataFrame, usable: pd.DataFrame, data_dir: Path) -> None:
-    """Print how many posters are missing, and how many are placeholders.
-
-    Args:
-        downloaded: all movies with a poster, with a column `poster` (a `PosterHash`).
-        usable: those whose poster is no placeholder.
-        data_dir: the data folder.
+    """Print how many posters are missing, and how many are placeholders, which are not usable.
 
     Raises:
         SystemExit: more than MOST_MISSING of the posters cannot be read.
@@ -57,11 +58,7 @@ def report_posters(downloaded: pd.DataFrame, usable: pd.DataFrame, data_dir: Pat
 
 
 def report_genres(dropped: Dropped, left: int, wanted: Wanted) -> None:
-    """Print how many movies and genres were dropped, and why.
-
-    Raises:
-        SystemExit: too few movies are left.
-    """
+    """Print how many movies and genres were dropped, and why; exit if too few are left."""
     excluded = " or ".join(wanted.excluded_genres) or "nothing"
     rare = [f"{escape_controls(genre)} ({n})" for genre, n in dropped.rare_genres.items()]
     print(
@@ -94,12 +91,6 @@ def report_split(
 ) -> None:
     """Print which posters are the same, and how far the genres are off their share of each split.
 
-    Args:
-        movies: with a column `split`.
-        labels: (movies, genres) of 0 and 1.
-        groups: (movies,) group number of each movie.
-        split: how the movies were split.
-
     Raises:
         SystemExit: a split is empty.
     """
@@ -116,8 +107,7 @@ def report_split(
             "is too small. Take more movies, lower NEAR_DUPLICATE, or change VAL_SHARE and "
             "TEST_SHARE in sampling.py, then run: python sampling.py"
         )
-    numbers = movies.split.map(SPLITS.index).to_numpy()
-    errors = share_errors(labels, numbers, split.shares)
+    errors = share_errors(labels, movies.split.to_numpy(), split.shares)
     if not np.isnan(errors).all():
         print(
             f"each genre of {MIN_MOVIES} movies or more has its share of each split, "
@@ -126,13 +116,7 @@ def report_split(
 
 
 def report_train_only(usable: pd.DataFrame, cleaned: pd.DataFrame, movies: pd.DataFrame) -> None:
-    """Print how many train-only movies were dropped, and why; nothing if there were none.
-
-    Args:
-        usable: all movies whose poster is no placeholder.
-        cleaned: the train-only movies that are fit for training.
-        movies: all movies that were kept.
-    """
+    """Print how many train-only movies were dropped, and why; nothing if there were none."""
     total, left, added = usable.train_only.sum(), len(cleaned), movies.train_only.sum()
     if total:
         print(
@@ -146,9 +130,7 @@ def report_train_only(usable: pd.DataFrame, cleaned: pd.DataFrame, movies: pd.Da
 def report_sample(summary: Summary, drawn: np.ndarray, copies: np.ndarray) -> None:
     """Print the genre counts and the measures of imbalance.
 
-    Args:
-        summary: see `imbalance.summarize_samples`.
-        drawn, copies: int (training movies,), copies before oversampling and after.
+    `drawn` and `copies` are (training movies,), copies before oversampling and after.
     """
     counts = summary.counts.sort_values("movies", ascending=False, kind="stable")
     if "train_only" in counts:
@@ -161,3 +143,42 @@ def report_sample(summary: Summary, drawn: np.ndarray, copies: np.ndarray) -> No
     added = copies[drawn == 0].astype(bool).sum()
     repeats = (copies - 1).clip(min=0).sum()
     print(f"oversampling added {added:,} movies that were not drawn, and {repeats:,} repeats")
+
+
+# --- sampling.png ---------------------------------------------------------------------------------
+
+
+def save_sampling_plot(labels: np.ndarray, counts: pd.DataFrame, data_dir: Path) -> None:
+    """Write sampling.png: the counts of the most common genres, and which occur together."""
+    from matplotlib.figure import Figure  # here: importing it takes a second
+
+    order = np.argsort(-labels.sum(axis=0, dtype=int), kind="stable")[:MOST_GENRES]
+    height = 2.2 + 0.3 * len(order)
+    figure = Figure(figsize=(6.5 + 1.4 * height, height), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(5, 1.4 * height))
+    draw_genre_counts(left, counts.iloc[order])
+    draw_pairs(right, labels[:, order].astype(float), list(counts.index[order]))
+    save_figure(figure, data_dir / "sampling.png", dpi=120)
+
+
+def draw_genre_counts(axes: "Axes", counts: pd.DataFrame) -> None:
+    """Draw two bars per genre, as drawn and after oversampling."""
+    rows = np.arange(len(counts))
+    axes.barh(rows - 0.2, counts["drawn"], 0.4, color="0.65", label="as drawn")
+    axes.barh(rows + 0.2, counts["sample"], 0.4, color="C0", label="after oversampling")
+    axes.set_yticks(rows, [escape_label(genre) for genre in counts.index])
+    axes.invert_yaxis()
+    axes.set(title="Movies of each genre to train on", xlabel="movies, copies counted")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right")
+
+
+def draw_pairs(axes: "Axes", labels: np.ndarray, genres: list[str]) -> None:
+    """Draw how often each genre occurs together with each other genre; labels are floats."""
+    percentages = 100 * (labels.T @ labels) / labels.sum(axis=0)[:, None]
+    np.fill_diagonal(percentages, np.nan)
+    draw_heat_map(axes, percentages, genres, genres)
+    axes.set_title(
+        "Genres that occur together: of 100 movies of the genre\n"
+        "at the left, so many are also of the genre below"
+    )

@@ -21,31 +21,17 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Store:
-    """The posters of samples.csv as arrays.
+    """The posters of samples.csv as arrays."""
 
-    Attributes:
-        images: memory-mapped uint8 (N, H, W, 3), read-only.
-        labels: uint8 (N, G), 1 if a movie has a genre.
-        index: id, split and copies, with a row for each row of the arrays.
-        genres: the G genre names, in the order of the columns of `labels`.
-        train_movies: number of training movies before a sample of them was drawn, without the
-            train-only movies.
-        train_counts: (G,), how many of the train_movies have each genre; the floors are computed
-            from them.
-        samples_sha256: SHA-256 of the samples.csv that the store was made from.
-        poster_sha256: SHA-256 of the poster of each row.
-        sha256: checksum that changes with every byte of the store.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    index: pd.DataFrame
-    genres: list[str]
-    train_movies: int
-    train_counts: np.ndarray
-    samples_sha256: str
-    poster_sha256: list[str]
-    sha256: str
+    images: np.ndarray  # memory-mapped uint8 (N, H, W, 3), read-only
+    labels: np.ndarray  # uint8 (N, G), 1 if a movie has a genre
+    index: pd.DataFrame  # id, split and copies, with a row for each row of the arrays
+    genres: list[str]  # names, in the order of the columns of `labels`
+    train_movies: int  # before a sample of them was drawn; without the train-only movies
+    train_counts: np.ndarray  # (G,), how many of the train_movies have each genre, for the floors
+    samples_sha256: str  # of the samples.csv that the store was made from
+    poster_sha256: list[str]  # of the poster of each row
+    sha256: str  # changes with every byte of the store
 
     def rows(self, split: str) -> np.ndarray:
         """Return the row numbers of a split: "train", "val" or "test"."""
@@ -95,9 +81,6 @@ def count_train_movies(
 
 
 def read_checksums(folder: Path) -> pd.Series:
-    """Return the SHA-256 that each poster of samples.csv had when the store was made, by id.
-
-    It is empty if the poster could not be read.
-    """
+    """Return the SHA-256 of each poster, by id, as the store was made; empty if unreadable."""
     table = pd.read_csv(folder / "checksums.csv", dtype=str, na_filter=False)
     return table.set_index("id").sha256

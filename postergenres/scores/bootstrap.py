@@ -34,6 +34,8 @@ INTERVAL = (  # as metrics.json and the report describe it
 )
 WEIGHTS = 2**21  # 70 MB for each of a few arrays
 
+Ranking = tuple[np.ndarray, np.ndarray, np.ndarray]  # see `rank`
+
 
 class ComparedScores(NamedTuple):
     """The scores of a model beside their floors: the columns score, low, high and floor.
@@ -53,14 +55,10 @@ def compare_with_prior(
     val_labels: np.ndarray,
     seed: int = 0,
 ) -> ComparedScores:
-    """Score a model and the prior on the test movies.
+    """Score a model and the prior, (G,), on test movies, (N, G).
 
-    Args:
-        labels, probabilities: (N, G), of the test movies.
-        thresholds: of the model, chosen on the validation movies.
-        prior: (G,), from the training movies.
-        val_labels: (M, G), to choose the thresholds of the prior on.
-        seed: of the resamples.
+    The thresholds of the model are chosen on the validation movies, and so are those of the prior,
+    from `val_labels`, (M, G).
     """
     model = compute_scores(labels, probabilities, thresholds)
     floor = score_prior(prior, labels, val_labels)
@@ -72,13 +70,9 @@ def compare_with_prior(
     bounds["mAP"] = [*mean_average_precision_interval(*of_genres)]
     low, high = average_precision_intervals(*of_genres)
     overall = pd.DataFrame(
-        {
-            "score": [model[name] for name in SCORES],
-            "low": [bounds[name][0] for name in SCORES],
-            "high": [bounds[name][1] for name in SCORES],
-            "floor": [floor[name] for name in SCORES],
-        },
+        [(model[name], *bounds[name], floor[name]) for name in SCORES],
         index=pd.Index(SCORES, name="metric"),
+        columns=pd.Index(["score", "low", "high", "floor"]),
     )
     per_genre = pd.DataFrame(
         {
@@ -116,19 +110,10 @@ def bootstrap(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-class Ranking(NamedTuple):
-    """The order of scores from the highest, the last place of each group of ties, the labels."""
-
-    order: np.ndarray
-    last_of_ties: np.ndarray
-    labels: np.ndarray
-
-
 class WeightedScores:
     """Compute `metrics.compute_scores` for many weightings of the movies at once.
 
-    All that does not depend on the weights, mainly the order of the probabilities, is computed
-    once.
+    What does not depend on the weights, mainly the order of the probabilities, is computed once.
     """
 
     def __init__(
@@ -145,10 +130,8 @@ class WeightedScores:
     def score(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """Return what `compute_scores` does, each value with a leading axis of R weightings.
 
-        Average precision and mAP are at the prevalence of all movies.
-
-        Args:
-            weights: (R, N), how often each movie counts.
+        `weights` is (R, N), how often each movie counts. Average precision and mAP are at the
+        prevalence of all movies.
         """
         ranked = [score_ranking(ranking, weights) for ranking in self.rankings]
         average_precision, roc_auc = (np.stack(each, axis=1) for each in zip(*ranked, strict=True))
@@ -178,10 +161,10 @@ def f1_weighted(labels: np.ndarray, predicted: np.ndarray, weights: np.ndarray) 
 
 
 def rank(labels: np.ndarray, scores: np.ndarray) -> Ranking:
-    """Rank scores, (N,), from the highest."""
+    """Return the order of scores, (N,), from the highest, the last place of each tie, labels."""
     order = np.argsort(-scores, kind="stable")
     last_of_ties = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-    return Ranking(order, last_of_ties, labels[order])
+    return order, last_of_ties, labels[order]
 
 
 def score_ranking(ranking: Ranking, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,12 +15,8 @@ CELLS = 2**22  # numbers per table of a chunk of posters
 def choose_genres(probabilities: np.ndarray, cells: int = CELLS) -> np.ndarray:
     """Return which genres are predicted for each poster, (N, G) of True and False.
 
-    Every poster gets at least one genre, and always its most probable ones. Of equally good
-    choices, the one with the fewest genres is taken.
-
-    Args:
-        probabilities: (N, G); a poster whose probabilities are nan gets no genre.
-        cells: numbers per table of a chunk of posters; bounds the memory.
+    Every poster gets at least one genre, and always its most probable ones, but none if its
+    probabilities are nan. Of equally good choices, the one with the fewest genres is taken.
     """
     probabilities = np.asarray(probabilities, dtype=np.float64)
     chosen = np.zeros(probabilities.shape, bool)
@@ -38,8 +34,7 @@ def choose_genres(probabilities: np.ndarray, cells: int = CELLS) -> np.ndarray:
 def count_best(probabilities: np.ndarray) -> np.ndarray:
     """Return how many of the first genres have the highest expected F1, (N,), at least 1.
 
-    Args:
-        probabilities: (N, G), each row sorted from high to low.
+    Each row of the probabilities, (N, G), is sorted from high to low.
     """
     genres = probabilities.shape[1]
     tails = [np.ones((len(probabilities), 1))]  # how many of the last 0, 1, 2 ... genres are true
@@ -58,11 +53,9 @@ def count_best(probabilities: np.ndarray) -> np.ndarray:
 
 
 def add_genre(distribution: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """Return the distribution of how many of k + 1 genres are true, (N, k + 2).
+    """Add a genre of this probability, (N,), to the distribution of how many of k genres are true.
 
-    Args:
-        distribution: (N, k + 1), of how many of k genres are true.
-        probability: (N,), of the next genre.
+    The distribution is (N, k + 1); the result, of k + 1 genres, is (N, k + 2).
     """
     result = np.pad(distribution * (1 - probability)[:, None], ((0, 0), (0, 1)))
     result[:, 1:] += distribution * probability[:, None]

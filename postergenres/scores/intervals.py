@@ -28,16 +28,12 @@ HALF = 0.5  # positives that join each genre
 def average_precision_intervals(
     scores: np.ndarray, resampled: np.ndarray, positives: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the intervals of the average precision of each genre.
+    """Return low and high, (G,), of the average precision of each genre; nan if the score is.
 
     Args:
         scores: (G,), nan for a genre without positives.
-        resampled: (R, G), the scores of resamples, at the prevalence of the scores; nan if a
-            resample has no positive.
+        resampled: (R, G), at the prevalence of the scores; nan if a resample has no positive.
         positives: (G,), the number of movies that have each genre.
-
-    Returns:
-        low, high: (G,), nan where the score is nan.
     """
     centers = logit(join_half(scores, positives))
     errors = logit_errors(scores, resampled, positives)
@@ -47,12 +43,12 @@ def average_precision_intervals(
 def mean_average_precision_interval(
     scores: np.ndarray, resampled: np.ndarray, positives: np.ndarray
 ) -> tuple[Values, Values]:
-    """Return the interval of the mean over genres of the average precision.
+    """Return the interval of the mean over genres of the average precision; nan without genres.
 
     The average precision of few positives is too high on average. For one genre that is little
     beside the error, but not for the mean of many genres: the bootstrap's estimate of the bias is
     subtracted. The degrees of freedom are those of Welch (1947) and Satterthwaite (1946). The
-    arguments are those of `average_precision_intervals`; nan is returned if no genre has a score.
+    arguments are those of `average_precision_intervals`.
     """
     present = ~np.isnan(scores)
     if not present.any():

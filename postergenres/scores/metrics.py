@@ -51,9 +51,6 @@ def prior_of_counts(counts: np.ndarray, movies: int) -> np.ndarray:
 
     The smoothing (Krichevsky and Trofimov 1981) keeps the share of a genre without movies above 0,
     where its cross-entropy would be infinite.
-
-    Args:
-        counts: (G,), how many of the `movies` have each genre.
     """
     return (np.asarray(counts) + 0.5) / (movies + 1)
 
@@ -92,10 +89,8 @@ def compute_scores(
     calibration error is the mean distance between the probabilities in a bin and the share of them
     that are true, over 15 bins and all genres together (Guo et al. 2017).
 
-    Args:
-        labels: (N, G) of 0 and 1, as everywhere in this module.
-        probabilities: (N, G).
-        thresholds: for F1. Hamming loss uses 0.5, its best threshold.
+    Labels, of 0 and 1, and probabilities are (N, G), as everywhere in this module. The thresholds
+    are for F1; Hamming loss uses 0.5, its best threshold.
 
     Returns:
         The keys of SCORES, and `average_precision`, (G,). The average precision of a genre without
@@ -180,11 +175,10 @@ def number_bins(probabilities: np.ndarray) -> np.ndarray:
 
 
 def measure_reliability(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
-    """Return the points of a reliability curve, of all genres together.
+    """Return the points of a reliability curve, of all pairs of a movie and a genre together.
 
     There is a row for each bin that is not empty: predicted, the mean probability; true, the share
-    of the predictions that are true; count, the number of predictions, one for each pair of a movie
-    and a genre.
+    of the pairs that are true; count, the number of pairs.
     """
     table = pd.DataFrame({"predicted": np.ravel(probabilities), "true": np.ravel(labels)})
     bins = table.groupby(number_bins(table["predicted"].to_numpy()))
@@ -214,8 +208,7 @@ def score_prior(
 ) -> dict[str, Any]:
     """Return the floor: the scores of predicting the prior, (G,), for each movie.
 
-    Its thresholds are chosen on `val_labels`, (M, G); None if `labels` are those of the validation
-    movies.
+    Its thresholds are chosen on `val_labels`, (M, G), or on `labels` if they are None.
     """
     val_labels = labels if val_labels is None else val_labels
     constant = np.broadcast_to(prior, val_labels.shape)

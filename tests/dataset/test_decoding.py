@@ -9,7 +9,6 @@ from postergenres.dataset.decoding import (
     DECODER,
     PIXELS,
     PixelBudget,
-    check_worker,
     choose_scale,
     decode_plain_jpeg,
     decode_poster,
@@ -22,7 +21,7 @@ from postergenres.dataset.decoding import (
 import numpy as np
 import pytest
 import xxhash
-from conftest import image_bytes, progressive
+from conftest import image_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
@@ -46,36 +45,12 @@ def test_every_mode_keeps_its_color(tmp_path, mode):
     assert abs(pixels.astype(int) - grey).max() <= 2
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_transparent_pixels_become_white(tmp_path, mode):
-    if mode == "P":
-        path = save(tmp_path, Image.new("P", (20, 30), 0), transparency=0)
-    else:
-        path = save(tmp_path, Image.new(mode, (20, 30), 0))
+@pytest.mark.parametrize(
+    ("mode", "options"), [("RGBA", {}), ("LA", {}), ("P", {"transparency": 0})]
+)
+def test_transparent_pixels_become_white(tmp_path, mode, options):
+    path = save(tmp_path, Image.new(mode, (20, 30), 0), **options)
     assert (decode_poster(path, 15, 10) == 255).all()
-
-
-def test_a_rotated_photo_is_turned_upright(tmp_path):
-    image = Image.new("RGB", (400, 200), (0, 0, 255))
-    image.paste((255, 0, 0), (0, 0, 200, 200))
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
-    path = save(tmp_path, image, "x.jpg", exif=exif)
-    pixels = decode_poster(path, 40, 20)
-    assert pixels[5, 10, 0] > 200 and pixels[35, 10, 2] > 200
-
-
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF", "ignore:Truncated File")
-def test_a_photo_with_broken_exif_is_decoded(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    path = save(tmp_path, Image.new("RGB", (20, 30), (200, 30, 30)), "x.jpg", exif=exif)
-    body = path.read_bytes()
-    start = body.index(b"Exif")
-    for offset in range(6, 32):
-        path.write_bytes(body[: start + offset] + b"\x06" + body[start + offset + 1 :])
-        pixels, error = try_decode(path, 15, 10)
-        assert error == "" and pixels.shape == (15, 10, 3)
 
 
 def draw_detailed_jpeg(width, **options):
@@ -107,51 +82,29 @@ def test_pixels_are_close_to_a_full_quality_resize(width, most):
 def test_the_error_for_a_broken_image_gives_a_reason(tmp_path, body):
     path = tmp_path / "x.jpg"
     path.write_bytes(body)
-    with pytest.raises(ValueError, match="Error"):
-        decode_poster(path, 15, 10)
     pixels, error = try_decode(path, 15, 10)
     assert pixels is None and "Error" in error
-
-
-def chunk(name, content):
-    return (
-        struct.pack(">I", len(content))
-        + name
-        + content
-        + struct.pack(">I", zlib.crc32(name + content))
-    )
+    assert try_decode(b"text", 15, 10)[1] == "UnidentifiedImageError: cannot identify image file"
 
 
 def png(width, height, colour_type, bits, rows):
     """Return a PNG that Pillow cannot write: 16 bits in several channels, or a huge size."""
     header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
+    body = b"\x89PNG\r\n\x1a\n"
+    for chunk in (b"IHDR" + header, b"IDAT" + zlib.compress(rows), b"IEND"):
+        body += struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return body
 
 
 @pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
-def test_channels_of_16_bits_are_scaled_to_8(tmp_path, colour_type, channels):
-    """Test gray and RGB, with and without alpha."""
+def test_channels_of_16_bits_are_scaled_to_8(colour_type, channels):
+    """Test gray and RGB, with and without alpha, and gray in a PGM."""
     alpha = channels in (2, 4)
     pixel = [0xCC00] * (channels - alpha) + [0xFFFF] * alpha
     row = b"\0" + struct.pack(f">{channels}H", *pixel) * 20
-    body = png(20, 30, colour_type, 16, row * 30)
-    assert abs(decode_poster(body, 15, 10).astype(int) - 0xCC).max() <= 1
-
-
-def test_a_pgm_of_16_bits_is_scaled_to_8(tmp_path):
-    body = b"P5 20 30 65535\n" + struct.pack(">600H", *[0xCC00] * 600)
-    assert abs(decode_poster(body, 15, 10).astype(int) - 0xCC).max() <= 1
-
-
-def test_half_transparent_black_becomes_gray():
-    buffer = io.BytesIO()
-    Image.new("RGBA", (20, 30), (0, 0, 0, 128)).save(buffer, "PNG")
-    assert abs(decode_poster(buffer.getvalue(), 15, 10).astype(int) - 127).max() <= 1
+    pgm = b"P5 20 30 65535\n" + struct.pack(">600H", *[0xCC00] * 600)
+    for body in (png(20, 30, colour_type, 16, row * 30), pgm):
+        assert abs(decode_poster(body, 15, 10).astype(int) - 0xCC).max() <= 1
 
 
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP"])
@@ -164,18 +117,12 @@ def test_an_animation_gives_its_first_frame(form):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (10, 3000), (3000, 10), (101, 150)])
-@pytest.mark.parametrize("form", ["JPEG", "PNG"])
-def test_images_of_any_size_and_shape_are_decoded(size, form):
-    body = image_bytes((200, 100, 50), size, form=form)
+@pytest.mark.parametrize(("form", "mode"), [("JPEG", "RGB"), ("JPEG", "CMYK"), ("PNG", "RGB")])
+def test_images_of_any_size_and_shape_are_decoded(size, form, mode):
+    body = image_bytes((200, 100, 50), size, mode, form=form)
     pixels = decode_poster(body, 150, 101)
     assert pixels.shape == (150, 101, 3)
-    assert abs(pixels.astype(int) - (200, 100, 50)).max() <= 4
-
-
-def test_progressive_and_cmyk_jpegs_are_decoded():
-    assert decode_poster(progressive(64, 0), 15, 10).max() <= 2
-    body = image_bytes((250, 10, 10), (60, 90), "CMYK")
-    assert abs(decode_poster(body, 15, 10).astype(int) - (250, 10, 10)).max() <= 6
+    assert abs(pixels.astype(int) - (200, 100, 50)).max() <= 6
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -201,20 +148,19 @@ def test_gray_of_32_bits_is_scaled_only_if_above_255(value):
     assert (decode_poster(buffer.getvalue(), 15, 10) == expected).all()
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF", "ignore:Truncated File", "ignore:Metadata Warn")
 @pytest.mark.parametrize(
     ("kind", "value"), [(2, b"6\0\0\0"), (1, b"\6\0\0\0"), (7, b"6\0\0\0"), (3, b"\x09\0\0\0")]
 )
 def test_an_invalid_rotation_is_ignored(kind, value):
-    """The orientation is a text, a byte, of an undefined type, or 9."""
+    """The orientation is a text, a byte, of an undefined type, or 9; or a byte is damaged."""
     entry = struct.pack("<HHHI", 1, 0x0112, kind, 1) + value
     exif = b"Exif\0\0II*\0\x08\0\0\0" + entry + bytes(4)
-    body = image_bytes((200, 30, 30), (20, 30), exif=exif)
+    for place in range(6, len(exif)):
+        body = image_bytes((200, 30, 30), exif=exif[:place] + b"\6" + exif[place + 1 :])
+        assert abs(decode_poster(body, 15, 10).astype(int) - (200, 30, 30)).max() <= 4
+    body = image_bytes((200, 30, 30), exif=exif)
     assert abs(decode_poster(body, 15, 10).astype(int) - (200, 30, 30)).max() <= 4
-
-
-def test_reasons_are_the_same_in_every_run():
-    reasons = {try_decode(b"no image", 15, 10)[1] for _ in range(3)}
-    assert reasons == {"UnidentifiedImageError: cannot identify image file"}
 
 
 @pytest.mark.parametrize("form", ["JPEG", "TIFF", "PNG", "WEBP"])
@@ -299,14 +245,6 @@ def test_a_task_fills_its_rows_and_returns_checksums_and_errors(tmp_path):
     assert (rows[1] == decode_poster(bodies["red"], 15, 10)).all()
     assert (rows[3] == decode_poster(bodies["blue"], 15, 10)).all()
     assert not rows[2].any() and not rows[4].any()
-
-
-def test_a_worker_with_another_decoder_or_without_the_folder_is_refused(tmp_path):
-    check_worker(DECODER, tmp_path)
-    with pytest.raises(OSError, match="decodes with .*Pillow.*, not with Pillow 1; it needs"):
-        check_worker("Pillow 1", tmp_path)
-    with pytest.raises(OSError, match="does not see the folder .*none"):
-        check_worker(DECODER, tmp_path / "none")
 
 
 # --- which decoder --------------------------------------------------------------------------------

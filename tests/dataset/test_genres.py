@@ -1,4 +1,11 @@
-from postergenres.dataset.genres import Dropped, Wanted, clean_genres, encode_genres, list_genres
+from postergenres.dataset.genres import (
+    Dropped,
+    Wanted,
+    clean_genres,
+    clean_train_only,
+    encode_genres,
+    list_genres,
+)
 
 import pandas as pd
 
@@ -16,6 +23,14 @@ def test_excluded_rare_and_missing_genres_are_dropped():
 def test_movies_with_an_excluded_genre_do_not_count_for_their_other_genres():
     movies = pd.DataFrame({"genres": ["Drama"] * 10 + ["War|Foreign"] * 5})
     assert list_genres(clean_genres(movies, Wanted(("Foreign",), 5))[0]["genres"]) == ["Drama"]
+
+
+def test_train_only_movies_keep_the_genres_of_the_others_and_excluded_movies_are_dropped():
+    cells = ["War|Drama", "Drama|News", "News", "", "Drama|Foreign", "Foreign"]
+    movies = pd.DataFrame({"id": list("abcdef"), "genres": cells})
+    cleaned = clean_train_only(movies, Wanted(("TV Movie", "Foreign"), 10), ["Drama", "War"])
+    assert cleaned.to_dict("list") == {"id": ["a", "b"], "genres": ["Drama|War", "Drama"]}
+    assert cleaned.index.tolist() == [0, 1]
 
 
 def test_labels_have_a_row_per_movie_and_a_column_per_genre():

@@ -56,14 +56,18 @@ def test_samples_that_cannot_be_measured_are_refused(copies):
         measure_imbalance(np.array([[1, 0], [0, 0]], dtype=np.uint8), copies)
 
 
-def test_the_summary_counts_each_split_and_sample():
+DRAWN, COPIES = np.array([1, 0, 1, 1, 0]), np.array([1, 0, 1, 3, 1])
+
+
+def summarize(train_only):
     labels = np.vstack([LABELS, LABELS[:2], LABELS[3:]])
-    split = np.array(["train"] * 5 + ["val"] * 2 + ["test"] * 2)
-    drawn, copies = np.array([1, 0, 1, 1, 0]), np.array([1, 0, 1, 3, 1])
-    movies = pd.DataFrame({"split": split, "train_only": False})
-    counts, measures = summarize_samples(
-        movies, labels, ["A", "B", "C"], drawn=drawn, copies=copies
-    )
+    split = ["train"] * 5 + ["val"] * 2 + ["test"] * 2
+    movies = pd.DataFrame({"split": split, "train_only": train_only})
+    return summarize_samples(movies, labels, ["A", "B", "C"], drawn=DRAWN, copies=COPIES)
+
+
+def test_the_summary_counts_each_split_and_sample():
+    counts, measures = summarize(train_only=[False] * 9)
     assert counts.loc["A"].to_dict() == {
         "movies": 7,
         "train": 4,
@@ -77,16 +81,11 @@ def test_the_summary_counts_each_split_and_sample():
     assert counts["sample"].tolist() == [5, 2, 3]
     assert counts["IRLbl drawn"].tolist() == [1, 3, 3]
     assert measures.index.tolist() == ["train", "drawn", "sample"]
-    assert measures.loc["sample"].to_dict() == pytest.approx(measure_imbalance(labels[:5], copies))
+    assert measures.loc["sample"].to_dict() == pytest.approx(measure_imbalance(LABELS, COPIES))
 
 
 def test_train_only_movies_are_counted_apart_from_the_natural_mix():
-    labels = np.vstack([LABELS, LABELS[:2], LABELS[3:]])
-    split = pd.Series(["train"] * 5 + ["val"] * 2 + ["test"] * 2)
-    train_only = pd.Series([False, True, False, True, False] + [False] * 4)
-    drawn, copies = np.array([1, 0, 1, 1, 0]), np.array([1, 0, 1, 3, 1])
-    movies, genres = pd.DataFrame({"split": split, "train_only": train_only}), ["A", "B", "C"]
-    counts, measures = summarize_samples(movies, labels, genres, drawn=drawn, copies=copies)
+    counts, measures = summarize(train_only=[False, True, False, True, False] + [False] * 4)
     assert counts.columns.tolist() == (
         "movies train train_only drawn sample".split()
         + ["IRLbl drawn", "IRLbl sample", "val", "test"]
@@ -95,11 +94,3 @@ def test_train_only_movies_are_counted_apart_from_the_natural_mix():
     assert (counts["movies"] == counts["train"] + counts["val"] + counts["test"]).all()
     assert counts["sample"].tolist() == [5, 2, 3]
     assert measures["movies"].to_dict() == {"train": 3, "train_only": 2, "drawn": 3, "sample": 6}
-    rest = [counts.drop(columns="train_only"), measures.drop(index="train_only")]
-    kept = ~train_only.to_numpy()
-    others = summarize_samples(
-        movies[kept], labels[kept], genres, drawn=drawn[kept[:5]], copies=copies[kept[:5]]
-    )
-    natural = ["movies", "train", "val", "test"]
-    assert rest[0][natural].equals(others[0][natural])
-    assert rest[1].loc["train"].equals(others[1].loc["train"])

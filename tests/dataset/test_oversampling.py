@@ -1,8 +1,7 @@
 from postergenres.dataset.imbalance import count_genres, imbalance_ratios
 from postergenres.dataset.oversampling import (
     Rules,
-    draw_movies,
-    oversample,
+    draw_sample,
     oversample_ml_ros,
     oversample_study,
 )
@@ -15,9 +14,11 @@ from hypothesis import strategies as st
 FILL = ((1000, 0.9),)
 
 
-def make_rules(oversampling="study", common_genres=1, fill=FILL, growth=1.0, max_copies=3):
+def make_rules(
+    oversampling="study", common_genres=1, fill=FILL, growth=1.0, max_copies=3, fraction=0.5
+):
     limits = {"growth": growth, "max_copies": max_copies}
-    return Rules(0.5, oversampling, common_genres, fill, **limits)
+    return Rules(fraction, oversampling, common_genres, fill, **limits)
 
 
 @st.composite
@@ -129,17 +130,17 @@ def test_nothing_is_added_if_no_genre_is_rare(genres):
 
 
 @pytest.mark.parametrize("strategy", ["study", "ml-ros", "none"])
-def test_oversample_applies_the_named_strategy(strategy):
+def test_a_sample_is_drawn_and_oversampled_by_the_named_strategy(strategy):
+    """Only "study" adds movies that were not drawn, only "none" adds nothing."""
     labels = np.eye(3, dtype=np.uint8)[np.repeat(np.arange(3), [100, 50, 10])]
-    drawn = np.tile([1, 0], 80)
-    expected = {"study": study(labels, drawn), "ml-ros": ml_ros(labels, drawn), "none": drawn}
-    copies = oversample(labels, drawn, make_rules(strategy), np.random.default_rng(0))
-    assert (copies == expected[strategy]).all()
-    assert (copies.sum() > drawn.sum()) == (strategy != "none")
+    drawn, copies = draw_sample(labels, make_rules(strategy), seed=0)
+    assert drawn.sum() == 80 and drawn.max() == 1
+    assert (copies[drawn == 0] > 0).any() == (strategy == "study")
+    assert (copies.sum() > 80) == (strategy != "none")
 
 
 def test_a_fraction_of_the_movies_is_drawn_and_at_least_one():
-    drawn = draw_movies(10, 0.3, np.random.default_rng(0))
-    assert sorted(drawn) == [0] * 7 + [1] * 3
-    assert draw_movies(1000, 0.5, np.random.default_rng(0)).sum() == 500
-    assert draw_movies(10, 0.001, np.random.default_rng(0)).sum() == 1
+    for movies, fraction, expected in ((10, 0.3, 3), (1000, 0.5, 500), (10, 0.001, 1)):
+        labels = np.ones((movies, 1), dtype=np.uint8)
+        drawn, _ = draw_sample(labels, make_rules("none", fraction=fraction), seed=0)
+        assert np.bincount(drawn).tolist() == [movies - expected, expected]

@@ -36,12 +36,10 @@ def test_the_store_holds_each_poster_once_and_leaves_out_broken_ones(five_poster
     assert (about["H"], about["W"], about["N"]) == (15, 10, 4)
 
 
-def test_the_counts_of_samples_that_a_person_wrote_are_those_of_its_training_rows(five_posters):
+def test_the_counts_of_a_sample_are_those_before_it_was_drawn(five_posters):
+    """Those of samples that a person wrote are of its training rows."""
     store = open_store(five_posters)
     assert store.train_movies == 2 and store.train_counts.tolist() == [1, 2, 0]
-
-
-def test_the_counts_of_a_sample_are_those_before_it_was_drawn(five_posters):
     about = five_posters / "store" / "store.json"
     content = json.loads(about.read_text())
     content["train"] = {"movies": 9, "genres": {"War": 3, "Drama": 5, "Comedy": 4}}
@@ -51,16 +49,13 @@ def test_the_counts_of_a_sample_are_those_before_it_was_drawn(five_posters):
     assert store.train_movies == 9 and store.train_counts.tolist() == [4, 5, 3]
 
 
-def test_a_store_made_from_other_samples_is_refused(five_posters):
+def test_a_missing_store_or_one_made_from_other_samples_is_refused(five_posters):
+    with pytest.raises(SystemExit, match="store is missing. Run: python preprocessing.py"):
+        open_store(five_posters / "none")
     samples = five_posters / "samples.csv"
     samples.write_text(samples.read_text().replace("Comedy", "Romance"))
     with pytest.raises(SystemExit, match="another .*Run: python preprocessing.py"):
         open_store(five_posters)
-
-
-def test_a_missing_store_is_one_line(tmp_path):
-    with pytest.raises(SystemExit, match="store is missing. Run: python preprocessing.py"):
-        open_store(tmp_path)
 
 
 @pytest.mark.parametrize("name", NAMES)
