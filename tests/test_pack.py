@@ -20,6 +20,7 @@ def pack(folder, monkeypatch):
     return module
 
 
+@pytest.mark.slow
 def test_a_packed_model_has_half_of_the_size_and_nearly_equal_predictions(pipeline, pack, folder):
     moved = pack.main(pipeline.data)
     files = ["checksums.json", "model.json", "model.keras", "model.tflite"]

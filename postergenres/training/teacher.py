@@ -33,6 +33,7 @@ from postergenres.training.precision import choose_inference_precision, computin
 from postergenres.training.soft_targets import Teacher
 from postergenres.words.combination import choose_weights, combine
 from postergenres.words.reading import Words, describe_reader
+from postergenres.words.text_model import CONSTANTS as TEXT_CONSTANTS
 from postergenres.words.text_model import fit_text_model
 
 import keras
@@ -113,8 +114,9 @@ def open_teacher(
 
 def describe_basis(store: Store, network: Network, words: list[Words] | None) -> dict[str, Any]:
     """Return everything that the outputs of a teacher depend on, as JSON types."""
-    reader = None if words is None or isinstance(network, FineTunedNetwork) else describe_reader()
-    return asdict(network) | {"reader": reader, "store": store.sha256}
+    reads = words is not None and isinstance(network, FrozenNetwork)
+    text_model = {"reader": describe_reader(), **TEXT_CONSTANTS} if reads else None
+    return asdict(network) | {"text_model": text_model, "store": store.sha256}
 
 
 def find_staleness(folder: Path, basis: dict[str, Any]) -> str | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from postergenres.scores.metrics import estimate_prior
-from postergenres.words.reading import Words, select_texts
+from postergenres.words.reading import CONFIDENCE, Words, select_texts
 
 import numpy as np
 from scipy import sparse
@@ -25,6 +25,12 @@ REGULARIZATION = 2.0  # C of the regressions; best on 2,248 validation movies
 MIN_POSTERS = 2  # training posters that an n-gram must be on; rarer ones are ignored
 HASHES = 2**18  # columns of each kind of n-gram
 LARGEST = 127  # of an int8
+CONSTANTS = {  # what a text model depends on beside the words and the labels
+    "regularization": REGULARIZATION,
+    "min_posters": MIN_POSTERS,
+    "hashes": HASHES,
+    "confidence": CONFIDENCE,
+}
 hash_ngrams = partial(
     HashingVectorizer,
     n_features=HASHES,

@@ -3,13 +3,20 @@ from dataclasses import replace
 
 from postergenres.dataset.decoding import decode_poster
 from postergenres.dataset.store import open_store
-from postergenres.files import identify_folder, read_json, writing_folder
+from postergenres.files import (
+    identify_folder,
+    read_json,
+    record_checksums,
+    write_json,
+    writing_folder,
+)
 from postergenres.models import transfer
 from postergenres.models.efficientnet import FEATURES
 from postergenres.models.saved import predict_batch, save_model
 from postergenres.training import teacher
 from postergenres.training.input import draw_sample
 from postergenres.words.cache import read_stored_posters
+from postergenres.words.text_model import CONSTANTS
 
 import keras
 import numpy as np
@@ -60,7 +67,7 @@ def test_everything_that_the_outputs_depend_on_is_recorded(data):
     open_one(data)
     assert about_of(data)["basis"] == {
         **{"architecture": "efficientnet_lite2", "height": 30, "width": 20, "components": 20},
-        **{"regularization": 1.0, "folds": 5, "seed": 0, "reader": None},
+        **{"regularization": 1.0, "folds": 5, "seed": 0, "text_model": None},
         "store": open_store(data).sha256,
     }
 
@@ -109,10 +116,11 @@ def test_a_teacher_that_reads_is_better_and_is_made_again_without_words(
     open_one(data)
     alone = about_of(data)["scores"]["binary_cross_entropy"]["score"]
     open_one(data, words=read_stored_posters(data, open_store(data), workers=1))
-    assert about_of(data)["basis"]["reader"].startswith("rapidocr 0")
+    text_model = about_of(data)["basis"]["text_model"]
+    assert text_model.pop("reader").startswith("rapidocr 0") and text_model == CONSTANTS
     assert about_of(data)["scores"]["binary_cross_entropy"]["score"] < alone - 0.05
     open_one(data)
-    assert about_of(data)["basis"]["reader"] is None
+    assert about_of(data)["basis"]["text_model"] is None
 
 
 def test_a_stopped_teacher_is_resumed(data, monkeypatch):
@@ -169,19 +177,18 @@ def test_a_fine_tuned_teacher_outputs_what_the_network_predicts(data, tmp_path):
     assert made.features.shape == (len(posters), 20)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_a_network_of_another_sample_or_without_a_backbone_is_no_teacher(data, tmp_path):
+    folder = tmp_path / "tuned"
+    save_backbone(data, folder)
+    about = read_json(folder / "model.json")
+    for changes, message in (
         ({"samples_sha256": "other"}, "another sample"),
         ({"settings": {"architecture": "improved"}}, "without a backbone"),
-    ],
-)
-def test_a_network_of_another_sample_or_without_a_backbone_is_no_teacher(
-    data, tmp_path, changes, message
-):
-    save_backbone(data, tmp_path / "tuned", **changes)
-    with pytest.raises(SystemExit, match=message):
-        open_one(data, teacher.choose_network(tmp_path / "tuned"))
+    ):
+        write_json(about | changes, folder / "model.json")
+        record_checksums(folder, ["model.json"])
+        with pytest.raises(SystemExit, match=message):
+            open_one(data, teacher.choose_network(folder))
     assert teacher.choose_network() == teacher.FrozenNetwork()
 
 
