@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from postergenres.dataset.decoding import DECODER, check_worker, decode_poster
-from postergenres.download.manifest import poster_path
+from postergenres.download.manifest import PLACEHOLDER, poster_path
 from postergenres.parallel import open_executor, run_tasks
 from postergenres.progress import show_progress
 
@@ -37,7 +37,6 @@ FEWEST_GRAY_LEVELS = 8  # a poster of fewer has no frequencies, so only its colo
 FLAT_COLOR = 2  # largest mean difference of the thumbnails of flat posters, of 255
 POSTERS_PER_TASK = 32  # that a process hashes at a time
 TILE = 512  # posters that are compared with as many others at a time; fits the CPU cache
-PLACEHOLDER = 10  # movies; the same bytes for as many say "no image available"
 FEWEST_FOR_PROCESSES = 1000  # posters; for fewer, starting processes takes longer than it saves
 
 

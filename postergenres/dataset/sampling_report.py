@@ -4,11 +4,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from postergenres.dataset.duplicates import PLACEHOLDER, list_groups
+from postergenres.dataset.duplicates import list_groups
 from postergenres.dataset.genres import Dropped, Wanted
 from postergenres.dataset.imbalance import Summary
 from postergenres.dataset.samples import FEWEST, SPLITS
 from postergenres.dataset.stratification import MIN_MOVIES, Split, share_errors
+from postergenres.download.manifest import PLACEHOLDER
 from postergenres.plotting import draw_heat_map, escape_label, save_figure
 from postergenres.terminal import escape_controls
 

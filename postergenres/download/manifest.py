@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 COLUMNS = ["id", "title", "genres", "url", "status", "error"]
 TRAIN_ONLY = "train_only"  # a further column if there is a TRAIN_ONLY_CSV
-SHARED = 10  # movies with the same bytes: a picture like "no image available", not their poster
+PLACEHOLDER = (
+    10  # movies with the same bytes: a picture like "no image available", not their poster
+)
 
 
 @dataclass(slots=True)
@@ -99,7 +101,7 @@ def write_manifest(posters: Iterable[Poster], data_dir: Path, has_train_only: bo
 
 
 def find_placeholders(checksums: np.ndarray) -> np.ndarray:
-    """Return which posters are placeholders: `SHARED` movies or more have the same bytes.
+    """Return which posters are placeholders: `PLACEHOLDER` movies or more have the same bytes.
 
     Args:
         checksums: (posters,), one of the bytes of each poster.
@@ -108,7 +110,7 @@ def find_placeholders(checksums: np.ndarray) -> np.ndarray:
         bool (posters,).
     """
     _, places, counts = np.unique(checksums, return_inverse=True, return_counts=True)
-    return counts[places] >= SHARED
+    return counts[places] >= PLACEHOLDER
 
 
 def read_manifest(data_dir: str | Path) -> pd.DataFrame:
