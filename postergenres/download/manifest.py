@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ["id", "title", "genres", "url", "status", "error"]
 TRAIN_ONLY = "train_only"  # a further column if there is a TRAIN_ONLY_CSV
-PLACEHOLDER = (
+PLACEHOLDER = 10  # movies with the same bytes, such as "no image available": no poster of theirs
     10  # movies with the same bytes: a picture like "no image available", not their poster
 )
 
