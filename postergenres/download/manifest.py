@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 COLUMNS = ["id", "title", "genres", "url", "status", "error"]
 TRAIN_ONLY = "train_only"  # a further column if there is a TRAIN_ONLY_CSV
 PLACEHOLDER = 10  # movies with the same bytes, such as "no image available": no poster of theirs
-    10  # movies with the same bytes: a picture like "no image available", not their poster
-)
 
 
 @dataclass(slots=True)
