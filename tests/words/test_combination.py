@@ -4,6 +4,7 @@ from postergenres.files import writing_folder
 from postergenres.scores.metrics import choose_thresholds, compute_scores
 from postergenres.scores.predicted_genres import describe_thresholds
 from postergenres.words.combination import (
+    RATIOS,
     choose_weights,
     combine,
     fit_words,
@@ -105,6 +106,9 @@ def test_the_size_of_the_weights_corrects_overconfidence():
     thrice = choose_weights(labels, overconfident, 0 * probabilities)
     assert thrice[0] == pytest.approx(once[0] / 3, abs=0.01)
     assert once[1] == thrice[1] == 0  # equal scores: the smallest weight
+    evidence = 3 * draw_evidence(labels, 2)
+    image, words = choose_weights(labels, overconfident, evidence)
+    assert image < 0.5 and abs(RATIOS - words / image).min() < 1e-9  # the ranking's ratio is kept
 
 
 def test_words_of_the_wrong_sign_get_no_weight():
