@@ -97,7 +97,7 @@ setup: .venv/setup.stamp
 # --- deleting -------------------------------------------------------------------------------------
 
 clean:
-	cd data && rm -rf store store.* samples.csv sampling.* checksums.json features .*.lock
+	cd data && rm -rf store store.* samples.csv sampling.* checksums.json .*.lock
 	cd data && rm -rf metrics.json test_predictions.csv report.html doubtful_labels.csv
 	cd data && rm -rf average_precision.png precision_recall.png reliability.png mistakes.png
 	cd data && rm -rf test_posters.png poster_map.png
@@ -109,8 +109,8 @@ clean:
 distclean:
 	@if [ "$(FORCE)" != 1 ]; then \
 		echo "This also deletes the downloads (data/posters), the trained model (data/model), stopped"; \
-		echo "trainings (data/unfinished), the teacher's outputs (data/distillation), the words that"; \
-		echo "were read (data/words) and growth.csv. The folder .venv stays."; \
+		echo "trainings (data/unfinished), the teacher's outputs (data/distillation), features and words"; \
+		echo "(data/features, data/words) and growth.csv. The folder .venv stays."; \
 		if ! [ -t 0 ]; then \
 			echo "Nothing was deleted: no terminal to ask on. Run: make distclean FORCE=1" >&2; \
 			exit 1; \
@@ -120,5 +120,5 @@ distclean:
 		if [ "$$answer" != yes ]; then echo "Nothing was deleted." >&2; exit 1; fi; \
 	fi
 	@$(MAKE) clean
-	cd data && rm -rf posters posters.* model model.* unfinished tensorboard distillation* words
+	cd data && rm -rf posters posters.* model model.* unfinished tensorboard distillation* features words
 	rm -rf growth.csv growth.png

@@ -125,15 +125,15 @@ def test_make_demo_runs_the_steps_in_order_again_if_the_package_has_changed(make
 
 
 def test_distclean_asks_before_it_deletes(make, tmp_path):
-    kept = ["posters", "model", "unfinished", "tensorboard", "distillation", "words"]
-    folders = [tmp_path / "data" / name for name in [*kept, "store", "features"]]
+    kept = ["posters", "model", "unfinished", "tensorboard", "distillation", "features", "words"]
+    folders = [tmp_path / "data" / name for name in [*kept, "store"]]
     for folder in folders:
         folder.mkdir()
     refused = make("distclean")
     assert refused.returncode != 0 and "Run: make distclean FORCE=1" in refused.stderr
     assert all(folder.is_dir() for folder in folders)
     assert make("clean").returncode == 0
-    assert [folder.is_dir() for folder in folders] == [True] * len(kept) + [False, False]
+    assert [folder.is_dir() for folder in folders] == [True] * len(kept) + [False]
     assert make("distclean", "FORCE=1").returncode == 0
     assert list((tmp_path / "data").iterdir()) == []
 
