@@ -70,10 +70,18 @@ def main(
 ) -> None:
     """Download the posters and write posters.csv."""
     data_dir = Path(data_dir)
-    client = Client(Limits(timeout, retries, time_limit, rate_limit, max_bytes, max_pixels))
+    limits = Limits(
+        timeout=timeout,
+        retries=retries,
+        time_limit=time_limit,
+        rate_limit=rate_limit,
+        max_bytes=max_bytes,
+        max_pixels=max_pixels,
+    )
+    client = Client(limits)
     with step("database", data_dir):
         listings = open_listings(
-            metadata_csv, poster_base, train_only_csv, train_only_posters, limit
+            metadata_csv, poster_base, train_only_csv, train_only_posters, limit=limit
         )
         posters = download_posters(listings, data_dir, client, workers)
         summary = write_manifest(posters, data_dir, has_train_only=len(listings) > 1)

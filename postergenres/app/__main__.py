@@ -49,7 +49,8 @@ def main(
         if error.name != "gradio":
             raise
         sys.exit("Gradio is missing. Run: python -m pip install -r requirements/app.txt")
-    serve(Answers(Path(data_dir), pretrained, top, examples, similar), port)
+    answers = Answers(Path(data_dir), pretrained, top=top, examples=examples, similar=similar)
+    serve(answers, port)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ class Answers:
         model, about, _ = self.opened[name]
         movies = None
         try:
-            movies = open_similar(self.data_dir, model, about, self.folders[name], SKIP)
+            movies = open_similar(self.data_dir, model, about, self.folders[name], skip=SKIP)
         except OSError as error:
             print(f"note: no similar movies are shown: {error}")
         self.movies[name] = movies
@@ -114,7 +114,7 @@ class Answers:
             return fill("message.html", TEMPLATES, text=str(error))
         read = [*self.pool.map(lambda x: read_poster(x, opened), posters[:MOST_POSTERS])]
         movies = self.movies.get(model_name)
-        predictions = predict_read(opened, read, self.top, movies, self.similar)
+        predictions = predict_read(opened, read, self.top, movies, similar=self.similar)
         return fill(
             "answer.html",
             TEMPLATES,

@@ -104,10 +104,11 @@ def save_poster_map(
     axes = large.subplots()
     others = places[main == OTHER]
     if len(others):
-        draw_points(axes, others, OTHER_STYLE, size, f"other ({len(others):,})")
+        draw_points(axes, others, OTHER_STYLE, size, label=f"other ({len(others):,})")
     for genre, style in zip(shown, STYLES, strict=False):
         points = places[main == genre]
-        draw_points(axes, points, style, size, f"{shorten(genres[genre])} ({len(points):,})")
+        label = f"{shorten(genres[genre])} ({len(points):,})"
+        draw_points(axes, points, style, size, label=label)
     large.legend(loc="outside lower center", ncols=5, frameon=False, labelspacing=0.8)
     grid = small.subplots(rows, COLUMNS, squeeze=False)
     for axes in grid.ravel()[len(shown) :]:

@@ -69,7 +69,7 @@ def predict_posters(
     count = 0
     with tqdm(total=len(names), desc="predicting", unit="poster", disable=None) as bar:
         for batch in read_batches(names, size, batch_size, reader):
-            for prediction in predict_read(opened, batch, shown.top, movies, shown.similar):
+            for prediction in predict_read(opened, batch, shown.top, movies, similar=shown.similar):
                 if count >= shown.grad_cam:
                     prediction = replace(prediction, heat=None)
                 if count >= shown.sheet:

@@ -127,4 +127,5 @@ def fit_text_model(
             weights[:, genre], bias[genre] = model.coef_[0], model.intercept_[0]
     scale = np.abs(weights).max(axis=0, initial=0) / LARGEST
     units = np.rint(weights / np.where(scale, scale, 1)).astype(np.int8)
-    return TextModel(units, scale.astype(np.float32), bias.astype(np.float32), prior, idf)
+    scale, bias = scale.astype(np.float32), bias.astype(np.float32)
+    return TextModel(weights=units, scale=scale, bias=bias, prior=prior, idf=idf)
