@@ -44,7 +44,7 @@ from sklearn.decomposition import PCA
 from sklearn.model_selection import GroupKFold
 
 FOLDS = 5  # of the posters: a training poster is predicted by a model that has not seen it
-NEAR_DUPLICATE = 68  # bits of 256; posters whose hashes differ in at most this many share a fold
+NEAR_DUPLICATE = 68  # bits of 256, as in sampling.py; duplicates are in the same fold
 BATCH = 64  # posters per forward pass
 CHUNK = 1024  # posters per feature file
 POLL_SECONDS = 5  # between two looks of a process that waits for another one
@@ -169,7 +169,7 @@ def ask_frozen(
     features = features / np.sqrt(features[train].var(axis=0).mean())
     features = reduce_features(features, train, network.components)
     hashes = hash_posters(store.index["id"], data_dir)
-    folds = plan_folds(train, group_duplicates(hashes, NEAR_DUPLICATE), network.seed)
+    folds = plan_folds(train, group_duplicates(hashes, network.near_duplicate), network.seed)
     targets = fit_targets(features, store.labels, folds, network.regularization)
     if words is not None:
         targets = add_words(targets, words, store.labels, train, folds=folds)
@@ -186,7 +186,7 @@ def build_frozen(network: FrozenNetwork, precision: str) -> keras.Model:
 def plan_folds(train: np.ndarray, groups: np.ndarray, seed: int) -> Folds:
     """Return folds that predict each poster once, a training poster by a model that never saw it.
 
-    A model that was fitted with a poster, or with a duplicate of it, would repeat its labels.
+    A model that was fitted with the poster, or with a duplicate of it, would repeat its labels.
     `train` has the rows of the training posters, `groups` the group of duplicates of each poster.
     """
     rest = np.setdiff1d(np.arange(len(groups)), train)
