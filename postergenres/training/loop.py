@@ -217,7 +217,7 @@ def make_callbacks(
     )
     checkpoints.attach(stopper)
     return [
-        *([AveragedWeights(stage.start)] if schedule.ema_momentum else []),
+        *([AveragedWeights(stage.start, batches)] if schedule.ema_momentum else []),
         PriorShift(run.sample.prior_shift),
         EpochStart(batches, run.seed),
         keras.callbacks.TerminateOnNaN(),
