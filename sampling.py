@@ -2,9 +2,9 @@
 
     python sampling.py
 
-Most movies are dramas or comedies. This step splits the movies, draws a part of the training
-movies, and then oversamples the rare genres. The split comes first and keeps duplicate posters
-together, so that the network is never tested on a movie or a poster that it was trained on.
+Most movies are dramas or comedies. This step splits the movies, and then oversamples the rare
+genres among the training movies. The split comes first and keeps duplicate posters together, so
+that the network is never tested on a movie or a poster that it was trained on.
 Movies of TRAIN_ONLY_CSV in database.py are added to the training movies after the split.
 
 Reads   DATA_DIR/posters.csv and DATA_DIR/posters/
@@ -65,8 +65,8 @@ DATA_DIR = "data"  # the folder that database.py wrote
 EXCLUDED_GENRES = ("TV Movie", "Foreign")  # not visible in a poster: their movies are dropped
 MIN_GENRE_MOVIES = 10  # a rarer genre is left out; below about 10, none may reach the test split
 NEAR_DUPLICATE = 68  # bits of 256; posters whose hashes differ in at most this many share a split
-SAMPLE_FRACTION = 0.5  # share of the training movies to draw at random; 1.0 uses all of them
-OVERSAMPLING = "study"  # adds movies that were not drawn; "ml-ros" repeats drawn ones; or "none"
+OVERSAMPLING = "ml-ros"  # repeats movies of rare genres; "study" samples as the study; or "none"
+SAMPLE_FRACTION = None  # share of the training movies to draw; None: all, or half for "study"
 COMMON_GENRES = 2  # for "study": the number of most common genres whose movies are not added
 FILL = ((1000, 0.9), (2000, 0.5), (3000, 0.3))  # for "study": (drawn movies, share), see below
 # A genre of up to 1000 drawn movies gets 90 % of the movies that it lacks to the most common genre,
@@ -86,8 +86,8 @@ def main(
     excluded_genres: Names = EXCLUDED_GENRES,
     min_genre_movies: Count = MIN_GENRE_MOVIES,
     near_duplicate: Bits = NEAR_DUPLICATE,
-    sample_fraction: ShareAboveZero = SAMPLE_FRACTION,
     oversampling: Oversampling = OVERSAMPLING,
+    sample_fraction: ShareAboveZero | None = SAMPLE_FRACTION,
     common_genres: Count = COMMON_GENRES,
     fill: Fill = FILL,
     growth: Weight = GROWTH,
@@ -102,7 +102,7 @@ def main(
     wanted = Wanted(excluded_genres, min_genre_movies)
     split = Split(val_share, test_share, seed)
     rules = Rules(
-        sample_fraction, oversampling, common_genres, fill, growth=growth, max_copies=max_copies
+        oversampling, sample_fraction, common_genres, fill, growth=growth, max_copies=max_copies
     )
     settings = asdict(wanted) | {"near_duplicate": near_duplicate} | asdict(rules) | asdict(split)
     with step("sampling", data_dir):

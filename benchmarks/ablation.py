@@ -7,8 +7,8 @@
 First install the benchmarks: python -m pip install -e . -r requirements/bench.txt. The rows with a
 teacher also need requirements/transfer.txt.
 
-All rows share the split of DATA_DIR, a folder in which steps 1 to 3 were run with SAMPLE_FRACTION =
-1.0, OVERSAMPLING = "none" and MIN_GENRE_MOVIES = 40.
+All rows share the split of DATA_DIR, a folder in which steps 1 to 3 were run with OVERSAMPLING =
+"none" and MIN_GENRE_MOVIES = 40.
 
 The scores are those of the validation movies, on which the defaults of train.py were chosen, unless
 --split test asks for the test movies. Each row is printed as soon as its training ends.
@@ -62,10 +62,11 @@ ROWS = {  # name: settings of train.py or sampling.py; `scaled` and `share` are 
     "hints": FULL,
     "improved, 1/4 of the posters": {"share": 0.25},
     "improved, 1/2 of the posters": {"share": 0.5},
-    "improved, sample none": {"oversampling": "none"},
+    "improved, sample none": {"oversampling": "none", "sample_fraction": 0.5},
     "improved, sample study": {"oversampling": "study"},
-    "improved, sample ml-ros": {"oversampling": "ml-ros", "max_copies": 10},
+    "improved, sample ml-ros": {"oversampling": "ml-ros", "sample_fraction": 0.5, "max_copies": 10},
 }
+RESAMPLING = ("oversampling", "sample_fraction", "max_copies")  # settings of sampling.py
 SCORES = ["binary_cross_entropy", "mAP", "macro_roc_auc"]
 
 
@@ -129,7 +130,7 @@ def train_row(changes, data_dir, work, epochs, seed):
         data_dir,
         work,
         changes.pop("share", 1.0),
-        {key: changes.pop(key) for key in ("oversampling", "max_copies") if key in changes},
+        {key: changes.pop(key) for key in RESAMPLING if key in changes},
     )
     if "scaled" in changes:
         return train_as_the_study(open_store(work), changes["scaled"], epochs, seed)

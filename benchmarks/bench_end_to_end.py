@@ -30,7 +30,7 @@ import study
 from measuring import draw_demonstration, format_range, run_process, run_step
 
 # --- settings -------------------------------------------------------------------------------------
-SAMPLE = {"sample_fraction": 1.0, "oversampling": "none"}  # of sampling.py: every poster once
+SAMPLE = {"oversampling": "none"}  # of sampling.py: every poster once
 EPOCHS = None  # of our network; None: the default of train.py
 STUDY_EPOCHS = 3  # of the study's network on your posters; 10,000 posters take six minutes each
 DRAWN_STUDY_EPOCHS = 15  # of the study's network on the demonstration set, 450 posters

@@ -36,7 +36,7 @@ FROM = 4000  # posters; the fit leaves out smaller sizes, where the start of a s
 
 STEPS = {  # name: arguments of its main() apart from data_dir
     "database": {},
-    "sampling": {"sample_fraction": 1.0, "oversampling": "none"},
+    "sampling": {"oversampling": "none"},
     "preprocessing": {},
     "train": {"epochs": 1},
     "predict": {},

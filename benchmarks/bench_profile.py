@@ -21,7 +21,7 @@ from measuring import draw_demonstration, run_process, step_command
 
 # --- settings -------------------------------------------------------------------------------------
 RATE = 50  # samples per second; a higher rate slows the step down
-SAMPLE = {"sample_fraction": 1.0, "oversampling": "none"}  # of sampling.py: every poster once
+SAMPLE = {"oversampling": "none"}  # of sampling.py: every poster once
 EPOCHS = 2  # of the training; the first one also builds TensorFlow's graphs
 LEAST = 0.01  # share of a kind of work; smaller shares are summed up as the rest
 # --------------------------------------------------------------------------------------------------

@@ -48,10 +48,10 @@ from model import build_network
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder with posters.csv and posters/ of step 1; it is only read
 SAMPLES = {  # name: settings of sampling.py
-    "none, all": {"oversampling": "none", "sample_fraction": 1.0},
-    "none": {"oversampling": "none"},
+    "none, all": {"oversampling": "none"},
+    "none": {"oversampling": "none", "sample_fraction": 0.5},
     "study": {"oversampling": "study"},
-    "ml-ros": {"oversampling": "ml-ros", "max_copies": 10},
+    "ml-ros": {"oversampling": "ml-ros", "sample_fraction": 0.5, "max_copies": 10},
 }
 SEEDS = (0, 1, 2)  # one split and one training of each sample per seed
 STEPS = 2000  # gradient steps per training

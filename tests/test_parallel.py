@@ -152,7 +152,7 @@ def test_the_steps_write_the_same_bytes_on_a_cluster(cluster, tmp_path, monkeypa
     shutil.copytree(tmp_path / "here", tmp_path / "there")
     monkeypatch.chdir(tmp_path)  # not the folder of the workers
     for folder, address in (("here", None), ("there", cluster.scheduler_address)):
-        sampling.main(folder, sample_fraction=1, oversampling="none", cluster=address)
+        sampling.main(folder, oversampling="none", cluster=address)
         preprocessing.main(folder, 48, 32, workers=2, cluster=address)
     assert "m007" in (tmp_path / "there/store/errors.csv").read_text()
     assert contents(tmp_path / "there") == contents(tmp_path / "here")

@@ -14,6 +14,9 @@ from postergenres.settings import Oversampling
 
 import numpy as np
 
+# Only the study draws a part, from whose remainder it takes the movies that it adds.
+SAMPLE_FRACTIONS = {"study": 0.5, "ml-ros": 1.0, "none": 1.0}
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -24,8 +27,8 @@ class Rules:
     the last count gets none.
     """
 
-    sample_fraction: float  # of the training movies
     oversampling: Oversampling
+    sample_fraction: float | None  # of the training movies; None: see SAMPLE_FRACTIONS
     common_genres: int  # for "study": the number of most common genres, which get no movies
     fill: tuple[tuple[int, float], ...]  # for "study"
     growth: float  # for "ml-ros": the most clones, as a share of the drawn movies
@@ -37,7 +40,8 @@ def draw_sample(labels: np.ndarray, rules: Rules, seed: int) -> tuple[np.ndarray
     rng = np.random.default_rng(seed)
     count = len(labels)
     drawn = np.zeros(count, dtype=int)
-    size = max(1, round(rules.sample_fraction * count))
+    fraction = rules.sample_fraction or SAMPLE_FRACTIONS[rules.oversampling]
+    size = max(1, round(fraction * count))
     drawn[rng.choice(count, size=size, replace=False)] = 1
     if rules.oversampling == "study":
         return drawn, oversample_study(labels, drawn, rules, rng)

@@ -18,7 +18,7 @@ def make_rules(
     oversampling="study", common_genres=1, fill=FILL, growth=1.0, max_copies=3, fraction=0.5
 ):
     limits = {"growth": growth, "max_copies": max_copies}
-    return Rules(fraction, oversampling, common_genres, fill, **limits)
+    return Rules(oversampling, fraction, common_genres, fill, **limits)
 
 
 @st.composite
