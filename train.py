@@ -3,8 +3,9 @@
     python train.py
 
 Reads   DATA_DIR/store/; with SOFT_TARGETS, HINTS or WORDS also DATA_DIR/posters/
-Writes  DATA_DIR/model/: model.keras, the epoch with the lowest validation loss; model.json: genres,
-        settings, thresholds, validation scores, versions; history.csv and training.png
+Writes  DATA_DIR/model/: model.keras, the epoch with the lowest validation loss; model.tflite, the
+        same, exported for predict.py; model.json: genres, settings, thresholds, validation scores,
+        versions; history.csv and training.png
         DATA_DIR/tensorboard/, the curves, for: tensorboard --logdir DATA_DIR/tensorboard
         DATA_DIR/unfinished/, checkpoints of the last two trainings that were stopped
         DATA_DIR/distillation/ and DATA_DIR/features/: the teacher's outputs, if a setting needs

@@ -138,7 +138,7 @@ class Progress(Callback):
         self.bar.close()
         print(
             f"{self.name}  loss {logs[self.loss]:.4f}  validation loss "
-            f"{logs[f'val_{self.loss}']:.4f} (prior {self.floor:.4f})  "
+            f"{logs[f'val_{self.loss}']:.4f} (floor {self.floor:.4f})  "
             f"{time.perf_counter() - self.start:.0f} s",
             flush=True,
         )

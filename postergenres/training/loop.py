@@ -96,10 +96,11 @@ def train_network(build: Callable[..., keras.Model], run: Run, data_dir: Path) -
     keras.utils.clear_session(free_memory=False)  # equal runs give layers equal names
     keras.utils.set_random_seed(run.seed)
     model = build(*size)  # float32, on one device, as it will be saved
+    posters, drawn = len(run.store.rows("train")), len(run.sample.rows)
+    repeats = f", {drawn:,} with repeats" if drawn > posters else ""
     print(
-        f"{run.schedule.architecture} network, {model.count_params():,} parameters, "
-        f"{precision}; {len(run.store.rows('train')):,} posters to train on, "
-        f"{len(run.sample.rows):,} with repeats; {len(run.sample.val):,} to validate"
+        f"{run.schedule.architecture} network, {model.count_params():,} parameters, {precision}; "
+        f"{posters:,} posters to train on{repeats}; {len(run.sample.val):,} to validate"
     )
     if not stages[0][1].epochs:
         with computing_in(precision):

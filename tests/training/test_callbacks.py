@@ -145,4 +145,4 @@ def test_each_epoch_prints_its_losses_beside_the_floor(capsys):
     progress.on_train_batch_end(0, {"genres_loss": 0.5})
     progress.on_epoch_end(3, {"genres_loss": 0.125, "val_genres_loss": 0.375})
     line = capsys.readouterr().out
-    assert line.startswith("epoch 4/9  loss 0.1250  validation loss 0.3750 (prior 0.2500)  ")
+    assert line.startswith("epoch 4/9  loss 0.1250  validation loss 0.3750 (floor 0.2500)  ")
