@@ -89,7 +89,7 @@ def take_turn(data, metadata_csv, posters, epochs, study_epochs):
     before = seconds["database"] + seconds["sampling"]
     ours = list_losses(ran["train"].lines, before + seconds["preprocessing"])
     theirs = list_losses(as_the_study.lines, before)
-    floor = next(x for _, line in ran["train"].lines for x in re.findall(r"\(prior (\S+)\)", line))
+    floor = next(x for _, line in ran["train"].lines for x in re.findall(r"\(floor (\S+)\)", line))
     losses = {
         "as low as the prior's": float(floor),
         "the study's lowest": min(theirs.values()),
