@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,20 @@ CHECKSUMS = "checksums.json"
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name a file or folder in an `OSError` of the block that names none: a write names no file."""
+    try:
+        yield
+    except OSError as error:
+        if re.fullmatch(r"\d+ requested and \d+ written", str(error)):  # NumPy's, for a full disk
+            code = errno.ENOSPC
+            raise OSError(code, os.strerror(code), str(path)) from error
+        if error.errno and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside `path`, and rename it to `path` if the block ends without an error.
 
@@ -33,7 +48,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     part = path.with_suffix(f".part{path.suffix}")
     try:
-        yield part
+        with naming(path):
+            yield part
         os.replace(part, path)
     except BaseException:
         with suppress(OSError):
@@ -79,7 +95,8 @@ def writing_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(leftover, ignore_errors=True)
     part.mkdir(parents=True)
     try:
-        yield part
+        with naming(folder):
+            yield part
         record_checksums(part, [path.name for path in sorted(part.iterdir()) if path.is_file()])
         if folder.exists():
             folder.rename(old)

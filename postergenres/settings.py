@@ -44,9 +44,12 @@ class Positional:
     help: str
 
 
-def require_content(value: str | Path) -> str | Path:
-    if not str(value):
+def require_path(value: str | Path) -> str | Path:
+    path = str(value)
+    if not path:
         raise ValueError("should not be empty")
+    if "\0" in path or any("\ud800" <= sign <= "\udfff" for sign in path):  # lone surrogates
+        raise ValueError("should be a path in UTF-8, without NUL")
     return value
 
 
@@ -78,7 +81,7 @@ ShareAboveZero = Annotated[float, Field(gt=0, le=1)]
 Part = Annotated[float, Field(gt=0, lt=1)]
 Momentum = Annotated[float, Field(ge=0, le=0.99999)]
 Weight = Annotated[float, Field(ge=0, le=1000)]
-Folder = Annotated[str | Path, AfterValidator(require_content)]
+Folder = Annotated[str | Path, AfterValidator(require_path)]
 File = Folder
 Copies = Annotated[int, Field(ge=1, le=1000)]
 Pair = Annotated[tuple[CountOrZero, Share], Field(strict=False)]

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shlex
 import signal
 import sys
@@ -20,6 +21,7 @@ NEXT = {
     "train": "python predict.py",
     "predict": "python predict.py POSTER.jpg",
 }
+COMMAND = re.compile(rf"python ({'|'.join(NEXT)})\.py\b")
 
 
 @contextmanager
@@ -33,10 +35,10 @@ def step(name: str, data_dir: Path, rank: int = 0) -> Iterator[None]:
 
     Raises:
         SystemExit: a line, for an error of the file system, a killed worker process, or another
-            run of this step on this folder. Ctrl-C ends the process of the script with status 130.
+            run of this step on this folder; and the lines of the block, whose commands get the
+            data folder. Ctrl-C ends the process of the script with status 130.
     """
-    option = "" if data_dir == Path("data") else f" --data-dir {shlex.quote(str(data_dir))}"
-    command = f"python {name}.py{option}"
+    command = add_data_dir(f"python {name}.py", data_dir)
     with suppress(AttributeError):  # a notebook has another stdout
         sys.stdout.reconfigure(errors="replace")  # pyright: ignore  # odd characters
     end_at_ctrl_c(name, command)
@@ -48,6 +50,10 @@ def step(name: str, data_dir: Path, rank: int = 0) -> Iterator[None]:
         sys.exit(
             f"Another {name}.py is at work on {data_dir}. Wait until it ends, then run: {command}"
         )
+    except SystemExit as end:  # the rooms name commands without the folder
+        if isinstance(end.code, str):
+            end.code = add_data_dir(end.code, data_dir)
+        raise
     except BrokenProcessPool:
         sys.exit(
             "Stopped: a worker process was killed, perhaps because memory ran out. "
@@ -57,7 +63,17 @@ def step(name: str, data_dir: Path, rank: int = 0) -> Iterator[None]:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = "Free some space" if is_full else "Fix this"
         sys.exit(f"Stopped: {error}. {advice}, then run: {command}")
-    print(f"next: {NEXT[name]}{option}")
+    print(add_data_dir(f"next: {NEXT[name]}", data_dir))
+
+
+def add_data_dir(text: str, data_dir: Path) -> str:
+    """Return a text whose commands of the steps, such as `python train.py`, name the data folder.
+
+    Commands on the default folder stay as they are.
+    """
+    if data_dir == Path("data"):
+        return text
+    return COMMAND.sub(lambda found: f"{found[0]} --data-dir {shlex.quote(str(data_dir))}", text)
 
 
 def end_at_ctrl_c(name: str, command: str) -> None:

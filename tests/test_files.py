@@ -1,11 +1,13 @@
 """Files and folders are written completely or not at all; every changed byte is noticed."""
 
+import errno
 import os
 import random
 import shutil
 
 from postergenres import files
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -27,6 +29,41 @@ def test_a_file_stays_as_it_was_if_the_block_raises(tmp_path, error):
         part.write_text("half")
         raise error
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def write_array(path):
+    np.save(path, np.zeros(10))
+
+
+def write_array_like_numpy_on_a_full_disk(path):
+    raise OSError("131072 requested and 4096 written")  # without a number, as on any real disk
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@pytest.mark.parametrize(
+    "write",
+    [lambda path: path.write_text("new"), write_array, write_array_like_numpy_on_a_full_disk],
+)
+def test_a_full_disk_names_the_file_or_the_folder(tmp_path, write):
+    with (
+        pytest.raises(OSError, match="No space left") as file,
+        files.replacing(tmp_path / "a.npy") as part,
+    ):
+        part.symlink_to("/dev/full")
+        write(part)
+    assert (file.value.errno, file.value.filename) == (errno.ENOSPC, str(tmp_path / "a.npy"))
+    with (
+        pytest.raises(OSError, match="No space left") as folder,
+        files.writing_folder(tmp_path / "store") as part,
+    ):
+        (part / "a.npy").symlink_to("/dev/full")
+        write(part / "a.npy")
+    assert (folder.value.errno, folder.value.filename) == (errno.ENOSPC, str(tmp_path / "store"))
+
+
+def test_an_error_that_says_more_keeps_its_words(tmp_path):
+    with pytest.raises(OSError, match="^a worker has no disk$"), files.replacing(tmp_path / "a"):
+        raise OSError("a worker has no disk")
 
 
 def test_csv_files_are_utf8_with_plain_newlines(tmp_path):

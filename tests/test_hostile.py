@@ -35,16 +35,25 @@ def write_data_set(folder, movies=60, genres=("Drama", "Comedy", "Action"), text
 
 NO_GENRE_LEFT = "^Only 0 movies are left, too few: "
 UNUSABLE = {
-    "3 movies": ({"movies": 3}, r"^Only \d movies have a poster, too few\. .*database\.py$"),
-    "10 movies": ({"movies": 10}, rf"{NO_GENRE_LEFT}.* fewer than MIN_GENRE.*sampling\.py$"),
-    "no genres": ({"genres": [""]}, rf"{NO_GENRE_LEFT}60 of 60 have no genre\. .*database\.py$"),
+    "3 movies": (
+        {"movies": 3},
+        r"^Only \d movies have a poster, too few\. .*database\.py --data-dir",
+    ),
+    "10 movies": (
+        {"movies": 10},
+        rf"{NO_GENRE_LEFT}.* fewer than MIN_GENRE.*sampling\.py --data-dir",
+    ),
+    "no genres": (
+        {"genres": [""]},
+        rf"{NO_GENRE_LEFT}60 of 60 have no genre\. .*database\.py --data-dir",
+    ),
     "excluded genres": (
         {"genres": ["Foreign", "TV Movie|Drama"]},
-        rf"{NO_GENRE_LEFT}.* a genre of EXCLUDED_GENRES\. .*sampling\.py$",
+        rf"{NO_GENRE_LEFT}.* a genre of EXCLUDED_GENRES\. .*sampling\.py --data-dir",
     ),
     "one poster for all": (  # a placeholder of the host
         {"posters": [0]},
-        r"^Only 0 movies have a poster, too few\. .*database\.py$",
+        r"^Only 0 movies have a poster, too few\. .*database\.py --data-dir",
     ),
 }
 

@@ -32,7 +32,7 @@ REFUSED = {
     settings.ShareAboveZero: [0],
     settings.Part: [0, 1],
     settings.Seconds: [0, 86_401],
-    settings.Folder: ["", 5, None, b"data"],
+    settings.Folder: ["", 5, None, b"data", "a\0b", Path("caf\udce9")],
     settings.Names: ["a", (1,), None],
     settings.Architecture: ["Study", "", None, 0],
     settings.Count | None: [0, "None"],

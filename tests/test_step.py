@@ -85,6 +85,24 @@ def test_what_ends_a_step_is_a_line_with_the_command(tmp_path, error, line):
     assert str(end.value).endswith(f"{line}python train.py --data-dir {tmp_path}")
 
 
+def test_the_commands_in_the_lines_of_the_rooms_name_the_data_folder(tmp_path, monkeypatch):
+    line = "Set LIMIT in database.py, then run: python database.py and python sampling.py"
+    option = f"--data-dir {tmp_path}"
+    with pytest.raises(SystemExit) as end, step("train", tmp_path):
+        sys.exit(line)
+    assert end.value.code == (
+        f"Set LIMIT in database.py, then run: python database.py {option} and python sampling.py "
+        f"{option}"
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end, step("train", Path("data")):
+        sys.exit(line)
+    assert end.value.code == line
+    with pytest.raises(SystemExit) as end, step("train", tmp_path):
+        sys.exit(3)
+    assert end.value.code == 3
+
+
 def test_other_errors_and_ctrl_c_elsewhere_pass_through(tmp_path):
     for error in (ZeroDivisionError, KeyboardInterrupt):
         with pytest.raises(error), step("train", tmp_path):

@@ -5,8 +5,10 @@ Pool workers import this module: without pandas they start in 0.3 s, with pandas
 
 import hashlib
 import io
+import logging
 import platform
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
@@ -20,6 +22,10 @@ import simplejpeg
 import xxhash
 from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
 from PIL import ExifTags, Image, UnidentifiedImageError, features
+
+# Pillow's warnings and its log name no poster. For threads, too, so once for each process.
+warnings.filterwarnings("ignore", module="PIL")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 # Pixels also depend on the decoders: another version may differ by a gray level.
 DECODER = (

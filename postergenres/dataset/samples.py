@@ -10,6 +10,7 @@ from typing import Any
 from postergenres.dataset.imbalance import Summary
 from postergenres.download.manifest import TRAIN_ONLY, read_manifest
 from postergenres.files import find_damage, read_json, record_checksums, write_csv, write_json
+from postergenres.step import add_data_dir
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,8 @@ def read_downloaded_movies(data_dir: Path) -> pd.DataFrame:
     if not counts["ok"] or counts["ok"] < FEWEST <= counts.total():
         sys.exit(explain_missing_posters(counts))
     if failed := (posters["status"] == "failed").sum():
-        print(f"{failed:,} posters failed. To retry, run: python database.py")
+        line = f"{failed:,} posters failed. To retry, run: python database.py"
+        print(add_data_dir(line, data_dir))
     posters = posters.assign(**{TRAIN_ONLY: is_train_only})
     return posters.loc[posters["status"] == "ok"].sort_values("id", ignore_index=True)
 
@@ -153,10 +155,11 @@ def read_train_counts(data_dir: Path) -> dict[str, Any] | None:
     sampling.json cannot be used.
     """
     if damage := find_damage(data_dir, ["sampling.json"]):
-        print(
+        line = (
             f"note: {damage}: the floors are computed from the training rows of samples.csv. "
             "To write it again, run: python sampling.py"
         )
+        print(add_data_dir(line, data_dir))
         return None
     if find_damage(data_dir, ["samples.csv"]):
         print(

@@ -11,6 +11,7 @@ from postergenres.dataset.samples import FEWEST, SPLITS
 from postergenres.dataset.stratification import MIN_MOVIES, Split, share_errors
 from postergenres.download.manifest import PLACEHOLDER
 from postergenres.plotting import draw_heat_map, escape_label, save_figure
+from postergenres.step import add_data_dir
 from postergenres.terminal import escape_controls
 
 import numpy as np
@@ -50,7 +51,8 @@ def report_posters(downloaded: pd.DataFrame, usable: pd.DataFrame, data_dir: Pat
             "To download them again, run: python database.py"
         )
     if missing:
-        print(f"{missing:,} posters are missing. To download them again, run: python database.py")
+        line = f"{missing:,} posters are missing. To download them again, run: python database.py"
+        print(add_data_dir(line, data_dir))
     if placeholders := len(downloaded) - len(usable):
         print(
             f"left out {placeholders:,} movies whose poster is that of {PLACEHOLDER} movies or "

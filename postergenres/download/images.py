@@ -12,8 +12,8 @@ TOO_LARGE = "too large"  # how the reason begins if the image is larger than the
 NOT_AN_IMAGE = "not an image"  # how the reason begins if the bytes are something else
 MAX_SCANS = 100  # of a JPEG; a progressive one has ten, each costs as much as the whole image
 
-# check_image() compares the pixels with a limit of its own before it decodes any.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# They name no poster. For threads, too, so once for the process.
+warnings.filterwarnings("ignore", module="PIL")
 
 
 def check_image(body: bytes, max_bytes: int, max_pixels: int) -> str:

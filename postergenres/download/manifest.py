@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from postergenres.download.metadata import is_url
-from postergenres.files import replacing
+from postergenres.files import naming, replacing
 
 import numpy as np
 import xxhash
@@ -153,6 +153,8 @@ def find_table_fault(table: pd.DataFrame) -> str:
     for column in COLUMNS:
         if column not in table.columns:
             return f"it has no column {column}"
+    if doubled := table.loc[table["id"].duplicated(), "id"].tolist():
+        return f"it has an id for the second time ({doubled[0]!r})"
     if unknown := set(table["status"]) - {"ok", "gone", "failed"}:
         return f"it has an unknown status ({min(unknown)!r})"
     if TRAIN_ONLY in table and (unknown := set(table[TRAIN_ONLY]) - {"yes", ""}):
@@ -199,7 +201,7 @@ class Journal:
         is_gone = poster.status == "gone" and is_url(poster.url)
         if poster.status == "ok" or is_gone:
             result = poster.error if is_gone else poster.fingerprint
-            with self.lock:
+            with self.lock, naming(self.path):
                 self.file.write(json.dumps([poster.id, poster.url, result]) + "\n")
                 self.file.flush()
 

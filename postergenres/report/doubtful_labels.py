@@ -14,17 +14,42 @@ from postergenres.terminal import escape_controls
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import roc_auc_score
 
 INSTALL = "python -m pip install -r requirements/labels.txt"
 SHOWN = 24  # pairs on the page, half of them of a listed genre
 SHOWN_OF_GENRE = 3  # listed, and as many missing; otherwise, every missing one is Comedy or Drama
 MOST_CHARACTERS = 100  # of a title on the page
+LEAST_ROC_AUC = 0.7  # macro, of the validation movies; here flags are twice as good as chance
 SPLIT_NAMES = {"val": "validation movie", "test": "test movie"}
 
 
 def has_cleanlab() -> bool:
     """Return whether the package of requirements/labels.txt is installed."""
     return importlib.util.find_spec("cleanlab") is not None
+
+
+def describe_weakness(labels: np.ndarray, probabilities: np.ndarray) -> str:
+    """Return why a model is too weak to question labels, as one line, or "".
+
+    Labels and probabilities are (M, G), of the validation movies. With a model at its floor,
+    cleanlab flags half of the listed genres, because it only compares probabilities.
+    """
+    score = measure_roc_auc(labels, probabilities)
+    if score >= LEAST_ROC_AUC:
+        return ""
+    return (
+        "The model is too weak to question labels: its macro ROC-AUC on the validation movies is "
+        f"{score:.3f}, below {LEAST_ROC_AUC} (floor 0.5)"
+    )
+
+
+def measure_roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the macro ROC-AUC; its floor, 0.5, if every genre has no movie or every movie."""
+    mixed = labels.any(axis=0) & ~labels.all(axis=0)
+    columns = zip(labels[:, mixed].T, probabilities[:, mixed].T, strict=True)
+    scores = [float(roc_auc_score(*column)) for column in columns]
+    return sum(scores) / len(scores) if scores else 0.5
 
 
 def rank_labels(labels: np.ndarray, probabilities: np.ndarray, prior: np.ndarray) -> pd.DataFrame:

@@ -96,7 +96,14 @@ def make_table(
 def list_similar(predictions: Sequence[Prediction]) -> pd.DataFrame:
     """Return the content of similar.csv, a row for each similar movie of each poster."""
     rows = [
-        (each.poster.name, rank, x.id, x.title, "|".join(x.genres), round(x.similarity, 4))
+        (
+            as_unicode(each.poster.name),
+            rank,
+            x.id,
+            x.title,
+            "|".join(x.genres),
+            round(x.similarity, 4),
+        )
         for each in predictions
         for rank, x in enumerate(each.neighbors, start=1)
     ]

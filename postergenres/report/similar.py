@@ -24,6 +24,7 @@ from postergenres.dataset.store import Store, open_store
 from postergenres.download.manifest import poster_path
 from postergenres.files import describe_file
 from postergenres.models.exported import ExportedModel
+from postergenres.step import add_data_dir
 
 import numpy as np
 from tqdm import tqdm
@@ -163,7 +164,7 @@ def open_similar(
             read_pixels = choose_reader(data_dir, store, (about["H"], about["W"]))
             deque(files.fill(chunks, partial(compute_features, model, read_pixels)), maxlen=0)
     except SystemExit as reason:
-        print(f"note: no similar movies are shown: {reason}")
+        print(add_data_dir(f"note: no similar movies are shown: {reason}", data_dir))
         return None
     return SimilarMovies(chunks, store, read_titles(data_dir), data_dir)
 

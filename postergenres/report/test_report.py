@@ -248,7 +248,12 @@ def write_doubtful_labels(
     rows = np.concatenate([store.rows(split) for split in predicted.probabilities])
     probabilities = np.concatenate(list(predicted.probabilities.values()))
     table = doubtful_labels.rank_labels(store.labels[rows], probabilities, prior)
+    val = store.labels[store.rows("val")], predicted.probabilities["val"]
+    if weakness := doubtful_labels.describe_weakness(*val):
+        print(f"note: {weakness}")
+        table = table.head(0)
     titles = read_titles(data_dir)
     write_csv(doubtful_labels.describe_pairs(table, store, rows, titles), data_dir / DOUBTFUL)
     shown = doubtful_labels.choose_shown(table)
-    return {"count": len(table), "cards": doubtful_labels.list_cards(shown, store, rows, titles)}
+    cards = doubtful_labels.list_cards(shown, store, rows, titles)
+    return {"count": len(table), "cards": cards, "weakness": weakness}

@@ -1,6 +1,9 @@
 import hashlib
 import io
+import os
 import struct
+import subprocess
+import sys
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +24,7 @@ from postergenres.dataset.decoding import (
 import numpy as np
 import pytest
 import xxhash
-from conftest import image_bytes
+from conftest import ROOT, image_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
@@ -51,6 +54,49 @@ def test_every_mode_keeps_its_color(tmp_path, mode):
 def test_transparent_pixels_become_white(tmp_path, mode, options):
     path = save(tmp_path, Image.new(mode, (20, 30), 0), **options)
     assert (decode_poster(path, 15, 10) == 255).all()
+
+
+SILENT = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from postergenres.dataset.decoding import try_decode
+
+bodies = [Path(name).read_bytes() for name in sys.argv[1:]]
+with ThreadPoolExecutor(2) as pool:
+    for _, error in pool.map(lambda body: try_decode(body, 15, 10), bodies):
+        print(error)
+from postergenres.download.images import check_image
+for body in bodies:
+    print(check_image(body, 10**6, 10**8))
+"""
+
+
+def test_pillow_writes_nothing_about_odd_images(tmp_path):
+    """It would warn of what may be read anyway, and name no poster."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = "x" * 100
+    cut = image_bytes(exif=exif.tobytes()[:40])
+    huge = image_bytes(0, (9500, 9500), "1", "PNG")
+    samples = bytearray(image_bytes(form="TIFF"))
+    place = samples.index(struct.pack("<HH", ExifTags.Base.SamplesPerPixel, 3)) + 8
+    samples[place : place + 2] = struct.pack("<H", 999)
+    names = []
+    for number, body in enumerate((cut, huge, samples)):
+        (tmp_path / str(number)).write_bytes(body)
+        names.append(tmp_path / str(number))
+    command = [sys.executable, "-c", SILENT, *names]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == [
+        "",
+        "DecompressionBombError",
+        "UnidentifiedImageError",
+        "",
+        "too large",
+        "not an image",
+    ]
 
 
 def draw_detailed_jpeg(width, **options):

@@ -105,7 +105,8 @@ def test_the_counts_of_a_damaged_sampling_json_are_not_used(tmp_path, capsys, ha
     line = capsys.readouterr().out
     assert line.startswith(f"note: {tmp_path}") and line.count("\n") == 1
     assert line.endswith(
-        "training rows of samples.csv. To write it again, run: python sampling.py\n"
+        "training rows of samples.csv. To write it again, run: python sampling.py --data-dir "
+        f"{tmp_path}\n"
     )
 
 
@@ -165,7 +166,7 @@ def test_only_movies_with_a_poster_are_read_sorted_by_id(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines() == [
         "7 movies, 6 with a poster",
         "7 train-only movies, 6 with a poster",
-        "1 posters failed. To retry, run: python database.py",
+        f"1 posters failed. To retry, run: python database.py --data-dir {tmp_path}",
     ]
     write_manifest(tmp_path, ["ok", "ok", "gone"])
     assert not read_downloaded_movies(tmp_path)["train_only"].any()

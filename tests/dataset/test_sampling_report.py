@@ -34,7 +34,8 @@ def test_more_than_two_percent_of_missing_posters_are_refused(
         return
     report_posters(movies, movies[:-12], tmp_path)
     assert capsys.readouterr().out.splitlines() == [
-        "2 posters are missing. To download them again, run: python database.py",
+        "2 posters are missing. To download them again, run: python database.py "
+        f"--data-dir {tmp_path}",
         "left out 12 movies whose poster is that of 10 movies or more, so it is no poster of any "
         "of them",
     ]

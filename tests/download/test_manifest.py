@@ -83,6 +83,10 @@ def test_a_missing_manifest_is_one_line(tmp_path):
         (b"id,title,genres,url,error\nm0,x,Drama,u,\n", "it has no column status"),
         (b'id,title,genres,url,status,error\nm0,"x,Drama,u,ok,\n', "it is not a CSV"),
         (b"id,title,genres,url,status,error\nm0,x,Drama,u,okay,\n", "it has an unknown status"),
+        (
+            b"id,title,genres,url,status,error\nm0,x,,u,ok,\nm0,x,,u,ok,\n",
+            "it has an id for the second time ('m0')",
+        ),
         *(
             (
                 f"id,title,genres,url,status,error,train_only\nm0,x,,u,ok,,{value}\n".encode(),

@@ -6,6 +6,7 @@ from postergenres.report import doubtful_labels
 from postergenres.report.doubtful_labels import (
     choose_shown,
     describe_pairs,
+    describe_weakness,
     flag_labels,
     list_cards,
     rank_labels,
@@ -119,15 +120,41 @@ def test_cards_and_rows_describe_the_movie_of_the_store():
 # --- in step 5 ------------------------------------------------------------------------------------
 
 
+def draw_predicted(store, share):
+    """Draw predictions: by chance, but a share of the labels of the validation movies is known."""
+    rng = np.random.default_rng(0)
+    drawn = {split: rng.random((len(store.rows(split)), 3)) for split in ("test", "val")}
+    is_known = rng.random(drawn["val"].shape) < share
+    drawn["val"] = np.where(is_known, store.labels[store.rows("val")], drawn["val"])
+    return Predicted(drawn, np.zeros((0, 1)), {})
+
+
+@needs_cleanlab
+@pytest.mark.parametrize(("share", "is_weak"), [(0, True), (0.6, False)])
+def test_a_model_near_its_floor_questions_no_label(pipeline, tmp_path, capsys, share, is_weak):
+    store = open_store(pipeline.data)
+    prior = estimate_prior(store.labels)
+    doubtful = write_doubtful_labels(draw_predicted(store, share), prior, store, tmp_path)
+    rows = pd.read_csv(tmp_path / "doubtful_labels.csv")
+    assert (len(rows) == 0) == (doubtful["cards"] == []) == is_weak
+    assert doubtful["weakness"].startswith("The model is too weak to question labels") == is_weak
+    assert ("note: The model is too weak" in capsys.readouterr().out) == is_weak
+
+
+@pytest.mark.parametrize("labels", [[[1, 0], [1, 0]], [[1, 1], [1, 1]]])
+def test_movies_that_cannot_be_ranked_question_no_label(labels):
+    assert "macro ROC-AUC on the validation movies is 0.500," in describe_weakness(
+        np.array(labels), np.full((2, 2), 0.5)
+    )
+
+
 @needs_cleanlab
 def test_step_5_lists_movies_that_the_model_was_not_trained_on(pipeline, tmp_path):
     store = open_store(pipeline.data)
     prior = estimate_prior(store.labels)
     (tmp_path / "samples.csv").write_bytes((pipeline.data / "samples.csv").read_bytes())
-    rng = np.random.default_rng(0)
-    predicted = {split: rng.random((len(store.rows(split)), 3)) for split in ("test", "val")}
-    features, about = np.zeros((0, 1)), {}
-    doubtful = write_doubtful_labels(Predicted(predicted, features, about), prior, store, tmp_path)
+    predicted = draw_predicted(store, share=0.6)
+    doubtful = write_doubtful_labels(predicted, prior, store, tmp_path)
     table = pd.read_csv(tmp_path / "doubtful_labels.csv", keep_default_na=False)
     assert doubtful["count"] == len(table) > 24 and len(doubtful["cards"]) > 10
     samples = pd.read_csv(tmp_path / "samples.csv", keep_default_na=False).set_index("id")
@@ -142,7 +169,7 @@ def test_step_5_lists_movies_that_the_model_was_not_trained_on(pipeline, tmp_pat
     assert ["yes" if has_it else "no" for has_it in listed] == list(table["listed"])
     for row in table.itertuples():
         (place,) = np.flatnonzero(store.index["id"].iloc[store.rows(row.split)] == row.id)
-        probability = predicted[row.split][place, store.genres.index(row.genre)]
+        probability = predicted.probabilities[row.split][place, store.genres.index(row.genre)]
         assert row.probability == pytest.approx(probability, abs=1e-4)
 
 

@@ -63,6 +63,14 @@ def test_urls_are_predicted_in_order_and_a_bad_one_has_its_error(pipeline, host,
     assert line.endswith("  not read: HTTP 404")
 
 
+def test_a_poster_whose_path_is_not_utf8_is_predicted(pipeline, tmp_path):
+    poster = tmp_path / os.fsdecode(b"caf\xe9.jpg")
+    shutil.copy(pipeline.images / "m000.jpg", poster)
+    predict.main(poster, pipeline.data)
+    for name in ("predictions.csv", "similar.csv"):
+        assert pd.read_csv(pipeline.data / name)["path"][0] == str(tmp_path / "caf?.jpg")
+
+
 def test_odd_paths_are_rows_with_an_error_and_status_1_if_no_poster_was_read(pipeline, capsys):
     odd = "a\x1b[2J\nb\u202e.jpg"
     names = ["x" * 5000, "\ud83d.jpg", os.fsdecode(b"caf\xe9.jpg"), 'a|b,"c".jpg', odd]

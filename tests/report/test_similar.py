@@ -137,8 +137,8 @@ def test_another_model_has_features_of_its_own_and_reads_the_stores_posters(data
         path.write_bytes(harm) if harm else path.unlink()
         assert open_similar(data, network, about, folder) is None
         assert capsys.readouterr().out.splitlines()[-1] == (
-            f"note: no similar movies are shown: {path}: {reason}. Run: python database.py and "
-            "python preprocessing.py"
+            f"note: no similar movies are shown: {path}: {reason}. Run: python database.py "
+            f"--data-dir {data} and python preprocessing.py --data-dir {data}"
         )
     path.write_bytes(body)
     movies = open_similar(data, network, about, folder)
@@ -165,7 +165,7 @@ def test_an_unusable_store_is_a_note_and_its_pixels_are_only_checked_if_they_are
         assert open_similar(data, *model) is None
         assert capsys.readouterr().out == (
             f"note: no similar movies are shown: {path} was changed or damaged. "
-            "Run: python preprocessing.py\n"
+            f"Run: python preprocessing.py --data-dir {data}\n"
         )
 
 
