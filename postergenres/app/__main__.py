@@ -44,7 +44,7 @@ def main(
 ) -> None:
     """Serve the page until Ctrl-C."""
     try:
-        from postergenres.app.page import serve
+        from postergenres.app.server import serve
     except ModuleNotFoundError as error:
         if error.name != "gradio":
             raise

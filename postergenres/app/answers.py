@@ -1,44 +1,35 @@
-"""Answer what the page asks: predict posters, and return the answer as HTML."""
+"""Answer what the page asks: predict posters, and return each as a card of HTML."""
 
-import base64
-import os
+import io
 import runpy
 import threading
-import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from postergenres.download.images import check_image
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.models.exported import open_exported
 from postergenres.report import named_posters
 from postergenres.report.named_posters import LIMITS, ReadPoster
-from postergenres.report.pages import fill
+from postergenres.report.pages import data_url, fill
 from postergenres.report.poster_report import make_card
 from postergenres.report.predictions import OpenedModel, find_words, predict_read
 from postergenres.report.similar import SimilarMovies, open_similar
 from postergenres.words.reading import read_words
 
 import numpy as np
+from PIL import Image
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 DRAW = Path(__file__).parents[2] / "data" / "sample" / "draw.py"  # an installed package has none
-MOST_POSTERS, MOST_BYTES = 24, 60_000_000  # in an answer
+MOST_POSTERS = 24  # that the page asks for at a time
 SKIP = "SIMILAR = 0 in postergenres/app/__main__.py skips this"
 AT_ONCE = 0.3  # seconds in which features that are there are found
-
+LARGE = 4_000_000  # pixels; a poster with more is decoded alone
 run_script = lru_cache(runpy.run_path)  # once; it returns the names in a script
-
-
-class Poster(NamedTuple):
-    """A poster to predict: its name, and the bytes of its file or why there are none."""
-
-    name: str
-    body: bytes
-    error: str = ""
 
 
 class Answers:
@@ -62,7 +53,7 @@ class Answers:
         self.movies: dict[str, SimilarMovies | None] = {}
         self.opened: dict[str, OpenedModel] = {}
         self.opening = threading.Lock()
-        self.pool = ThreadPoolExecutor(os.cpu_count())
+        self.alone = ThreadPoolExecutor(1)  # a thread keeps the memory of its largest poster
         self.open(next(iter(self.folders)))
 
     def open(self, name: str) -> OpenedModel:
@@ -88,43 +79,33 @@ class Answers:
             print(f"note: no similar movies are shown: {error}")
         self.movies[name] = movies
 
-    def answer_files(self, files: list[dict[str, Any]], model_name: str, count: int) -> str:
-        """Predict files that a browser read: each its name, size in bytes and data URL or None.
+    def answer(self, name: str, body: bytes, model_name: str) -> dict[str, Any]:
+        """Predict a poster, the bytes of a file, and return what page.js shows of it.
 
-        `count` is how many there were; a browser reads MOST_POSTERS and MOST_BYTES at most.
+        Raises:
+            OSError: a file of the model is missing or damaged; the text says what to do.
         """
-        return self.answer([take_file(**file) for file in files], model_name, count)
-
-    def answer_examples(self, model_name: str) -> str:
-        """Draw and predict posters."""
-        return self.answer(draw_examples(self.examples), model_name, are_drawn=True)
-
-    def answer(
-        self,
-        posters: Sequence[Poster],
-        model_name: str,
-        count: int | None = None,
-        are_drawn: bool = False,
-    ) -> str:
-        """Predict posters; `count` is how many were asked for, if there were more."""
-        start = time.perf_counter()
         try:
             opened = self.open(model_name)
-        except SystemExit as error:  # its text says what to do
-            return fill("message.html", TEMPLATES, text=str(error))
-        read = [*self.pool.map(lambda x: read_poster(x, opened), posters[:MOST_POSTERS])]
+        except SystemExit as error:
+            raise OSError(str(error)) from None
+        if count_pixels(body) > LARGE:
+            poster = self.alone.submit(read_poster, name, body, opened).result()
+        else:
+            poster = read_poster(name, body, opened)
         movies = self.movies.get(model_name)
-        predictions = predict_read(opened, read, self.top, movies, similar=self.similar)
-        return fill(
-            "answer.html",
-            TEMPLATES,
-            cards=[make_card(prediction, opened.about["prior"]) for prediction in predictions],
-            count=count or len(posters),
-            model_name=model_name,
-            seconds=time.perf_counter() - start,
-            are_drawn=are_drawn,
-            is_waiting=bool(self.similar) and model_name not in self.movies,
-        )
+        (prediction,) = predict_read(opened, [poster], self.top, movies, similar=self.similar)
+        card = make_card(prediction, opened.about["prior"])
+        return {
+            "card": fill("card.html", TEMPLATES, card=card),
+            "is_read": not poster.error,
+            "is_waiting": bool(self.similar) and model_name not in self.movies,
+        }
+
+    def draw_examples(self) -> list[dict[str, str]]:
+        """Draw posters of invented movies; return their names and data URLs."""
+        examples = draw_examples(self.examples)
+        return [{"name": name, "url": data_url(body, "jpeg")} for name, body in examples]
 
 
 def list_models(data_dir: Path, pretrained: str) -> dict[str, Path]:
@@ -136,35 +117,30 @@ def list_models(data_dir: Path, pretrained: str) -> dict[str, Path]:
     return ({f"your model ({trained})": trained} if has_trained else {}) | models
 
 
-def draw_examples(count: int, seed: int | None = None) -> list[Poster]:
-    """Draw posters of invented movies, as data/sample/draw.py does."""
+def draw_examples(count: int, seed: int | None = None) -> list[tuple[str, bytes]]:
+    """Draw posters of invented movies, as data/sample/draw.py does; return names and JPEGs."""
     draw, rng = run_script(str(DRAW)), np.random.default_rng(seed)
     examples = []
     for number in range(1, count + 1):  # these numbers have none of the flaws of real metadata
         movie = draw["invent_movie"](number, rng)
         image = draw["draw_poster"](movie["title"], movie["looks"], rng)
         name = f"{movie['title']}, drawn as {', '.join(movie['looks'])}"
-        examples.append(Poster(name, draw["encode"](image, "plain")))
+        examples.append((name, draw["encode"](image, "plain")))
     return examples
 
 
-def take_file(name: str, size: int, data: str | None) -> Poster:
-    """Return a file that a browser read as a `Poster`."""
-    if size > LIMITS.max_bytes:
-        return Poster(name, b"", f"too large: over {LIMITS.max_bytes:,} bytes")
-    if data is None:
-        return Poster(name, b"", "the browser cannot read it")
-    try:
-        return Poster(name, base64.b64decode(data.partition(",")[2], validate=True))
-    except ValueError:  # also a binascii.Error
-        return Poster(name, b"", "not an image")
-
-
-def read_poster(poster: Poster, opened: OpenedModel) -> ReadPoster:
+def read_poster(name: str, body: bytes, opened: OpenedModel) -> ReadPoster:
     """Check and decode a poster as steps 1 and 3 do."""
-    error = poster.error or check_image(poster.body, LIMITS.max_bytes, LIMITS.max_pixels)
+    error = check_image(body, LIMITS.max_bytes, LIMITS.max_pixels)
     if error:
-        return ReadPoster(poster.name, error=error)
+        return ReadPoster(name, error=error)
     size = opened.about["H"], opened.about["W"]
     reader = read_words if opened.words_model else None
-    return named_posters.read_poster(poster.name, poster.body, size, reader)
+    return named_posters.read_poster(name, body, size, reader)
+
+
+def count_pixels(body: bytes) -> int:
+    """Return the pixels of an image, 0 if Pillow does not open it."""
+    with suppress(Exception), Image.open(io.BytesIO(body)) as image:
+        return image.width * image.height
+    return 0
