@@ -95,6 +95,7 @@ Posters = Annotated[  # one or several
         "[POSTER|FOLDER|URL ...]", "posters to predict, in place of scoring the test movies"
     ),
 ]
+HostNames = Annotated[tuple[Annotated[str, Field(pattern=r"^[\w.-]+$")], ...], Field(strict=False)]
 Hosts = Annotated[tuple[str, ...], Field(strict=False), AfterValidator(require_port)]
 Oversampling = Literal["study", "ml-ros", "none"]
 Architecture = Literal[

@@ -1,4 +1,4 @@
-"""Open a page to play with: drop posters, see their genres.
+"""Serve a page to play with, and open it: drop posters, see their genres.
 
     python -m postergenres.app
 
@@ -8,7 +8,10 @@ Writes  DATA_DIR/features/ if there is a store; posters are forgotten once they 
 Takes   a few seconds to start, then about a tenth of a second for each poster
 """
 
+import os
 import sys
+import threading
+import webbrowser
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,15 +20,19 @@ from postergenres.settings import (
     Count,
     CountOrZero,
     Folder,
+    HostNames,
     Port,
     Pretrained,
+    Text,
     checked,
     run_from_shell,
 )
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # the folder that train.py wrote to
-PORT = 7860  # of the page, which only this machine can open
+PORT = 7860  # of the page
+HOST = "127.0.0.1"  # only this machine can open the page; "0.0.0.0" for others, too
+ALLOW_HOST = ()  # names of this machine in the address that others open, such as "posters.example"
 PRETRAINED = "efficientnet_lite2"  # chosen if you have not trained a model; "improved" is faster
 TOP = 6  # show at least so many genres of each poster: the predicted ones, then the next
 EXAMPLES = 6  # posters to draw at a click
@@ -37,6 +44,8 @@ SIMILAR = 5  # training movies with the most similar posters to show for each po
 def main(
     data_dir: Folder = DATA_DIR,
     port: Port = PORT,
+    host: Text = HOST,
+    allow_host: HostNames = ALLOW_HOST,
     pretrained: Pretrained = PRETRAINED,
     top: Count = TOP,
     examples: Count = EXAMPLES,
@@ -44,13 +53,22 @@ def main(
 ) -> None:
     """Serve the page until Ctrl-C."""
     try:
-        from postergenres.app.server import serve
+        from postergenres.app.server import serving
     except ModuleNotFoundError as error:
         if error.name != "gradio":
             raise
         sys.exit("Gradio is missing. Run: python -m pip install -r requirements/app.txt")
     answers = Answers(Path(data_dir), pretrained, top=top, examples=examples, similar=similar)
-    serve(answers, port)
+    with serving(answers, port, host, allow_host) as address:
+        print(f"to view the page, open {address}; to stop it, press Ctrl-C", flush=True)
+        open_browser(address)
+        threading.Event().wait()
+
+
+def open_browser(address: str) -> None:
+    """Open an address in the browser, if there is a screen; a browser in a terminal is none."""
+    if sys.platform in ("darwin", "win32") or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
+        webbrowser.open(address)
 
 
 if __name__ == "__main__":

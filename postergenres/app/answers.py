@@ -140,7 +140,8 @@ def read_poster(name: str, body: bytes, opened: OpenedModel) -> ReadPoster:
 
 
 def count_pixels(body: bytes) -> int:
-    """Return the pixels of an image, 0 if Pillow does not open it."""
-    with suppress(Exception), Image.open(io.BytesIO(body)) as image:
+    """Return the pixels of an image, 0 if it is none."""
+    formats = ("JPEG", "PNG", "WEBP", "GIF")  # as in check_image()
+    with suppress(Exception), Image.open(io.BytesIO(body), formats=formats) as image:
         return image.width * image.height
     return 0

@@ -24,12 +24,18 @@ def build_page(answers: Answers) -> gr.Blocks:
             with gr.Column():  # a column of its own, which is wrapped on a narrow screen
                 show(fill("drop.html", TEMPLATES, **limits), container=True, padding=True)
             with gr.Column():
-                gr.Radio(models, value=models[0], label="Model", elem_id="model")
+                model = gr.Radio(models, value=models[0], label="Model")
                 draw = gr.Button(f"Draw {answers.examples} examples")
-        script = fill("page.js", TEMPLATES, **limits)
+        script = fill("page.js", TEMPLATES, model=models[0], **limits)
         show(fill("answer.html", TEMPLATES), elem_id="answer", js_on_load=script)
-        draw.click(None, js="() => { document.dispatchEvent(new Event('draw')); }")
+        draw.click(None, js=dispatch("draw"))
+        model.change(None, model, js=dispatch("choose"))
     return page
+
+
+def dispatch(name: str) -> str:
+    """Return the JavaScript of an event for page.js, with the value of a component, if any."""
+    return f"(detail) => {{ document.dispatchEvent(new CustomEvent('{name}', {{ detail }})); }}"
 
 
 def show(content: str, **options: Any) -> gr.HTML:

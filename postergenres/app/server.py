@@ -4,6 +4,7 @@ Gradio draws the page, and nothing else: its uploads, its API and its files are 
 """
 
 import asyncio
+import errno
 import socket
 import sys
 import threading
@@ -27,8 +28,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-ADDRESS = "127.0.0.1"  # other machines cannot open the page
-NAMES = ("127.0.0.1", "localhost")  # in the address of the page, or it is not answered
+HOST = "127.0.0.1"  # other machines cannot open the page
+NAMES = (HOST, "localhost")  # in the address of the page, or it is not answered
 AT_ONCE = 3  # posters in memory, of at most 20 MB each
 BODY_SECONDS = 60  # in which a poster must arrive
 GRADIO_PATHS = ("/", "/favicon.ico", "/manifest.json", "/theme.css")  # that the page loads
@@ -119,31 +120,35 @@ def build_app(answers: Answers, names: Sequence[str] = ()) -> Starlette:
 
 
 @contextmanager
-def serving(answers: Answers, port: int) -> Iterator[str]:
-    """Serve the page during the block, to this machine only, and yield its address.
+def serving(
+    answers: Answers, port: int, host: str = HOST, names: Sequence[str] = ()
+) -> Iterator[str]:
+    """Serve the page during the block, and yield its address on this machine.
+
+    Args:
+        answers: what predicts the posters.
+        port: 0 for any that is free.
+        host: the address of this machine under which others reach it; `HOST` for none.
+        names: more names under which the page is answered.
 
     Raises:
-        SystemExit: the port is in use.
+        SystemExit: the port is in use, or the host is no address of this machine.
     """
     try:
-        listener = socket.create_server((ADDRESS, port))
-    except OSError:
-        sys.exit(f"Port {port} is in use. Name another: python -m postergenres.app --port 7861")
-    config = uvicorn.Config(build_app(answers), log_level="warning", timeout_graceful_shutdown=1)
+        listener = socket.create_server((host, port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            sys.exit(f"Port {port} is in use. Name another: python -m postergenres.app --port 7861")
+        sys.exit(f"The page cannot be served at {host}, port {port}: {error.strerror}")
+    app = build_app(answers, names)
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=[[listener]], daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
         time.sleep(0.01)
     try:
-        yield f"http://{ADDRESS}:{listener.getsockname()[1]}"
+        yield f"http://{HOST}:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()
-
-
-def serve(answers: Answers, port: int) -> None:
-    """Serve the page until Ctrl-C."""
-    with serving(answers, port) as address:
-        print(f"to view the page, open {address}; to stop it, press Ctrl-C", flush=True)
-        threading.Event().wait()

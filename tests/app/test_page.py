@@ -173,7 +173,19 @@ def test_bad_files_are_a_sentence_and_the_page_goes_on(site, posters):
         text = browser.drop(posters / "large.jpg", posters / "notes.txt")
         assert "Could not be read: too large: over 20,000,000 bytes" in text
         assert "Could not be read: not an image" in text
-        assert "floor" in browser.drop(posters / "1.jpg")
+        assert text.startswith("2 posters, which could not be read.\n")
+        text = browser.drop(posters / "1.jpg", posters / "notes.txt")
+        assert re.match(r"2 posters: 1 predicted by .* s, 1 could not be read\.\n", text)
+
+
+@pytest.mark.slow
+def test_another_model_answers_the_last_posters_again(site, posters):
+    with Browser(site[0]) as browser:
+        before = browser.drop(posters / "0.jpg", posters / "1.jpg")
+        browser.driver.find_element("xpath", "//label[contains(., 'efficientnet_lite2')]").click()
+        after = browser.read_answer(["0.jpg", "1.jpg"])
+        assert "2 posters, predicted by efficientnet_lite2 (pretrained) in" in after
+        assert re.findall(r"\d+ %", before) != re.findall(r"\d+ %", after)
 
 
 @pytest.mark.slow

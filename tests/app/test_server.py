@@ -59,6 +59,16 @@ def test_only_names_of_this_machine_are_answered(client, host, status):
     assert status == 200 or allows == [None] * 3
 
 
+def test_a_space_is_answered_under_its_name_too(client):
+    app = server.build_app(client.app.state.answers, ["user-posters.hf.space"])
+    own = {"host": "user-posters.hf.space", "origin": "https://user-posters.hf.space"}
+    with connect(app) as space:
+        assert post(space, image_bytes(), own).status_code == 200
+        assert post(space, image_bytes(), own | {"host": "evil.example"}).status_code == 400
+        foreign = own | {"origin": "https://evil-posters.hf.space"}
+        assert post(space, image_bytes(), foreign).status_code == 403
+
+
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:8000"])
 def test_other_websites_cannot_ask(client, origin):
     assert post(client, image_bytes(), {"origin": origin}).status_code == 403

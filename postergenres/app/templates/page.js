@@ -1,8 +1,12 @@
 // Gradio runs this for the element of answer.html. Posters are sent to the server as the bytes of
 // their files, a few at a time; each answer is a card.
 const AT_ONCE = 3; // as many as the server has in memory
-const [headline, drawn, waiting, cards] = element.querySelectorAll("#headline, #drawn, #waiting, #cards");
+const [headline, legend, drawn, waiting, cards] = ["headline", "legend", "drawn", "waiting", "cards"].map((id) =>
+  element.querySelector(`#${id}`),
+);
 let newest = new AbortController(); // stops what the page shows when something else is dropped
+let shown = []; // the arguments of the last show()
+let model = {{ model | tojson }};
 
 function makeCard(name, text) {
   const card = document.createElement("li");
@@ -11,7 +15,7 @@ function makeCard(name, text) {
   return card;
 }
 
-async function answerFile(file, model, signal) {
+async function answerFile(file, signal) {
   const refuse = (reason) => ({ card: makeCard(file.name, `Could not be read: ${reason}`), is_read: false });
   if (file.size > {{ most_bytes }}) return refuse("too large: over {{ "{:,}".format(most_bytes) }} bytes");
   let body;
@@ -31,44 +35,51 @@ async function answerFile(file, model, signal) {
 
 async function show(files, areDrawn = false) {
   if (!files.length) return;
+  shown = [files, areDrawn];
   newest.abort();
   newest = new AbortController();
   const { signal } = newest;
-  const model = document.querySelector("#model input:checked").value;
   const posters = files.slice(0, {{ most_posters }});
   const slots = posters.map((file) => makeCard(file.name, "…"));
   const start = performance.now();
-  let started = 0, done = 0;
+  let started = 0, done = 0, read = 0;
 
   async function answerInTurn() {
     while (started < posters.length) {
       const i = started++;
-      const answer = await answerFile(posters[i], model, signal);
+      const answer = await answerFile(posters[i], signal);
       signal.throwIfAborted();
       slots[i].replaceWith(answer.card);
-      waiting.hidden = !answer.is_waiting;
+      if (answer.is_read) waiting.hidden = !answer.is_waiting;
       done += 1;
+      read += answer.is_read;
+      legend.hidden = !read;
       headline.textContent = `${done} of ${posters.length} …`;
     }
   }
 
   cards.replaceChildren(...slots);
   headline.textContent = "…";
+  legend.hidden = waiting.hidden = true;
   drawn.hidden = !areDrawn;
   try {
     await Promise.all(Array.from({ length: AT_ONCE }, answerInTurn));
-    headline.textContent = summarize(files.length, posters.length, model, performance.now() - start);
+    const seconds = ((performance.now() - start) / 1000).toFixed(2);
+    const among = files.length > done ? ` of ${files.length}, which are too many at a time` : "";
+    headline.textContent = summarize(done, read, among, `predicted by ${model} in ${seconds} s`);
   } catch (error) {
     if (signal.aborted) return;
     newest.abort();
-    headline.textContent = error.message;
+    const isUnreachable = error instanceof TypeError; // fetch() has no class of its own for it
+    headline.textContent = isUnreachable ? "The server of this page does not answer." : error.message;
   }
 }
 
-function summarize(asked, count, model, milliseconds) {
-  const posters = `${count} poster${count === 1 ? "" : "s"}`;
-  const among = asked > count ? ` of ${asked}, which are too many at a time` : "";
-  return `${posters}${among}, predicted by ${model} in ${(milliseconds / 1000).toFixed(2)} s.`;
+function summarize(count, read, among, predicted) {
+  const posters = `${count} poster${count === 1 ? "" : "s"}${among}`;
+  if (read === count) return `${posters}, ${predicted}.`;
+  if (read) return `${posters}: ${read} ${predicted}, ${count - read} could not be read.`;
+  return `${posters}, which could not be read.`;
 }
 
 async function showExamples() {
@@ -84,3 +95,7 @@ document.addEventListener("change", ({ target }) => {
 });
 document.addEventListener("paste", (event) => show([...event.clipboardData.files]));
 document.addEventListener("draw", showExamples);
+document.addEventListener("choose", ({ detail }) => {
+  model = detail;
+  if (shown.length) show(...shown);
+});
