@@ -4,7 +4,7 @@
     python predict.py poster.jpg folder_of_posters https://host/poster.jpg
 
 Reads   without arguments: DATA_DIR/model/ and DATA_DIR/store/; with arguments: the posters and
-        DATA_DIR/model/ or, if you have not trained a model, a pretrained one in data/pretrained/;
+        DATA_DIR/model/ or, if you have not trained a model, a pretrained one;
         and DATA_DIR/store/, if there is one, for similar posters
 Writes  without arguments: DATA_DIR/metrics.json, test_predictions.csv, report.html, its pictures
         and, if requirements/labels.txt is installed, doubtful_labels.csv; with arguments:

@@ -36,7 +36,7 @@ from PIL import Image
 import predict
 
 # --- settings -------------------------------------------------------------------------------------
-MODELS = ("efficientnet_lite2", "improved")  # folders of data/pretrained/
+MODELS = ("efficientnet_lite2", "improved")  # folders of postergenres/pretrained/
 POSTERS = 500  # per turn
 TURNS = 3  # and one to warm up
 GROWTH = (1000, 4000, 16_000)  # posters whose peak memory is measured; files are repeated

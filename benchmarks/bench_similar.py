@@ -31,7 +31,7 @@ from threadpoolctl import threadpool_limits
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # with store/
-MODEL = "improved"  # folder of data/pretrained/
+MODEL = "improved"  # folder of postergenres/pretrained/
 COUNT = 5  # training movies per poster
 RESAMPLES = 1000  # of the bootstrap
 SIZES = (45_000, 1_000_000)  # random movies to search among

@@ -7,9 +7,9 @@ from typing import Any
 
 from postergenres.files import find_damage, read_json, restore_folder
 
-# The pretrained models in this repository, by architecture; see data/pretrained/README.md.
+# The pretrained models, by architecture; see postergenres/pretrained/README.md.
 PRETRAINED_FOLDERS = {
-    name: Path(__file__).parents[2] / "data" / "pretrained" / name
+    name: Path(__file__).parents[1] / "pretrained" / name
     for name in ("efficientnet_lite2", "improved")
 }
 

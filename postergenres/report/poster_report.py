@@ -66,7 +66,7 @@ def name_model(folder: Path, about: dict[str, Any], data_dir: Path) -> str:
         print(f"predicted by {name}")
     else:
         name = f"the pretrained {about['settings']['architecture']}"
-        print(f"{own} holds no model; predicted by {name}, see data/pretrained/README.md")
+        print(f"{own} holds no model; predicted by {name}, see postergenres/pretrained/README.md")
     return name
 
 
