@@ -10,6 +10,7 @@ import zipfile
 
 import pytest
 from conftest import ROOT
+from packaging.requirements import Requirement
 from test_rooms import list_imports
 
 STEPS = ("database", "sampling", "preprocessing", "train", "predict")
@@ -30,9 +31,21 @@ def read_pyproject():
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def test_the_extras_have_the_pins_of_the_requirement_files():
-    files = {path.stem: read_pins(path) for path in (ROOT / "requirements").glob("*.txt")}
-    assert files == read_pyproject()["project"]["optional-dependencies"]
+def read_ranges(extra=None):
+    """Return {name: range of versions} of the core requirements, or of an extra."""
+    project = read_pyproject()["project"]
+    lines = project["optional-dependencies"][extra] if extra else project["dependencies"]
+    return {x.name: x.specifier for x in map(Requirement, lines)}
+
+
+def test_the_pinned_versions_lie_in_the_ranges_of_pyproject():
+    pins = dict(pin.split("==") for pin in read_pins(ROOT / "requirements.txt"))
+    assert pins.keys() == read_ranges().keys() | read_ranges("train").keys()
+    pins |= dict(pin.split("==") for pin in read_pins(ROOT / "requirements" / "text.txt"))
+    assert pins.keys() >= read_ranges("text").keys() > {"rapidocr", "onnxruntime"}
+    for extra in (None, "text", "train"):
+        for name, versions in read_ranges(extra).items():
+            assert versions.contains(pins[name]), name
 
 
 def test_every_requirement_is_pinned_and_has_one_version():
@@ -110,34 +123,36 @@ def make(tmp_path):
 def test_make_demo_runs_the_steps_in_order_again_if_the_package_has_changed(make, tmp_path):
     for name in ("requirements.txt", "model.py", *(f"{step}.py" for step in STEPS)):
         (tmp_path / name).touch()
-    for folder in ("data/sample", "data/store", "data/model", "postergenres/dataset", ".venv"):
+    for folder in ("sample", "demo/store", "demo/model"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+    for folder in ("postergenres/dataset", ".venv"):
         (tmp_path / folder).mkdir(parents=True)
-    outputs = ["sample/movies_metadata.csv", "posters.csv", "samples.csv"]
-    outputs += ["store/store.json", "model/model.json"]
+    outputs = ["sample/movies_metadata.csv", "demo/posters.csv", "demo/samples.csv"]
+    outputs += ["demo/store/store.json", "demo/model/model.json"]
     (tmp_path / "data" / "sample" / "draw.py").touch()
 
     def list_commands():
-        return re.findall(r"^\S*python (\S+\.py)", make("--dry-run", "demo").stdout, re.M)
+        return re.findall(r"^\S*python (\S+\.py.*?)(?: \|\||$)", make("-n", "demo").stdout, re.M)
 
-    scripts = [f"{step}.py" for step in STEPS]
+    scripts = [f"{step}.py --data-dir data/demo" for step in STEPS]
     assert list_commands() == ["data/sample/draw.py", *scripts]
     for path in [".venv/setup.stamp", *(f"data/{name}" for name in outputs)]:
         (tmp_path / path).touch()
-    assert list_commands() == ["predict.py"]
+    assert list_commands() == scripts[-1:]
     (tmp_path / "postergenres" / "dataset" / "decoding.py").touch()
     assert list_commands() == scripts
 
 
 def test_distclean_asks_before_it_deletes(make, tmp_path):
     kept = ["posters", "model", "unfinished", "tensorboard", "distillation", "features", "words"]
-    folders = [tmp_path / "data" / name for name in [*kept, "store"]]
+    folders = [tmp_path / "data" / name for name in [*kept, "demo", "store"]]
     for folder in folders:
         folder.mkdir()
     refused = make("distclean")
     assert refused.returncode != 0 and "Run: make distclean FORCE=1" in refused.stderr
     assert all(folder.is_dir() for folder in folders)
     assert make("clean").returncode == 0
-    assert [folder.is_dir() for folder in folders] == [True] * len(kept) + [False]
+    assert [folder.is_dir() for folder in folders] == [True] * len(kept) + [False, False]
     assert make("distclean", "FORCE=1").returncode == 0
     assert list((tmp_path / "data").iterdir()) == []
 
