@@ -89,12 +89,13 @@ def test_what_the_product_imports_is_required():
 
 
 @pytest.mark.slow
-def test_a_wheel_has_the_package_with_its_templates_and_no_script(tmp_path):
-    """pip downloads setuptools to build it."""
-    copy = tmp_path / "copy"
-    for name in ("postergenres", "requirements"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for path in [*ROOT.glob("*.py"), *ROOT.glob("*.txt"), *ROOT.glob("*.toml"), ROOT / "README.md"]:
+def test_a_wheel_has_the_package_and_the_models_and_predicts_without_a_clone(tmp_path):
+    """pip downloads setuptools to build it, and what prediction needs."""
+    copy, empty = tmp_path / "copy", tmp_path / "empty"
+    shutil.copytree(
+        ROOT / "postergenres", copy / "postergenres", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for path in [*ROOT.glob("*.py"), *ROOT.glob("*.toml"), ROOT / "README.md"]:
         shutil.copy(path, copy)
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
@@ -103,7 +104,18 @@ def test_a_wheel_has_the_package_with_its_templates_and_no_script(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     files = {path for path in (copy / "postergenres").rglob("*") if path.is_file()}
+    files = {path for path in files if path.name not in NOT_PACKED}
     assert names == {path.relative_to(copy).as_posix() for path in files}
+
+    subprocess.run([python, "-m", "pip", "install", wheel], check=True, capture_output=True)
+    shutil.copytree(ROOT / "data" / "examples", empty)
+    code = (
+        "import pathlib, sys, postergenres\n"
+        "table = postergenres.load_model().predict(pathlib.Path().glob('*.jpg'))\n"
+        "print(len(table), table['Drama'].notna().all(), 'tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([python, "-c", code], cwd=empty, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("8 True False\n", "")
 
 
 # --- the Makefile ---------------------------------------------------------------------------------

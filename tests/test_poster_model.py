@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -117,3 +118,11 @@ def test_prediction_needs_only_the_core_requirements(tmp_path):
     imported = {name.split(".")[0] for name in printed.stdout.split()}
     assert "pandas" in imported
     assert not imported & {modules.get(name, name) for name in others}
+
+
+def test_the_code_in_the_documentation_works(monkeypatch, capsys):
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(ROOT)
+    exec(code, {})
+    assert "data/examples/tt0016220.jpg" in capsys.readouterr().out
