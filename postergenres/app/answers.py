@@ -70,7 +70,8 @@ class Answers:
             if name not in self.opened:
                 add_missing_export(self.folders[name])
                 self.opened[name] = model = PosterModel(self.folders[name])
-                print(*filter(None, [model.note]))
+                if model.note:
+                    print(model.note)
                 if self.similar:
                     thread = threading.Thread(target=self.open_movies, args=[name], daemon=True)
                     thread.start()
