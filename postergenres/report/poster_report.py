@@ -18,6 +18,7 @@ from postergenres.report.predictions import (
 )
 from postergenres.report.similar import open_similar
 from postergenres.terminal import escape_controls
+from postergenres.words.cache import WordsCache
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,8 @@ def predict_paths(names: Sequence[str], folder: Path, data_dir: Path, shown: Sho
     model_name = name_model(folder, about, data_dir)
     opened = OpenedModel(network, about, find_words(folder, about))
     movies = open_similar(data_dir, network, about, folder) if shown.similar else None
-    predictions = list(predict_posters(opened, names, shown, movies))
+    with WordsCache(data_dir) as cache:
+        predictions = list(predict_posters(opened, names, shown, movies, cache.read_words))
 
     print(format_predictions(predictions))
     if all(each.poster.error for each in predictions):
@@ -160,7 +162,7 @@ def make_card(prediction: Prediction, prior: dict[str, float] | None = None) -> 
         "poster": encode(poster.pixels),
         "heat_map": encode(heat_map),
         "ranking": prediction.ranking,
-        "words": poster.text,
+        "words": prediction.words,
         "neighbors": [
             {
                 "title": movie.title or movie.id,

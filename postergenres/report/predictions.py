@@ -1,6 +1,6 @@
 """Predict posters that were read: their genres, heat maps and similar posters."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,13 +45,14 @@ class Prediction:
     ranking: Sequence[RankedGenre] = ()  # its most probable genres
     heat: np.ndarray | None = None  # (rows, columns), what raises the first one's probability
     neighbors: Sequence[Neighbor] = ()
+    words: str = ""  # those on it that mean something to the model
 
 
 def find_words(folder: Path, about: dict[str, Any]) -> Any:
     """Return the opened `WordsModel` of a model, or None: see `combination.open_words`."""
     if not uses_words(about):
         return None
-    from postergenres.words.combination import open_words  # here, because it loads scikit-learn
+    from postergenres.words.combination import open_words
 
     return open_words(folder, about)
 
@@ -61,6 +62,7 @@ def predict_posters(
     names: Sequence[str],
     shown: Shown,
     movies: SimilarMovies | None,
+    read_words: Callable = read_words,
     batch_size: int = BATCH,
 ) -> Iterator[Prediction]:
     """Read and predict posters, batch by batch; keep only the pixels that the page shows."""
@@ -110,5 +112,6 @@ def predict_read(
             ranking=rank_genres(probabilities[i], is_predicted[i], genres, top),
             heat=outputs.heat_maps[i][..., probabilities[i].argmax()],
             neighbors=neighbors[i],
+            words=opened.words_model.show(posters[row].words) if opened.words_model else "",
         )
     return predictions
