@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from postergenres.models.description import check_model
-from postergenres.words.reading import Words, describe_reader, uses_words
+from postergenres.words.reading import Words, describe_packages, uses_words
 from postergenres.words.text_model import FILE, TextModel, load_text_model, logit
 
 import numpy as np
@@ -50,8 +50,8 @@ def open_words(folder: Path, about: dict[str, Any]) -> WordsModel | None:
     check_model(folder, [FILE])
     entry = about["words"]
     print("the words on the posters are used, too")
-    if entry["reader"] != describe_reader():
-        print(f"note: words are read by {describe_reader()}; in training, by {entry['reader']}")
+    if not entry["reader"].startswith(describe_packages()):
+        print(f"note: words are read by {describe_packages()}; in training, by {entry['reader']}")
     return WordsModel(
         text_model=load_text_model(folder),
         image_weight=entry["image_weight"],

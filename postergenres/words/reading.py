@@ -65,10 +65,14 @@ def require_reader() -> None:
         sys.exit(f"The package rapidocr or onnxruntime is missing. Run: {INSTALL}")
 
 
+def describe_packages() -> str:
+    """Return the versions of the reader's packages, in a line."""
+    return ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+
+
 def describe_reader() -> str:
     """Return the versions and settings that the words depend on, in a line."""
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return f"{versions}; {HEIGHT} x {WIDTH} pixels, lines found at {FOUND_AT}"
+    return f"{describe_packages()}; {HEIGHT} x {WIDTH} pixels, lines found at {FOUND_AT}"
 
 
 @cache

@@ -149,9 +149,10 @@ def test_the_words_change_the_probabilities_and_stand_in_the_table():
         assert texts == [words]
         return probabilities[:, ::-1]
 
-    opened = OpenedModel(network, {"genres": GENRES}, SimpleNamespace(add_words=add_words))
+    words_model = SimpleNamespace(add_words=add_words, show=lambda _: "for people")
+    opened = OpenedModel(network, {"genres": GENRES}, words_model)
     (prediction,) = predict_read(opened, [poster], top=1)
-    assert prediction.ranking[0].genre == "War"
+    assert prediction.ranking[0].genre == "War" and prediction.words == "for people"
     table = make_table([prediction], GENRES, has_words=True)
     assert list(table.columns) == ["path", "error", "predicted_genres", "words", *GENRES]
     assert table["words"][0] == "war"

@@ -84,7 +84,7 @@ def test_named_posters_and_those_of_a_store_are_read_once(fake_reader, five_post
 
 def test_a_killed_run_on_named_posters_keeps_whole_chunks(fake_reader, tmp_path):
     cache = WordsCache(tmp_path)
-    for shade in range(CHUNK + 1):
-        cache.read_words(image_bytes((220, shade, 40)))
+    for number in range(CHUNK + 1):
+        cache.read_words(image_bytes((220, 40, 40)) + bytes([number]))
     written = [path.read_text() for path in (tmp_path / "words").rglob("*.json")]
     assert sum(text.count("explosion") for text in written) == 2 * CHUNK
