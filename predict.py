@@ -31,6 +31,7 @@ from postergenres.settings import (
     run_from_shell,
 )
 from postergenres.step import step
+from postergenres.words.cache import WordsCache
 
 import pandas as pd
 
@@ -68,7 +69,9 @@ def main(
             folder = find_model(model or choose_model(data_dir))
             add_missing_export(folder)
             shown = Shown(top=top, sheet=sheet, grad_cam=grad_cam, similar=similar)
-            return predict_paths(find_posters(paths), PosterModel(folder, words), data_dir, shown)
+            with WordsCache(data_dir) as cache:
+                opened = PosterModel(folder, words, cache.read_words)
+                return predict_paths(find_posters(paths), opened, data_dir, shown)
         if model:
             raise SettingError("model", f"is for posters, and none were named, got {model!r}")
         from postergenres.report.test_report import score_test  # TensorFlow; posters need none

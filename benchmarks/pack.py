@@ -26,7 +26,7 @@ from postergenres.models.description import PRETRAINED_FOLDERS, check_sample
 from postergenres.models.export import export_model
 from postergenres.models.exported import add_export
 from postergenres.models.saved import copy_archive, open_model, predict_probabilities
-from postergenres.words.combination import FILE as WORDS_FILE
+from postergenres.words.text_model import FILE as WORDS_FILE
 
 import h5py
 import keras

@@ -18,6 +18,7 @@ from postergenres.models.description import PRETRAINED_FOLDERS, read_about
 from postergenres.models.exported import FILE, ExportedModel, Outputs
 from postergenres.scores.expected_f1 import choose_genres
 from postergenres.scores.predicted_genres import join_predicted
+from postergenres.words.combination import WordsModel, open_words
 from postergenres.words.reading import Words, find_fault, read_words, select_texts, uses_words
 
 import numpy as np
@@ -62,15 +63,16 @@ class PosterModel:
         SystemExit: a file of the model is missing or damaged.
     """
 
-    def __init__(self, folder: Path, words: bool = True) -> None:
+    def __init__(
+        self, folder: Path, words: bool = True, read_words: Callable[[Any], Words] = read_words
+    ) -> None:
         self.folder = folder
         self.about = read_about(folder, ["model.json", FILE])
         self.network = ExportedModel(folder / FILE)
-        self.words_model: Any = None
+        self.read_words = read_words
+        self.words_model: WordsModel | None = None
         self.note = find_fault(self.about) if words else ""
         if words and uses_words(self.about):
-            from postergenres.words.combination import open_words  # loads scikit-learn
-
             self.words_model = open_words(folder, self.about)
         self.is_pretrained = folder in PRETRAINED_FOLDERS.values()
         self.name = folder.name if self.is_pretrained else str(folder)
@@ -116,7 +118,7 @@ class PosterModel:
                 poster = encode(poster)
             except OSError as error:  # a file that PIL reads only now
                 return ReadPoster(name or "", error=f"{type(error).__name__}: {error}")
-        reader = read_words if self.words_model else None
+        reader = self.read_words if self.words_model else None
         return read_poster(poster, name or "", self.size, reader)
 
     def run(self, posters: Sequence[ReadPoster]) -> Outputs:

@@ -73,3 +73,10 @@ def test_a_script_imports_no_other_script_than_model(path):
 def test_the_data_rooms_reach_neither_keras_nor_tensorflow(room):
     for path in (PACKAGE / room).glob("*.py"):
         assert not {name.split(".")[0] for name in reach(path)} & {"keras", "tensorflow"}, path
+
+
+@pytest.mark.parametrize("module", ["cache", "combination"])
+def test_words_are_added_to_a_prediction_without_scikit_learn(module):
+    """Importing it takes longer than reading a poster."""
+    names = {name.split(".")[0] for name in reach(PACKAGE / "words" / f"{module}.py")}
+    assert not names & {"scipy", "sklearn"}

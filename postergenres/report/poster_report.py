@@ -144,7 +144,7 @@ def make_card(prediction: Prediction, prior: dict[str, float] | None = None) -> 
         "poster": encode(poster.pixels),
         "heat_map": encode(heat_map),
         "ranking": prediction.ranking,
-        "words": poster.text,
+        "words": prediction.words,
         "neighbors": [
             {
                 "title": movie.title or movie.id,

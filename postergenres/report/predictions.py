@@ -32,6 +32,7 @@ class Prediction:
     ranking: Sequence[RankedGenre] = ()  # its most probable genres
     heat: np.ndarray | None = None  # (rows, columns), what raises the first one's probability
     neighbors: Sequence[Neighbor] = ()
+    words: str = ""  # those on it that mean something to the model
 
 
 def predict_posters(
@@ -83,5 +84,6 @@ def predict_read(
             ranking=rank_genres(probabilities[i], is_predicted[i], model.genres, top),
             heat=outputs.heat_maps[i][..., probabilities[i].argmax()],
             neighbors=neighbors[i],
+            words=model.words_model.show(posters[row].words) if model.words_model else "",
         )
     return predictions

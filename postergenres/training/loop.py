@@ -278,7 +278,7 @@ def finish_training(
     score_lines.append(f"validation scores of epoch {about['best_epoch']}, which is kept:")
     score_lines.append(format_scores(about["scores"]))
     if words is not None:
-        from postergenres.words.combination import fit_words, format_words  # only for WORDS
+        from postergenres.words.fitting import fit_words, format_words  # only for WORDS
 
         text_model, about["words"] = fit_words(
             run.store, words, probabilities, about=about, floor=floor

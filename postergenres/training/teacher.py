@@ -32,10 +32,10 @@ from postergenres.training.devices import is_first
 from postergenres.training.input import Sample
 from postergenres.training.precision import choose_inference_precision, computing_in
 from postergenres.training.soft_targets import Teacher
-from postergenres.words.combination import choose_weights, combine
+from postergenres.words.combination import combine
+from postergenres.words.fitting import CONSTANTS as TEXT_CONSTANTS
+from postergenres.words.fitting import choose_weights, fit_text_model
 from postergenres.words.reading import Words, describe_reader
-from postergenres.words.text_model import CONSTANTS as TEXT_CONSTANTS
-from postergenres.words.text_model import fit_text_model
 
 import keras
 import numpy as np

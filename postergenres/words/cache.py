@@ -1,26 +1,78 @@
 """Keep the words that were read on posters in DATA_DIR/words/, so that each is read once.
 
 A folder for each version of the reader has a JSON file for each chunk of posters: the words on each
-poster, by the SHA-256 of its file. Reading takes half an hour for 15,000 posters on two cores; a
-stopped run resumes.
+poster, by the SHA-256 of its file. Posters of a store are read in processes, posters that a user
+names in threads; both are found again by the other. A stopped run resumes.
 """
 
 import hashlib
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from postergenres.dataset.decoding import read_file
 from postergenres.dataset.store import Store
 from postergenres.download.manifest import poster_path
 from postergenres.files import describe_file, read_checksums, read_json, record_checksums
 from postergenres.parallel import open_executor, run_tasks
 from postergenres.progress import show_progress
-from postergenres.words.reading import Words, describe_reader, require_reader, write_chunk
+from postergenres.words.reading import (
+    Words,
+    describe_reader,
+    read_chunk,
+    read_words,
+    require_reader,
+    write_chunk,
+)
 
 import numpy as np
 
-CHUNK = 16  # posters per file; so many does a process lose if it is stopped
+CHUNK = 16  # posters per file; so many does a process lose if it is killed
+
+
+class WordsCache:
+    """The words on posters that a user names. Threads may share it.
+
+    Use it as a context manager: its end writes what is not written yet.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.found: dict[str, Words] | None = None  # opened with the first poster
+        self.unwritten: dict[str, Words] = {}
+        self.lock = threading.Lock()
+
+    def read_words(self, source: bytes | str | Path) -> Words:
+        """Return the words on a poster, from its file or bytes; read those that are new."""
+        body = source if isinstance(source, bytes) else read_file(source)
+        checksum = hashlib.sha256(body).hexdigest()
+        with self.lock:
+            if self.found is None:
+                self.found = open_chunks(find_folder(self.data_dir))
+            words = self.found.get(checksum)
+        if words is None:
+            words = read_words(body)
+            with self.lock:
+                self.found[checksum] = self.unwritten[checksum] = words
+                if len(self.unwritten) >= CHUNK:
+                    self.write()
+        return words
+
+    def write(self) -> None:
+        folder = find_folder(self.data_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        record_checksums(folder, [write_chunk(self.unwritten, folder)])
+        self.unwritten = {}
+
+    def __enter__(self) -> "WordsCache":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            if self.unwritten:
+                self.write()
 
 
 def read_stored_posters(
@@ -38,8 +90,7 @@ def read_stored_posters(
     rows = range(len(store.index)) if rows is None else rows
     ids = store.index["id"]
     posters = [(store.poster_sha256[row], poster_path(data_dir, ids.iloc[row])) for row in rows]
-    version = hashlib.sha256(describe_reader().encode()).hexdigest()[:16]
-    folder = data_dir / "words" / version
+    folder = find_folder(data_dir)
     found = open_chunks(folder)
     missing = [poster for poster in dict(posters).items() if poster[0] not in found]
     if missing:
@@ -48,6 +99,11 @@ def read_stored_posters(
         read_missing(missing, folder, workers)
         found = open_chunks(folder)
     return [found[checksum] for checksum, _ in posters]
+
+
+def find_folder(data_dir: Path) -> Path:
+    """Return the folder of this version of the reader; it need not exist."""
+    return data_dir / "words" / hashlib.sha256(describe_reader().encode()).hexdigest()[:16]
 
 
 def open_chunks(folder: Path) -> dict[str, Any]:
@@ -68,7 +124,7 @@ def read_missing(posters: list[tuple[str, Path]], folder: Path, workers: int | N
     starts = range(0, len(posters), CHUNK)
     tasks = [(dict(posters[start : start + CHUNK]), folder) for start in starts]
     with open_executor(workers) as executor, show_progress(len(posters), "poster") as bar:
-        for name, error in run_tasks(executor, write_chunk, tasks):
+        for name, error in run_tasks(executor, read_chunk, tasks):
             if error:
                 sys.exit(f"{error}. Run: python database.py and python preprocessing.py")
             record_checksums(folder, [name])

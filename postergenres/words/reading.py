@@ -11,6 +11,7 @@ Pool workers import this module.
 import hashlib
 import importlib.util
 import sys
+import threading
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
@@ -25,6 +26,7 @@ import numpy as np
 Words = Sequence[tuple[str, float]]  # the lines of text on a poster, each with a confidence
 PACKAGES = ("rapidocr", "onnxruntime")
 INSTALL = "python -m pip install -r requirements/text.txt"
+OPENING = threading.Lock()  # of the reader: threads share one
 CONFIDENCE = 0.5  # the least of a line that is used
 HEIGHT, WIDTH = 768, 512  # pixels of the poster from which lines are cut out
 FOUND_AT = 480  # pixels of the height at which lines are found
@@ -61,8 +63,10 @@ def find_fault(about: dict[str, Any]) -> str:
             "note: the model was trained with the words on posters, but their reader is missing: "
             f"words are not used. To use them, run: {INSTALL}"
         )
-    trained, today = about["words"]["reader"], describe_reader()
-    return "" if trained == today else f"note: words are read by {today}; in training, by {trained}"
+    trained, today = about["words"]["reader"], describe_packages()
+    if trained.startswith(today):
+        return ""
+    return f"note: words are read by {today}; in training, by {trained}"
 
 
 def require_reader() -> None:
@@ -71,10 +75,14 @@ def require_reader() -> None:
         sys.exit(f"The package rapidocr or onnxruntime is missing. Run: {INSTALL}")
 
 
+def describe_packages() -> str:
+    """Return the versions of the reader's packages, in a line."""
+    return ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+
+
 def describe_reader() -> str:
     """Return the versions and settings that the words depend on, in a line."""
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return f"{versions}; {HEIGHT} x {WIDTH} pixels, lines found at {FOUND_AT}"
+    return f"{describe_packages()}; {HEIGHT} x {WIDTH} pixels, lines found at {FOUND_AT}"
 
 
 @cache
@@ -95,7 +103,8 @@ def read_words(source: bytes | str | Path) -> Words:
 
     Threads may share the reader. Confidences are from 0 to 1.
     """
-    reader = open_reader()
+    with OPENING:
+        reader = open_reader()
     pixels, _ = try_decode(source, HEIGHT, WIDTH)
     if pixels is None:
         return []
@@ -112,7 +121,10 @@ def select_texts(words: Words) -> list[str]:
     return [text for text, confidence in words if confidence >= CONFIDENCE]
 
 
-def write_chunk(posters: dict[str, Path], folder: Path) -> tuple[str, str]:
+# --- chunks of posters ----------------------------------------------------------------------------
+
+
+def read_chunk(posters: dict[str, Path], folder: Path) -> tuple[str, str]:
     """Read posters, {SHA-256: path}, and write their words into a file of a folder.
 
     Return the name of the file, and why a poster cannot be read, "" if the file is written.
@@ -126,6 +138,11 @@ def write_chunk(posters: dict[str, Path], folder: Path) -> tuple[str, str]:
         if hashlib.sha256(body).hexdigest() != checksum:
             return "", f"{path} has changed"
         words[checksum] = read_words(body)
+    return write_chunk(words, folder), ""
+
+
+def write_chunk(words: dict[str, Words], folder: Path) -> str:
+    """Write the words on posters, by the SHA-256 of their files, into a file; return its name."""
     name = hashlib.sha256("".join(words).encode()).hexdigest()[:16] + ".json"
     write_json(words, folder / name)
-    return name, ""
+    return name

@@ -179,9 +179,10 @@ def test_the_words_change_the_probabilities_and_stand_in_the_table():
         assert texts == [words]
         return probabilities[:, ::-1]
 
-    model = make_model(network, SimpleNamespace(add_words=add_words))
+    words_model = SimpleNamespace(add_words=add_words, show=lambda _: "for people")
+    model = make_model(network, words_model)
     (prediction,) = predict_read(model, [poster], top=1)
-    assert prediction.ranking[0].genre == "War"
+    assert prediction.ranking[0].genre == "War" and prediction.words == "for people"
     table = make_table(model, [prediction])
     assert list(table.columns) == ["path", "error", "predicted_genres", "words", *GENRES]
     assert table["words"][0] == "war"

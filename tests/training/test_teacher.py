@@ -17,7 +17,7 @@ from postergenres.models.saved import predict_batch, save_model
 from postergenres.training import teacher
 from postergenres.training.input import draw_sample
 from postergenres.words.cache import read_stored_posters
-from postergenres.words.text_model import CONSTANTS
+from postergenres.words.fitting import CONSTANTS
 
 import keras
 import numpy as np

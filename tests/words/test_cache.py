@@ -1,9 +1,9 @@
 from postergenres.dataset.store import open_store
 from postergenres.words import cache
-from postergenres.words.cache import read_stored_posters
+from postergenres.words.cache import CHUNK, WordsCache, read_stored_posters
 
 import pytest
-from conftest import contents
+from conftest import contents, image_bytes
 
 
 def read(data, rows=None):
@@ -64,3 +64,27 @@ def test_another_reader_reads_again(fake_reader, five_posters, capsys, monkeypat
     monkeypatch.setattr(cache, "describe_reader", lambda: "another")
     read(five_posters)
     assert capsys.readouterr().out.count("reading the words on 4 posters\n") == 2
+
+
+# --- posters that a user names --------------------------------------------------------------------
+
+
+def test_named_posters_and_those_of_a_store_are_read_once(fake_reader, five_posters, capsys):
+    path = five_posters / "posters" / "a.jpg"
+    with WordsCache(five_posters) as cache:
+        words = cache.read_words(path)
+    assert words == [("explosion", 0.9)] * 2
+    before = contents(five_posters / "words")
+    with WordsCache(five_posters) as cache:
+        assert cache.read_words(path.read_bytes()) == [["explosion", 0.9]] * 2
+    assert contents(five_posters / "words") == before and len(before) == 2
+    read(five_posters)
+    assert "reading the words on 3 posters\n" in capsys.readouterr().out
+
+
+def test_a_killed_run_on_named_posters_keeps_whole_chunks(fake_reader, tmp_path):
+    cache = WordsCache(tmp_path)
+    for number in range(CHUNK + 1):
+        cache.read_words(image_bytes((220, 40, 40)) + bytes([number]))
+    written = [path.read_text() for path in (tmp_path / "words").rglob("*.json")]
+    assert sum(text.count("explosion") for text in written) == 2 * CHUNK

@@ -90,10 +90,15 @@ def test_named_posters_are_predicted_like_those_of_the_store(trained, pipeline):
     assert page.count("Words: ") == 1 and f"Words: {table['words'][0]}" in page
 
 
-def test_urls_are_read_for_words_too(trained, host):
+def test_urls_are_read_for_words_too_and_only_once(trained, host):
     host.bodies["red"] = image_bytes((220, 40, 40), (40, 60))
-    table = predict.main([f"{host.url}/red/a.jpg"], trained.data)
+    names, before = [f"{host.url}/red/a.jpg"], contents(trained.data / "words")
+    table = predict.main(names, trained.data)
     assert table["words"][0] == "explosion / explosion"
+    kept = contents(trained.data / "words")
+    assert len(kept) == len(before) + 1
+    assert predict.main(names, trained.data).equals(table)
+    assert contents(trained.data / "words") == kept
 
 
 def test_without_a_reader_the_network_is_scored_and_predicts_alone(

@@ -1,4 +1,6 @@
-from postergenres.words.text_model import FILE, count_ngrams, fit_text_model, load_text_model
+from postergenres.models.description import PRETRAINED_FOLDERS
+from postergenres.words.fitting import fit_text_model
+from postergenres.words.text_model import FILE, load_text_model
 
 import numpy as np
 import pytest
@@ -63,7 +65,16 @@ def test_a_saved_model_is_small_predicts_the_same_and_is_equal_if_the_words_are(
     np.testing.assert_array_equal(predicted, model.predict(posters[0]))
 
 
-def test_features_do_not_depend_on_the_case_or_the_other_posters():
-    two = count_ngrams([[("The Ring", 0.9)], [("the", 0.9), ("ring", 0.9)]])
-    assert abs(two[0] - two[1]).max() < 1e-12
-    assert abs(two[1] - count_ngrams([[("THE RING", 0.9)]])[0]).max() < 1e-12
+def test_features_do_not_depend_on_the_case_or_the_lines(model):
+    one, two, three = model.predict(
+        [[("The Haunted", 0.9)], [("the", 0.9), ("haunted", 0.9)], [("THE HAUNTED", 0.9)]]
+    )
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(one, three)
+
+
+def test_texts_without_a_word_of_the_training_posters_are_not_shown():
+    model = load_text_model(PRETRAINED_FOLDERS["improved"])
+    lines = [("THE DARK", 0.9), ("xqzvw", 0.9), ("of", 0.9), ("W", 0.9), ("Night", 0.3)]
+    assert model.select_known(lines) == ["THE DARK"]
+    assert model.select_known([]) == []
