@@ -8,7 +8,7 @@ Reads   without arguments: DATA_DIR/model/ and DATA_DIR/store/; with arguments: 
         model that MODEL names; and DATA_DIR/store/, if there is one, for similar posters
 Writes  without arguments: DATA_DIR/metrics.json, test_predictions.csv, report.html, its pictures
         and, if requirements/labels.txt is installed, doubtful_labels.csv; with arguments:
-        predictions.csv and predictions.html; with a store also similar.csv and features/
+        predictions.csv, predictions.html and words/; with a store also similar.csv and features/
 Takes   about 35 s for 2,000 test movies, also if the labels of 2,000 validation movies are
         questioned; a third of it for the confidence intervals.
 """

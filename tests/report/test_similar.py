@@ -209,4 +209,4 @@ def test_predict_py_without_a_store_says_nothing_about_similar_movies(tmp_path, 
     predict.main(sorted(pipeline.images.glob("*.jpg"))[:1], tmp_path, model="improved")
     assert "similar" not in capsys.readouterr().out
     written = {path.name for path in tmp_path.iterdir()} - {".predict.lock"}
-    assert written == {"predictions.csv", "predictions.html"}
+    assert written == {"predictions.csv", "predictions.html", "words"}
