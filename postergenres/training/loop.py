@@ -98,7 +98,7 @@ def train_network(build: Callable[..., keras.Model], run: Run, data_dir: Path) -
     model = build(*size)  # float32, on one device, as it will be saved
     print(
         f"{run.schedule.architecture} network, {model.count_params():,} parameters, "
-        f"{precision}; {len(run.store.rows('train')):,} posters to train on, "
+        f"{precision} on {run.devices.name}; {len(run.store.rows('train')):,} posters to train on, "
         f"{len(run.sample.rows):,} with repeats; {len(run.sample.val):,} to validate"
     )
     if not stages[0][1].epochs:
@@ -121,7 +121,7 @@ def settle_precision(run: Run, build: Callable[[], keras.Model], stages: Stages)
     """Return the precision of the checkpoints, or choose one, and note it in the checkpoints."""
     recorded = next((x.precision for _, x in stages if x.precision), None)
     precision = recorded or choose_precision(
-        run.precision, build, run.schedule.batch_size, run.devices.hosts
+        run.precision, build, run.schedule.batch_size, run.devices
     )
     for _, checkpoints in stages:
         checkpoints.precision = precision
