@@ -43,6 +43,15 @@ def test_every_requirement_is_pinned_and_has_one_version():
     assert {f"{name}=={version}" for name, version in versions.items()} == set(pins)
 
 
+def test_the_version_and_the_license_are_the_same_everywhere():
+    project = read_pyproject()["project"]
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    release = f"## {project['version']} - {re.search(r'date-released: (.*)', citation)[1]}"
+    assert release in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
+    assert f"version: {project['version']}\n" in citation
+    assert f"license: {project['license']}\n" in citation
+
+
 def test_every_file_of_the_package_that_is_not_python_is_package_data():
     declared = set()
     for package, patterns in read_pyproject()["tool"]["setuptools"]["package-data"].items():
@@ -104,6 +113,7 @@ def make(tmp_path):
 
 
 def test_make_demo_runs_the_steps_in_order_again_if_the_package_has_changed(make, tmp_path):
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
     for name in ("requirements.txt", "model.py", *(f"{step}.py" for step in STEPS)):
         (tmp_path / name).touch()
     for folder in ("data/sample", "data/store", "data/model", "postergenres/dataset", ".venv"):
@@ -140,7 +150,7 @@ def test_distclean_asks_before_it_deletes(make, tmp_path):
 
 # --- README and docs ------------------------------------------------------------------------------
 
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")])
 PAGES += sorted([*ROOT.glob("benchmarks/*.md"), *ROOT.glob("data/*/README.md")])
 
 
