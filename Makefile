@@ -1,4 +1,4 @@
-# make setup      create .venv and install what the six scripts need
+# make setup      create .venv and install what the six scripts and the reading of words need
 # make demo       draw the demonstration set, run the five steps in data/demo, print the scores
 # make app        open a page to drop posters on, with a pretrained model or yours
 # make test       check style and types, and run the tests
@@ -12,7 +12,8 @@
 
 PYTHON ?= python3
 BIN = .venv/bin
-PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# uv installs the same packages as pip, in a quarter of the time.
+INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 PACKAGE = $(shell find postergenres -name '*.py')
 DEMO = data/demo
@@ -73,27 +74,28 @@ bench: .venv/bench.stamp
 
 setup: .venv/setup.stamp
 
-.venv/setup.stamp: requirements.txt
+.venv/setup.stamp: requirements.txt requirements/text.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
 		echo "Python 3.11 to 3.13 is needed. Name one: make setup PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(PIP) -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(INSTALL) -r requirements.txt -r requirements/text.txt
 	@touch $@
 
 .venv/app.stamp: .venv/setup.stamp requirements/app.txt
-	$(PIP) -r requirements/app.txt
+	$(INSTALL) -r requirements/app.txt
 	@touch $@
 
 .venv/test.stamp: .venv/setup.stamp pyproject.toml requirements/cluster.txt requirements/dev.txt \
 		requirements/labels.txt requirements/transfer.txt
-	$(PIP) -r requirements/cluster.txt -r requirements/dev.txt -r requirements/labels.txt
-	$(PIP) -r requirements/transfer.txt
-	$(PIP) -e . --no-deps
+	$(INSTALL) -r requirements/cluster.txt -r requirements/dev.txt -r requirements/labels.txt \
+		-r requirements/transfer.txt
+	$(INSTALL) --no-deps -e .
 	@touch $@
 
 .venv/bench.stamp: .venv/setup.stamp pyproject.toml requirements/bench.txt requirements/labels.txt
-	$(PIP) -r requirements/bench.txt -r requirements/labels.txt
-	$(PIP) -e . --no-deps
+	$(INSTALL) -r requirements/bench.txt -r requirements/labels.txt
+	$(INSTALL) --no-deps -e .
 	@touch $@
 
 # --- deleting -------------------------------------------------------------------------------------

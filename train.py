@@ -58,7 +58,7 @@ SOFT_TARGETS = 0.0  # share of the teacher's probabilities in the targets; 0.7 h
 HINTS = 0.0  # weight of the loss on the teacher's features; 0.1 helps "improved"; not for backbones
 FINE_TUNED = None  # the folder of a fine-tuned backbone to use as the teacher: "elsewhere/model"
 WORDS = False  # True also reads the words on the posters: requirements/text.txt
-PRECISION = "auto"  # "auto" picks the faster of "float32" and "bfloat16"; with HOSTS, float32
+PRECISION = "auto"  # "auto" times "float32" and "bfloat16" and picks the faster: see docs/gpu.md
 HOSTS = None  # of several machines, ("10.0.0.1:9999", "10.0.0.2"): see docs/distributed.md
 SEED = 0  # change it for other initial weights and another order of the posters
 # --------------------------------------------------------------------------------------------------

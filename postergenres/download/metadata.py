@@ -1,11 +1,13 @@
-"""Read movie metadata CSVs, which list the movies whose posters step 1 downloads.
+"""Read movie metadata, which lists the movies whose posters step 1 downloads.
 
-Four forms are recognized by their columns. They may have been saved by a spreadsheet.
+Four forms of CSV are recognized by their columns. They may have been saved by a spreadsheet.
 
 - Kaggle's movies_metadata.csv (TMDb): `imdb_id`, `id`, `genres` as a list of dicts, `poster_path`
 - tmdb_5000_movies.csv: the same without posters
 - MovieGenre.csv (IMDb): `imdbId`, `Genre` as `A|B`, `Poster` as a URL
 - tables of `Id` and `Genre` whose posters are images named by id
+
+A folder is read like MM-IMDb's `dataset`: a JSON file for each movie, named by its IMDb id.
 """
 
 import ast
@@ -51,7 +53,7 @@ class Movies:
     first one counts.
 
     Args:
-        path: the CSV.
+        path: the CSV or folder.
         limit: the number of movies to stop after; None for all.
         setting: the constant of database.py that names the CSV, for messages.
 
@@ -158,12 +160,15 @@ def read_rows(path: Path, setting: str) -> Iterator[list[str]]:
 
     Args:
         path: the file: UTF-8, UTF-16, cp1252 or latin-1; commas, semicolons, tabs or bars; perhaps
-            compressed by gzip or zip.
+            compressed by gzip or zip; or a folder, see `read_json_files`.
         setting: the constant of database.py that names the file, for messages.
 
     Raises:
         SystemExit: the file is missing, is no CSV, or has a stray quote.
     """
+    if path.is_dir():
+        yield from read_json_files(path, setting)
+        return
     csv.field_size_limit(LONGEST_CELL)
     if path.exists() and not path.is_file():
         stop(f"{path} is not a file", setting)
@@ -191,6 +196,29 @@ def read_rows(path: Path, setting: str) -> Iterator[list[str]]:
         stop(f"{path} is missing{hint if setting == 'METADATA_CSV' else ''}", setting)
     except UNREADABLE as error:
         stop(f"{path} cannot be read as a CSV ({error})", setting)
+
+
+def read_json_files(folder: Path, setting: str) -> Iterator[list[str]]:
+    """Yield the rows of a folder with a JSON file for each movie, as in MM-IMDb; the header first.
+
+    Posters are found by the id. Each "cover url" in the files is that of a thumbnail.
+
+    Raises:
+        SystemExit: there is no JSON file, or one is damaged.
+    """
+    paths = sorted(folder.glob("*.json"))
+    if not paths:
+        stop(f"{folder} is a folder without JSON files of movies", setting)
+    yield ["imdb_id", "title", "genres"]
+    for path in paths:
+        try:
+            movie = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            stop(f"{path} cannot be read as JSON ({error})", setting)
+        about = movie if isinstance(movie, dict) else {}
+        title = str(about.get("title") or "").replace("\0", "\ufffd")
+        title = title.encode("utf-8", "replace").decode()  # JSON can express lone surrogates
+        yield [path.stem, title, json.dumps(about.get("genres") or [])]
 
 
 def hides_rows(row: list[str], width: int, delimiter: str) -> bool:

@@ -6,9 +6,13 @@ ends, JAX ends the others, and the next run resumes after the last complete epoc
 """
 
 import os
+import shutil
+import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from postergenres.settings import SettingError
@@ -25,6 +29,7 @@ class Devices:
     hosts: int = 1  # each of which runs one process and feeds its part of each batch
     rank: int = 0  # of this process
     scope: Callable[[], AbstractContextManager[Any]] = nullcontext  # to build and train in
+    name: str = "CPU"  # to print
 
     def share(self, weights: list[np.ndarray]) -> list[np.ndarray]:
         """Return the weights of the first process."""
@@ -66,7 +71,9 @@ def open_devices(hosts: Sequence[str] | None, batch_size: int, kind: str = "GPU"
     use with TensorFlow; JAX uses its devices of all hosts.
     """
     is_jax = keras.backend.backend() == "jax"
-    devices = open_jax_devices(hosts) if is_jax else open_tensorflow_devices(kind)
+    devices = (
+        open_jax_devices(hosts) if is_jax else open_tensorflow_devices(kind, has_nvidia_driver())
+    )
     if batch_size % devices.count:
         needed = f"must be a multiple of the number of devices, {devices.count}"
         raise SettingError("batch_size", f"{needed}, got {batch_size}")
@@ -83,19 +90,42 @@ def open_jax_devices(hosts: Sequence[str] | None) -> Devices:
         print("waiting for the other processes of HOSTS", flush=True)
         jax.distributed.initialize(hosts[0], len(hosts), find_rank(hosts))
     devices = keras.distribution.list_devices()
+    name = join_names([device.device_kind for device in jax.devices()])
     if len(devices) == 1:
-        return ONE_DEVICE
+        return Devices(name=name)
     parallel = keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)
-    return Devices(len(devices), jax.process_count(), jax.process_index(), parallel.scope)
+    return Devices(
+        len(devices), jax.process_count(), jax.process_index(), parallel.scope, name=name
+    )
 
 
-def open_tensorflow_devices(kind: str) -> Devices:
+def open_tensorflow_devices(kind: str, has_driver: bool) -> Devices:
     import tensorflow as tf  # here, because JAX trains without it
 
     devices = [device.name for device in tf.config.list_logical_devices(kind)]
-    if len(devices) < 2:
+    if not devices:
+        if has_driver:
+            print(
+                "note: TensorFlow does not find the GPU of this machine. To train on it, run: "
+                f'python -m pip install "tensorflow[and-cuda]=={tf.__version__}" (docs/gpu.md)'
+            )
         return ONE_DEVICE
-    return Devices(len(devices), scope=tf.distribute.MirroredStrategy(devices).scope)
+    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices(kind))
+    name = join_names([x.get("device_name", kind) for x in details])
+    if len(devices) == 1:
+        return Devices(name=name)
+    return Devices(len(devices), scope=tf.distribute.MirroredStrategy(devices).scope, name=name)
+
+
+def join_names(names: list[str]) -> str:
+    """Return the names of devices as "2 x NVIDIA L4"."""
+    return ", ".join(f"{count} x {name}" for name, count in Counter(names).items())
+
+
+def has_nvidia_driver() -> bool:
+    """Return whether there is an NVIDIA driver that TensorFlow could use: on Linux, also in WSL."""
+    is_there = shutil.which("nvidia-smi") or Path("/proc/driver/nvidia/version").exists()
+    return sys.platform == "linux" and bool(is_there)
 
 
 def synchronize_batch_norm(network: keras.Model) -> None:

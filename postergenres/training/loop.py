@@ -99,8 +99,9 @@ def train_network(build: Callable[..., keras.Model], run: Run, data_dir: Path) -
     posters, drawn = len(run.store.rows("train")), len(run.sample.rows)
     repeats = f", {drawn:,} with repeats" if drawn > posters else ""
     print(
-        f"{run.schedule.architecture} network, {model.count_params():,} parameters, {precision}; "
-        f"{posters:,} posters to train on{repeats}; {len(run.sample.val):,} to validate"
+        f"{run.schedule.architecture} network, {model.count_params():,} parameters, {precision} "
+        f"on {run.devices.name}; {posters:,} posters to train on{repeats}; "
+        f"{len(run.sample.val):,} to validate"
     )
     if not stages[0][1].epochs:
         with computing_in(precision):
@@ -122,7 +123,7 @@ def settle_precision(run: Run, build: Callable[[], keras.Model], stages: Stages)
     """Return the precision of the checkpoints, or choose one, and note it in the checkpoints."""
     recorded = next((x.precision for _, x in stages if x.precision), None)
     precision = recorded or choose_precision(
-        run.precision, build, run.schedule.batch_size, run.devices.hosts
+        run.precision, build, run.schedule.batch_size, run.devices
     )
     for _, checkpoints in stages:
         checkpoints.precision = precision

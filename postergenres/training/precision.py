@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from postergenres.training.devices import ONE_DEVICE, Devices
+
 import keras
 import numpy as np
 
@@ -23,19 +25,26 @@ def computing_in(precision: str) -> Iterator[None]:
 
 
 def choose_precision(
-    precision: str, build: Callable[[], keras.Model], batch_size: int, hosts: int = 1
+    precision: str,
+    build: Callable[[], keras.Model],
+    batch_size: int,
+    devices: Devices = ONE_DEVICE,
 ) -> str:
-    """Return the precision to train in; "auto" is bfloat16 if the hardware is faster with it.
+    """Return the precision to train in; "auto" is the faster one if the hardware has both.
 
-    With several hosts it is float32, because a timing on one host does not hold for the others.
+    Of several hosts with GPUs, the first one times the steps for all. Several hosts without GPUs
+    compute in float32, because their CPUs may differ.
     """
     if precision != "auto":
         return precision
-    if hosts > 1 or not has_bfloat16():
+    if not has_bfloat16() or (devices.hosts > 1 and not has_gpu()):
         return "float32"
-    seconds = time_steps(build, batch_size)
-    print("  ".join(f"a step in {name}: {1000 * s:.0f} ms" for name, s in seconds.items()))
-    return min(seconds, key=seconds.__getitem__)
+    names, faster = list(POLICIES), np.array(0)
+    if devices.rank == 0:
+        seconds = time_steps(build, batch_size)
+        print("  ".join(f"a step in {name}: {1000 * s:.0f} ms" for name, s in seconds.items()))
+        faster = np.array(names.index(min(names, key=seconds.__getitem__)))
+    return names[int(devices.share([faster])[0])]
 
 
 def choose_inference_precision(precision: str) -> str:
@@ -47,13 +56,18 @@ def choose_inference_precision(precision: str) -> str:
 
 def has_bfloat16() -> bool:
     """Return whether there is a GPU, or a CPU that multiplies in bfloat16 (known on Linux only)."""
-    if any("gpu" in device.lower() for device in keras.distribution.list_devices()):
+    if has_gpu():
         return True
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return False
     return "bf16" in flags  # amx_bf16 and avx512_bf16 on x86, bf16 on ARM
+
+
+def has_gpu() -> bool:
+    """Return whether the backend has a GPU, on any host."""
+    return any("gpu" in device.lower() for device in keras.distribution.list_devices())
 
 
 def time_steps(

@@ -1,15 +1,20 @@
-"""The metadata CSVs that people have, as they are or saved by a spreadsheet."""
+"""The metadata that people have: CSVs, as they are or saved by a spreadsheet, and MM-IMDb."""
 
 import csv
 import gzip
+import json
+import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 from postergenres.download import metadata
 from postergenres.download.metadata import Movie, Movies
+from postergenres.download.sources import find_source, list_posters
 
 import pytest
-from conftest import image_bytes
+from conftest import ROOT, image_bytes
 
 
 @pytest.mark.parametrize(
@@ -227,6 +232,64 @@ def test_movies_that_another_csv_lists_are_dropped_before_the_limit(tmp_path):
 def test_the_imdb_id_is_preferred(imdb, other, is_tmdb, id):
     assert metadata.choose_id(imdb, other, is_tmdb) == id
 
+
+# --- MM-IMDb --------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_json_files_is_read_as_mm_imdb(tmp_path):
+    """Its files have many more keys. The images of its movies are beside them."""
+    files = {
+        "0012349": {"title": "Les Misérables", "genres": ["Drama", "Film-Noir"], "plot": ["x"]},
+        "0114709": {"title": None, "genres": None, "cover url": "http://h/thumbnail.jpg"},
+        "10000001": {"title": "\ud800\0", "genres": ["War"]},
+        "split": ["0012349"],
+    }
+    for name, movie in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(movie))
+    (tmp_path / "0012349.jpeg").write_bytes(image_bytes())
+    movies = Movies(tmp_path)
+    source = find_source(movies, tmp_path)
+    assert [(movie.id, movie.title, movie.genres) for movie in movies] == [
+        ("tt0012349", "Les Misérables", "Drama|Film-Noir"),
+        ("tt0114709", "", ""),
+        ("tt10000001", "?\ufffd", "War"),
+    ]
+    assert [poster.url for poster in list_posters([(movies, source)])] == [
+        (tmp_path / "0012349.jpeg").as_posix(), "", ""
+    ]  # fmt: skip
+    assert movies.summarize() == f"{tmp_path}: 4 rows, 3 movies; dropped: 1 without a usable id"
+
+
+def test_a_folder_without_movies_and_a_damaged_file_are_one_line(tmp_path):
+    with pytest.raises(SystemExit, match="is a folder without JSON files of movies. Check METADA"):
+        Movies(tmp_path)
+    (tmp_path / "0012349.json").write_text('{"genres": [')
+    with pytest.raises(SystemExit, match="0012349.json cannot be read as JSON .*. Check METADATA"):
+        list(Movies(tmp_path).survey())
+
+
+# --- tmdb_5000 ------------------------------------------------------------------------------------
+
+
+def test_the_script_of_the_documentation_gives_tmdb_5000_its_posters(tmp_path):
+    page = (ROOT / "docs" / "data-steps.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"```python\n(.*?tmdb_5000.*?)```", page, re.S)
+    (tmp_path / "movies_metadata.csv").write_text(KAGGLE, encoding="utf-8")
+    (tmp_path / "tmdb_5000_movies.csv").write_text(
+        "budget,genres,id,production_companies,title\n"
+        '1,"[{""id"": 16, ""name"": ""Animation""}]",862,[],Toy Story\n'
+        '1,"[{""id"": 28, ""name"": ""Action""}]",19995,[],Avatar\n'
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    movies = Movies(tmp_path / "tmdb_5000_posters.csv")
+    assert movies.has_posters
+    assert [(movie.id, movie.genres, movie.poster) for movie in movies.survey()] == [
+        ("tt0114709", "Animation", "/toy.jpg"),
+        ("19995", "Action", ""),
+    ]
+
+
+# --- compressed, or with stray quotes -------------------------------------------------------------
 
 TABLE = "Id,Genre,Title\nm1,Drama,One\n"
 

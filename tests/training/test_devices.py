@@ -18,10 +18,23 @@ def test_one_device_needs_no_strategy():
 
 
 def test_the_batch_size_must_be_a_multiple_of_the_devices(monkeypatch):
-    monkeypatch.setattr(devices, "open_tensorflow_devices", lambda kind: devices.Devices(3))
+    monkeypatch.setattr(devices, "open_tensorflow_devices", lambda *x: devices.Devices(3))
     with pytest.raises(SettingError, match="batch_size must be .* of devices, 3, got 16"):
         devices.open_devices(None, batch_size=16)
     assert devices.open_devices(None, batch_size=15).count == 3
+
+
+def test_a_driver_whose_gpu_tensorflow_does_not_find_is_one_line(capsys):
+    assert devices.open_tensorflow_devices("no device", has_driver=False) is devices.ONE_DEVICE
+    assert capsys.readouterr().out == ""
+    assert devices.open_tensorflow_devices("no device", has_driver=True) is devices.ONE_DEVICE
+    command = f'python -m pip install "tensorflow[and-cuda]=={tf.__version__}" (docs/gpu.md)\n'
+    assert capsys.readouterr().out.endswith(command)
+
+
+def test_devices_have_a_name():
+    assert devices.open_tensorflow_devices("CPU", has_driver=True).name == "1 x CPU"
+    assert devices.join_names(["L4", "L4", "T4"]) == "2 x L4, 1 x T4"
 
 
 def test_batch_norm_is_synchronized_in_training_only():

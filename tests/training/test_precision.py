@@ -1,6 +1,7 @@
 from functools import partial
 
 from postergenres.training import precision
+from postergenres.training.devices import Devices
 
 import keras
 import pytest
@@ -10,14 +11,31 @@ from model import build_network
 BUILD = partial(build_network, "improved", 40, 32, 3)
 
 
-def test_several_hosts_compute_in_float32_and_a_named_precision_is_kept(monkeypatch):
+def test_a_named_precision_is_kept(monkeypatch):
     """The hardware makes no difference."""
     monkeypatch.setattr(precision, "has_bfloat16", None)
-    assert precision.choose_precision("auto", BUILD, 8, hosts=2) == "float32"
     for name in ("float32", "bfloat16"):
         assert precision.choose_precision(name, BUILD, 8) == name
-        assert precision.choose_precision(name, BUILD, 8, hosts=2) == name
+        assert precision.choose_precision(name, BUILD, 8, Devices(hosts=2)) == name
         assert precision.choose_inference_precision(name) == name
+
+
+def test_of_several_hosts_the_first_one_chooses_on_gpus_and_cpus_compute_in_float32(monkeypatch):
+    class Host(Devices):
+        def share(self, weights):
+            chosen.extend(weights if self.rank == 0 else [])
+            return chosen
+
+    chosen, seconds = [], {"float32": 0.2, "bfloat16": 0.1}
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(precision, "time_steps", None)  # is not called
+    monkeypatch.setattr(precision, "has_gpu", lambda: False)
+    assert precision.choose_precision("auto", BUILD, 8, Host(hosts=2)) == "float32"
+    monkeypatch.setattr(precision, "has_gpu", lambda: True)
+    for rank, times in enumerate([seconds, {"float32": 0.1, "bfloat16": 0.2}]):
+        monkeypatch.setattr(precision, "time_steps", lambda build, size, times=times: times)
+        host = Host(hosts=2, rank=rank)
+        assert precision.choose_precision("auto", BUILD, 8, host) == "bfloat16"
 
 
 @pytest.mark.parametrize("faster", ["float32", "bfloat16"])
