@@ -68,7 +68,7 @@ def test_the_same_model_and_store_give_the_same_metrics_and_pictures(pipeline, t
     again = shutil.copytree(pipeline.data, tmp_path / "data")
     predict.main(data_dir=again)
     written = [path.name for path in again.glob("*.png")]
-    assert len(written) == 7
+    assert len(written) == 6
     tables = [path.name for path in pipeline.data.glob("*labels.csv")]  # with cleanlab
     for name in [*written, *tables, "metrics.json", "test_predictions.csv", "report.html"]:
         assert (again / name).read_bytes() == (pipeline.data / name).read_bytes(), name
