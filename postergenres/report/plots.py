@@ -27,7 +27,9 @@ def save_average_precision(scores: ComparedScores, path: Path) -> None:
     axes.barh(places, table["score"], color=SKY, label="model")
     low, high = table["low"], table["high"]
     axes.hlines(places, low, high, color=BLUE, lw=2, label="95 % interval")
-    axes.plot(table["floor"], places, "|", color="black", ms=11, mew=2.5, label="floor (prior)")
+    axes.plot(
+        table["floor"], places, "|", color="black", ms=11, mew=2.5, label="floor (random order)"
+    )
     names = [f"{escape_label(str(genre))} ({count})" for genre, count in table["movies"].items()]
     axes.set_yticks(places, names)
     axes.set(xlim=(0, 1), ylim=(-0.7, len(table) - 0.3), xlabel="average precision on test movies")
@@ -45,7 +47,7 @@ def save_average_precision(scores: ComparedScores, path: Path) -> None:
 def save_precision_recall(
     labels: np.ndarray, probabilities: np.ndarray, genres: list[str], path: Path
 ) -> None:
-    """Draw precision against recall, a diagram for each genre; the dotted line is the floor."""
+    """Draw precision against recall, a diagram for each genre; dotted, of a random order."""
     present = np.flatnonzero(labels.any(axis=0))
     rows = -(-len(present) // COLUMNS)
     figure = Figure(figsize=(1.75 * COLUMNS, 0.6 + 1.75 * rows), layout="constrained")
@@ -65,7 +67,7 @@ def save_precision_recall(
     figure.supylabel("precision", fontsize=10)
     figure.suptitle(
         "Precision and recall of each genre (in brackets: the number of test movies with it)\n"
-        "Dotted: the floor, the share of the test movies that have the genre",
+        "Dotted: the precision of a random order, the share of the test movies with the genre",
         fontsize=10,
     )
     save_figure(figure, path, dpi=150)

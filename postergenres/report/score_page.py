@@ -8,9 +8,11 @@ from postergenres.dataset.store import Store
 from postergenres.models.saved import list_versions
 from postergenres.report.doubtful_labels import INSTALL
 from postergenres.report.pages import data_url, render
-from postergenres.scores.bootstrap import ComparedScores
+from postergenres.scores.bootstrap import ComparedScores, describe_mean_interval
 from postergenres.scores.metrics import SCORES, STUDY
 from postergenres.terminal import escape_controls
+
+import numpy as np
 
 PICTURES = (
     "average_precision.png",
@@ -23,22 +25,29 @@ PICTURES = (
 
 
 def format_test_scores(
-    scores: ComparedScores, is_drawn: bool, without_words: dict[str, Any] | None = None
+    scores: ComparedScores,
+    movies: int,
+    is_drawn: bool,
+    without_words: dict[str, Any] | None = None,
 ) -> str:
     """Return each score with its interval and floor and, if the posters are real, the study's.
 
-    `without_words` is the entry of metrics.json.
+    `movies` is the number of test movies, `without_words` the entry of metrics.json.
     """
     lines = [f"{'':<50}{'score':>7}{'95 % interval':>18}{'floor':>8}"]
     for name, label in SCORES.items():
         row = scores.overall.loc[name]
-        interval = f"{row['low']:.3f} to {row['high']:.3f}"
+        has_none = np.isnan(row["low"])
+        interval = "none" if has_none else f"{row['low']:.3f} to {row['high']:.3f}"
         lines.append(f"{label:<50}{row['score']:>7.3f}{interval:>18}{row['floor']:>8.3f}")
     absent = scores.per_genre.index[scores.per_genre["score"].isna()]
     if len(absent):
         names = ", ".join(map(escape_controls, absent))
         lines.append(f"not in the macro means, because no test movie has them: {names}")
-    lines.append("floor: the score of the prior, which predicts the same for every movie")
+    lines.append(
+        "floor: the prior, which predicts the same for every movie; of mAP, a random order"
+    )
+    lines += describe_mean_interval(movies)
     if is_drawn:
         lines.append("These posters are drawn: scores on them say nothing about real movies.")
     else:

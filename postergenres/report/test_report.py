@@ -14,7 +14,12 @@ from postergenres.models.description import check_sample
 from postergenres.models.saved import add_features, open_model, predict_with_features
 from postergenres.report import doubtful_labels, gallery, plots, poster_map
 from postergenres.report.score_page import format_test_scores, write_report
-from postergenres.scores.bootstrap import INTERVAL, ComparedScores, compare_with_prior
+from postergenres.scores.bootstrap import (
+    INTERVAL,
+    ComparedScores,
+    compare_with_prior,
+    describe_mean_interval,
+)
 from postergenres.scores.expected_f1 import choose_genres
 from postergenres.scores.metrics import (
     STUDY,
@@ -92,7 +97,7 @@ def score_test(data_dir: Path, has_cleanlab: bool | None = None) -> pd.DataFrame
         doubtful=doubtful,
     )
     write_json(metrics, data_dir / "metrics.json")
-    print(format_test_scores(test.scores, is_drawn, metrics.get("without_words")))
+    print(format_test_scores(test.scores, len(test.rows), is_drawn, metrics.get("without_words")))
     names = ["metrics.json", "test_predictions.csv", *([DOUBTFUL] if doubtful else [])]
     written = [str(data_dir / name) for name in names]
     print(f"wrote {', '.join(written[:-1])} and {written[-1]}")
@@ -181,8 +186,9 @@ def gather_metrics(
     metrics = {
         "split": "test",
         "movies": len(test.rows),
-        "interval": INTERVAL,
-        "floor": "the prior of the training movies, through the same functions",
+        "interval": "; ".join([INTERVAL, *describe_mean_interval(len(test.rows))]),
+        "floor": "the prior of the training movies, through the same functions; of average "
+        "precision and mAP, a random order",
         "settings": predicted.about["settings"],
         "samples_sha256": predicted.about["samples_sha256"],
         "store_sha256": store.sha256,

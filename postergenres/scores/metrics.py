@@ -1,8 +1,10 @@
 """Score multi-label predictions beside their floor, the score of the prior.
 
 The prior predicts the same for every movie: the share of training movies that have each genre. It
-never looks at a poster, so only the distance from the floor was learned from posters. The floor is
-computed by the same functions as the scores of a model, thresholds included.
+never looks at a poster, so only the distance from the floor can come from the posters; if the
+interval of a score includes the floor, the distance may be chance. The floor is computed by the
+same functions as the scores of a model, thresholds included, except that of average precision: the
+prior does not order the movies, and its floor is the mean of all orders.
 """
 
 from collections.abc import Mapping
@@ -106,7 +108,7 @@ def compute_scores(
         "micro_roc_auc": np.nan if flat.all() else metrics.roc_auc_score(flat, flat_probabilities),
         "macro_f1": mean_without_nan(per_genre["f1"]),
         "micro_f1": metrics.f1_score(flat, flat_probabilities >= thresholds.micro),
-        "calibration_error": np.abs(gaps_of_movies(labels, probabilities).mean(axis=0)).sum(),
+        "calibration_error": calibration_error(flat, flat_probabilities),
         "average_precision": per_genre["average_precision"],
     }
 
@@ -161,12 +163,10 @@ def f1_of_movies(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return 2 * (labels * predicted).sum(axis=1) / np.maximum((labels + predicted).sum(axis=1), 1)
 
 
-def gaps_of_movies(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return what each movie adds to the gap between truth and probability in a bin, (N, BINS)."""
-    gaps = np.zeros((len(labels), BINS))
-    movies = np.arange(len(labels))[:, None]
-    np.add.at(gaps, (movies, number_bins(probabilities)), labels - probabilities)
-    return gaps / labels.shape[1]
+def calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the expected calibration error of N pairs of a movie and a genre, both (N,)."""
+    gaps = np.bincount(number_bins(probabilities), weights=labels - probabilities)
+    return np.abs(gaps).sum() / len(labels)
 
 
 def number_bins(probabilities: np.ndarray) -> np.ndarray:
@@ -208,12 +208,30 @@ def score_prior(
 ) -> dict[str, Any]:
     """Return the floor: the scores of predicting the prior, (G,), for each movie.
 
-    Its thresholds are chosen on `val_labels`, (M, G), or on `labels` if they are None.
+    Its thresholds are chosen on `val_labels`, (M, G), or on `labels` if they are None. The average
+    precision, and with it mAP, is that of a random order of the movies.
     """
     val_labels = labels if val_labels is None else val_labels
     constant = np.broadcast_to(prior, val_labels.shape)
     thresholds = choose_thresholds(val_labels, constant, min_support)
-    return compute_scores(labels, np.broadcast_to(prior, labels.shape), thresholds)
+    floor = compute_scores(labels, np.broadcast_to(prior, labels.shape), thresholds)
+    average_precision = random_average_precision(labels.sum(axis=0), len(labels))
+    return floor | {
+        "average_precision": average_precision,
+        "mAP": mean_without_nan(average_precision),
+    }
+
+
+def random_average_precision(positives: np.ndarray, movies: int) -> np.ndarray:
+    """Return the expected average precision of a random order of movies; nan without positives.
+
+    It is above the share of the positives, (...), because a positive at rank i counts itself: the
+    precision there is (1 + (i - 1) (positives - 1) / (movies - 1)) / i on average (Bestgen 2015,
+    Exact Expected Average Precision of the Random Baseline for System Evaluation).
+    """
+    itself = (1 / np.arange(1, movies + 1)).mean()  # the mean of 1 / i
+    expected = itself + (1 - itself) * (positives - 1) / max(movies - 1, 1)
+    return np.where(positives > 0, expected, np.nan)
 
 
 def beside_floor(
@@ -232,5 +250,5 @@ def format_scores(rows: dict[str, dict[str, float | None]]) -> str:
     lines = []
     for name, label in SCORES.items():
         cells = {key: "-" if value is None else f"{value:.3f}" for key, value in rows[name].items()}
-        lines.append(f"  {label:<50} {cells['score']}   prior {cells['floor']}")
+        lines.append(f"  {label:<50} {cells['score']}   floor {cells['floor']}")
     return "\n".join(lines)

@@ -53,10 +53,13 @@ def test_the_report_shows_every_score_with_its_floor(pipeline, pages):
     page = Page(pages[0])
     content = json.loads((pipeline.data / "metrics.json").read_text())
     for name, row in content["scores"].items():
-        line = f"{row['score']:.3f} {row['floor']:.3f} {row['low']:.3f} to {row['high']:.3f}"
+        has_none = name == "calibration_error"
+        interval = "–" if has_none else f"{row['low']:.3f} to {row['high']:.3f}"
+        line = f"{row['score']:.3f} {row['floor']:.3f} {interval}"
         assert f"{SCORES[name]} {line}" in page.text
     for genre, row in content["average_precision"].items():
         assert f"{genre} {row['movies']} {row['score']:.3f}" in page.text
+    assert "its interval is corrected for that; with fewer than 500 test movies, " in page.text
     assert content["model_xxh3"] in page.text and content["samples_sha256"] in page.text
     assert "0.39 0.389" in page.text and "0.64 0.650" in page.text
     assert "versions during training python" in page.text
@@ -171,8 +174,9 @@ def test_the_scores_are_lines_and_only_real_posters_are_compared_with_the_study(
     overall = pd.DataFrame([columns] * len(SCORES), index=list(SCORES))
     per_genre = pd.DataFrame([columns, columns | {"score": np.nan}], index=["Drama", "War"])
     compared, without_words = ComparedScores(overall, per_genre), overall.to_dict("index")
-    text = format_test_scores(compared, is_drawn=False, without_words=without_words)
+    text = format_test_scores(compared, 500, is_drawn=False, without_words=without_words)
     assert "0.250    0.200 to 0.300   0.500" in text
+    assert "its interval is corrected for that\ncompared" in text  # as there are enough movies
     assert "compared with the study" in text and "drawn" not in text
     assert "0.39   0.389" in text and "0.64   0.650" in text
     assert "because no test movie has them: War" in text
@@ -180,7 +184,7 @@ def test_the_scores_are_lines_and_only_real_posters_are_compared_with_the_study(
         "without the words on the posters: binary cross-entropy 0.250, mean average precision "
         "0.250, macro ROC-AUC 0.250"
     )
-    text = format_test_scores(compared, is_drawn=True)
+    text = format_test_scores(compared, 500, is_drawn=True)
     assert "drawn: scores on them say nothing about real movies" in text
     assert not any(x in text for x in ("compared with the study", "0.389", "0.650", "without the"))
 

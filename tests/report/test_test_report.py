@@ -21,8 +21,11 @@ def test_the_test_movies_are_scored_beside_the_floor(pipeline, capsys):
     out = capsys.readouterr().out
     test = pd.read_csv(pipeline.data / "samples.csv").query("split == 'test'")
     assert f"on {len(test)} test movies, each once" in out and "floor" in out
+    assert "\nwith fewer than 500 test movies, the interval of mAP holds in 83 to 96 %" in out
     content = json.loads((pipeline.data / "metrics.json").read_text())
     assert content["movies"] == len(test) and set(content["scores"]) == set(SCORES)
+    error = content["scores"].pop("calibration_error")
+    assert error["low"] is error["high"] is None and error["floor"] is not None
     for row in content["scores"].values():
         assert row["low"] <= row["score"] <= row["high"] and row["floor"] is not None
     assert set(content["average_precision"]) == {"Action", "Comedy", "Drama"}

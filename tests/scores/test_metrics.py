@@ -1,3 +1,5 @@
+from itertools import combinations
+
 from postergenres.scores import metrics
 
 import numpy as np
@@ -64,6 +66,20 @@ def test_the_floors_of_f1_are_the_best_f1_of_a_constant_prediction():
         assert floor[f"{average}_f1"] == pytest.approx(best)
 
 
+def test_the_floor_of_average_precision_is_the_mean_of_all_orders():
+    movies, counts = 8, np.array([0, 1, 3, 8])
+    means = []
+    for count in counts[1:]:
+        orders = [np.isin(range(movies), places) for places in combinations(range(movies), count)]
+        ranks = -np.arange(movies)
+        means.append(np.mean([sklearn_metrics.average_precision_score(x, ranks) for x in orders]))
+    labels = (np.arange(movies)[:, None] < counts).astype(np.uint8)
+    floor = metrics.score_prior(np.full(4, 0.5), labels)
+    assert floor["average_precision"] == pytest.approx([np.nan, *means], nan_ok=True)
+    assert floor["mAP"] == pytest.approx(np.mean(means))
+    assert metrics.random_average_precision(np.array([1]), 1) == [1]
+
+
 def test_calibration_equals_scikit_learn_and_a_calculation_by_hand():
     labels, probabilities, thresholds = draw_predictions()
     probabilities[0] = 1  # is in the last bin
@@ -94,7 +110,7 @@ def test_confusions_equal_a_calculation_by_hand():
     assert list(floor) == [1, 1, pytest.approx(1 / 3)]
 
 
-def test_scores_are_shown_beside_the_prior():
+def test_scores_are_shown_beside_their_floor():
     labels, probabilities, thresholds = draw_predictions()
     labels[:] = 1  # then ROC-AUC is not defined
     scores = metrics.compute_scores(labels, probabilities, thresholds)
@@ -103,4 +119,4 @@ def test_scores_are_shown_beside_the_prior():
     lines = metrics.format_scores(rows).splitlines()
     assert len(lines) == len(metrics.SCORES)
     line = next(line for line in lines if "macro ROC-AUC" in line)
-    assert line.split()[-3:] == ["-", "prior", "-"]
+    assert line.split()[-3:] == ["-", "floor", "-"]
