@@ -61,7 +61,7 @@ def tiny(monkeypatch, no_export):
         x = layers.Rescaling(1 / 127.5, offset=-1)(posters)
         x = layers.Conv2D(8, 8, strides=8, use_bias=False, name=GRAD_CAM_MAPS)(x)
         x = layers.Dropout(0.25)(layers.Flatten()(model.batch_norm_relu(x)))
-        x = layers.Dense(16, activation="relu", name="hidden")(x)
+        x = model.batch_norm_relu(layers.Dense(16, use_bias=False)(x), names=(None, "hidden"))
         return keras.Model(posters, model.genre_probabilities(x, genre_count), name=architecture)
 
     monkeypatch.setattr(train, "build_network", build_tiny)
@@ -357,7 +357,8 @@ def test_two_devices_have_the_loss_of_one(pipeline, tmp_path, monkeypatch, archi
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     script = """
 keras.layers.Dropout.call = lambda self, inputs, training=False: inputs
-train.main(sys.argv[1], sys.argv[3], epochs=2, batch_size=16, precision="float32")
+settings = {"batch_size": 16, "ema_momentum": 0.9, "precision": "float32"}
+train.main(sys.argv[1], sys.argv[3], epochs=2, **settings)
 """
     folders = [tmp_path / str(count) for count in (1, 2)]
     for count, folder in enumerate(folders, 1):

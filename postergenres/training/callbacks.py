@@ -1,6 +1,7 @@
 """Keras callbacks of the training."""
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from postergenres.progress import show_progress
@@ -11,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 LINE_SECONDS = 120  # between two lines on the progress of an epoch, where there is no terminal
+POSTERS = 1024  # to estimate the statistics of batch normalization from, after each epoch
 Logs = Any  # of Keras: {name: loss}, or None
 
 
@@ -70,12 +72,15 @@ class AveragedWeights(keras.callbacks.SwapEMAWeights):
     It comes before `PriorShift` in the list of callbacks, so that the shift is of the averaged
     biases. The callbacks of the end of an epoch then save and keep averaged weights; the last
     weights wait in the optimizer. Source: Polyak and Juditsky 1992, Acceleration of Stochastic
-    Approximation by Averaging. `start` is the number of the first epoch of the stage, from 0.
+    Approximation by Averaging. `start` is the number of the first epoch of the stage, from 0;
+    `batches` are those of the training.
     """
 
-    def __init__(self, start: int) -> None:
+    model: keras.Model  # pyright: ignore[reportIncompatibleMethodOverride]
+
+    def __init__(self, start: int, batches: Batches) -> None:
         super().__init__()
-        self.start = start
+        self.start, self.batches = start, batches
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         if epoch > self.start:  # also if the training was resumed
@@ -83,12 +88,33 @@ class AveragedWeights(keras.callbacks.SwapEMAWeights):
 
     def on_test_begin(self, logs: Logs = None) -> None:
         self._swap_variables()
+        rows = self.batches.order[:POSTERS]
+        parts = np.array_split(rows, -(-len(rows) // self.batches.batch_size))
+        estimate_statistics(self.model, (self.batches.images[part] for part in parts))
 
     def on_test_end(self, logs: Logs = None) -> None:
         pass  # the average stays
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         pass
+
+
+def estimate_statistics(network: keras.Model, batches: Iterable[np.ndarray]) -> None:
+    """Set the statistics of batch normalization to their means over batches of posters.
+
+    During training they follow the weights of each step, to which averaged weights do not belong.
+    Frozen layers keep theirs. Source: Izmailov et al. 2018, Averaging Weights Leads to Wider Optima
+    and Better Generalization.
+    """
+    kind = keras.layers.BatchNormalization
+    layers = [x for x in network.layers if isinstance(x, kind) and x.trainable]
+    momenta = [layer.momentum for layer in layers]
+    for number, batch in enumerate(batches if layers else ()):
+        for layer in layers:
+            layer.momentum = number / (number + 1)  # the mean of all batches so far
+        network(batch, training=True)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
 
 
 class Progress(Callback):

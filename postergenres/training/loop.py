@@ -219,7 +219,7 @@ def make_callbacks(
     curves = {loss: "binary_cross_entropy", "mAP": "mAP", "macro_roc_auc": "macro_roc_auc"}
     floors = {name: floor[score] for name, score in curves.items()}
     return [
-        *([AveragedWeights(stage.start)] if schedule.ema_momentum else []),
+        *([AveragedWeights(stage.start, batches)] if schedule.ema_momentum else []),
         PriorShift(run.sample.prior_shift),
         EpochStart(batches, run.seed),
         keras.callbacks.TerminateOnNaN(),

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from postergenres.dataset.decoding import try_decode
+from postergenres.dataset.duplicates import group_duplicates, hash_posters
 from postergenres.dataset.feature_files import FeatureFiles
 from postergenres.dataset.store import Store
 from postergenres.download.manifest import poster_path
@@ -40,9 +41,10 @@ import keras
 import numpy as np
 from scipy.special import expit
 from sklearn.decomposition import PCA
-from sklearn.model_selection import KFold
+from sklearn.model_selection import GroupKFold
 
 FOLDS = 5  # of the posters: a training poster is predicted by a model that has not seen it
+NEAR_DUPLICATE = 68  # bits of 256, as in sampling.py; duplicates are in the same fold
 BATCH = 64  # posters per forward pass
 CHUNK = 1024  # posters per feature file
 POLL_SECONDS = 5  # between two looks of a process that waits for another one
@@ -58,6 +60,7 @@ class FrozenNetwork:
     components: int = 384  # principal components of the features that are kept
     regularization: float = 0.0017  # C of the logistic regressions; lower it for fewer posters
     folds: int = FOLDS
+    near_duplicate: int = NEAR_DUPLICATE
     seed: int = 0  # of the folds
 
 
@@ -71,6 +74,7 @@ class FineTunedNetwork:
 
 
 Network = FrozenNetwork | FineTunedNetwork
+Folds = list[tuple[np.ndarray, np.ndarray]]  # rows of a store to fit on, and rows to predict
 
 
 def choose_network(fine_tuned: str | Path | None = None) -> Network:
@@ -164,10 +168,11 @@ def ask_frozen(
     features, train = extract_features(store, data_dir, name, build), store.rows("train")
     features = features / np.sqrt(features[train].var(axis=0).mean())
     features = reduce_features(features, train, network.components)
-    seed, regularization = network.seed, network.regularization
-    targets = fit_targets(features, store.labels, train, regularization=regularization, seed=seed)
+    hashes = hash_posters(store.index["id"], data_dir)
+    folds = plan_folds(train, group_duplicates(hashes, network.near_duplicate), network.seed)
+    targets = fit_targets(features, store.labels, folds, network.regularization)
     if words is not None:
-        targets = add_words(targets, words, store.labels, train, seed=seed)
+        targets = add_words(targets, words, store.labels, train, folds=folds)
     return Teacher(targets, estimate_prior(store.labels[train]), features)
 
 
@@ -178,8 +183,19 @@ def build_frozen(network: FrozenNetwork, precision: str) -> keras.Model:
         return feature_extractor(build_efficientnet(variant, network.height, network.width))
 
 
+def plan_folds(train: np.ndarray, groups: np.ndarray, seed: int) -> Folds:
+    """Return folds that predict each poster once, a training poster by a model that never saw it.
+
+    A model that was fitted with the poster, or with a duplicate of it, would repeat its labels.
+    `train` has the rows of the training posters, `groups` the group of duplicates of each poster.
+    """
+    rest = np.setdiff1d(np.arange(len(groups)), train)
+    splits = GroupKFold(FOLDS, shuffle=True, random_state=seed).split(train, groups=groups[train])
+    return [(train, rest), *((train[fit], train[rows]) for fit, rows in splits)]
+
+
 def fit_targets(
-    features: np.ndarray, labels: np.ndarray, train: np.ndarray, regularization: float, seed: int
+    features: np.ndarray, labels: np.ndarray, folds: Folds, regularization: float
 ) -> np.ndarray:
     """Return probabilities by logistic regression on the features, float32 (N, G)."""
 
@@ -187,11 +203,11 @@ def fit_targets(
         head = fit_regressions(features[fit], labels[fit], regularization)
         return apply_head(features[rows], *head)
 
-    return cross_fit(predict, labels.shape, train, seed)
+    return cross_fit(predict, labels.shape, folds)
 
 
 def add_words(
-    targets: np.ndarray, words: list[Words], labels: np.ndarray, train: np.ndarray, seed: int
+    targets: np.ndarray, words: list[Words], labels: np.ndarray, train: np.ndarray, folds: Folds
 ) -> np.ndarray:
     """Return the probabilities of `fit_targets` with the evidence of the words, float32 (N, G)."""
 
@@ -199,28 +215,21 @@ def add_words(
         model = fit_text_model([words[row] for row in fit], labels[fit])
         return model.weigh_evidence([words[row] for row in rows])
 
-    evidence = cross_fit(weigh, labels.shape, train, seed)
+    evidence = cross_fit(weigh, labels.shape, folds)
     weights = choose_weights(labels[train], targets[train], evidence[train])
     return combine(targets, evidence, *weights).astype(np.float32)
 
 
 def cross_fit(
-    predict: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    shape: tuple[int, ...],
-    train: np.ndarray,
-    seed: int,
+    predict: Callable[[np.ndarray, np.ndarray], np.ndarray], shape: tuple[int, ...], folds: Folds
 ) -> np.ndarray:
-    """Return what models predict that are fitted on the training posters, float32 (N, G).
+    """Return what the models of the folds predict, float32 of this shape, (N, G).
 
-    A training poster is predicted by a model that was fitted without it: one that was fitted with
-    it would repeat its labels. `predict` takes the rows to fit on and the rows to predict; `shape`
-    is (N, G), and `seed` of the folds.
+    `predict` takes the rows to fit on and the rows to predict.
     """
     predicted = np.empty(shape, np.float32)
-    rest = np.setdiff1d(np.arange(shape[0]), train)
-    predicted[rest] = predict(train, rest)
-    for fit, rows in KFold(FOLDS, shuffle=True, random_state=seed).split(train):
-        predicted[train[rows]] = predict(train[fit], train[rows])
+    for fit, rows in folds:
+        predicted[rows] = predict(fit, rows)
     return predicted
 
 

@@ -17,6 +17,8 @@ def build_dropout_network():
 class Starts:
     """Stands in for `input.Batches`: lists the epochs that were started."""
 
+    images, order, batch_size = IMAGES, np.arange(32), 8
+
     def __init__(self):
         self.epochs = []
 
@@ -84,7 +86,7 @@ def test_the_average_is_in_the_model_from_validation_to_the_next_epoch():
         network.set_weights(initial)
         optimizer = keras.optimizers.SGD(1.0, use_ema=use_ema, ema_momentum=momentum)
         network.compile(optimizer, "binary_crossentropy")
-        averaging = [callbacks.AveragedWeights(start=0)] if use_ema else []
+        averaging = [callbacks.AveragedWeights(0, Starts())] if use_ema else []
         network.fit(
             IMAGES,
             LABELS,
@@ -103,6 +105,38 @@ def test_the_average_is_in_the_model_from_validation_to_the_next_epoch():
             expected.append(average)
     np.testing.assert_allclose(averaged.ends, expected, atol=1e-5)
     assert abs(averaged.ends[1] - averaged.steps[-1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+def test_averaged_weights_have_their_own_statistics_of_batch_normalization(trainable):
+    """Those of a frozen layer stay as they were, 0 and 1."""
+    inputs = keras.Input((8,))
+    dense = keras.layers.Dense(4, use_bias=False)
+    normalization = keras.layers.BatchNormalization(trainable=trainable)
+    genres = keras.layers.Dense(3, "sigmoid", name="genres")
+    network = keras.Model(inputs, genres(normalization(dense(inputs))))
+    network.compile(keras.optimizers.SGD(1.0, use_ema=True), "binary_crossentropy")
+
+    def check(epoch, logs):
+        hidden = (IMAGES @ dense.kernel.numpy()).reshape(4, 8, 4)  # of four batches
+        mean, variance = hidden.mean(axis=(0, 1)), hidden.var(axis=1).mean(axis=0)
+        expected = (mean, variance) if trainable else (np.zeros(4), np.ones(4))
+        found = (normalization.moving_mean.numpy(), normalization.moving_variance.numpy())
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        checked.append(epoch)
+
+    checked, momentum = [], normalization.momentum
+    averaging = callbacks.AveragedWeights(0, Starts())
+    network.fit(
+        IMAGES,
+        LABELS,
+        batch_size=8,
+        epochs=2,
+        validation_data=(IMAGES, LABELS),
+        callbacks=[averaging, keras.callbacks.LambdaCallback(on_epoch_end=check)],
+        verbose=0,
+    )
+    assert checked == [0, 1] and normalization.momentum == momentum
 
 
 def test_each_epoch_prints_its_losses_beside_the_floor(capsys):

@@ -22,7 +22,7 @@ import train
 hosts = (f"127.0.0.1:{sys.argv[2]}", "127.0.0.1") if sys.argv[2] != "0" else None
 train.main(sys.argv[1], hosts=hosts, batch_size=16, seed=3, **json.loads(sys.argv[3]))
 """
-SETTINGS = {"epochs": 3, "precision": "float32"}
+SETTINGS = {"epochs": 3, "precision": "float32", "ema_momentum": 0.9}
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 from postergenres.dataset.decoding import decode_poster
 from postergenres.dataset.store import open_store
+from postergenres.download.manifest import poster_path
 from postergenres.files import (
     identify_folder,
     read_json,
@@ -67,7 +68,7 @@ def test_everything_that_the_outputs_depend_on_is_recorded(data):
     open_one(data)
     assert about_of(data)["basis"] == {
         **{"architecture": "efficientnet_lite2", "height": 30, "width": 20, "components": 20},
-        **{"regularization": 1.0, "folds": 5, "seed": 0, "text_model": None},
+        **{"regularization": 1.0, "folds": 5, "near_duplicate": 68, "seed": 0, "text_model": None},
         "store": open_store(data).sha256,
     }
 
@@ -195,6 +196,7 @@ def test_a_network_of_another_sample_or_without_a_backbone_is_no_teacher(data, t
 # --- what it learns -------------------------------------------------------------------------------
 
 TRAIN = np.arange(50)  # of 60 posters
+FOLDS = teacher.plan_folds(TRAIN, groups=np.arange(60), seed=0)
 
 
 def test_features_are_reduced_to_principal_components_of_the_training_posters():
@@ -210,7 +212,7 @@ def test_features_are_reduced_to_principal_components_of_the_training_posters():
 
 def fit(labels):
     features = np.random.default_rng(0).normal(size=(60, 4))
-    return teacher.fit_targets(features, labels, TRAIN, regularization=1.0, seed=0)
+    return teacher.fit_targets(features, labels, FOLDS, regularization=1.0)
 
 
 def flip(labels, rows):
@@ -232,14 +234,29 @@ def test_no_training_poster_gets_probabilities_from_its_own_labels():
     np.testing.assert_array_equal(after, before)
 
 
+def test_no_training_poster_gets_probabilities_from_the_labels_of_a_duplicate(data):
+    store = open_store(data)
+    posters = [poster_path(data, movie) for movie in store.index["id"]]
+    first, *others = store.rows("train")[:8]
+    for row in others:
+        shutil.copy(posters[first], posters[row])
+    flipped = replace(store, labels=flip(store.labels, first))
+    before, after = (
+        teacher.ask_frozen(data, x, SMALL, words=None, precision="float32").targets
+        for x in (store, flipped)
+    )
+    np.testing.assert_array_equal(after[others], before[others])
+    assert (after != before).any()
+
+
 def test_words_are_weighed_without_the_labels_of_validation_and_test():
     words = [[(f"word{row % 7}", 0.9)] for row in range(60)]
     labels = np.random.default_rng(0).integers(0, 2, (60, 2))
     targets = np.full((60, 2), 0.3)
-    before = teacher.add_words(targets, words, labels, TRAIN, seed=0)
+    before = teacher.add_words(targets, words, labels, TRAIN, FOLDS)
     assert before.dtype == np.float32 and len(np.unique(before[50:])) > 2
     changed = flip(labels, np.arange(50, 60))
-    after = teacher.add_words(targets, words, changed, TRAIN, seed=0)
+    after = teacher.add_words(targets, words, changed, TRAIN, FOLDS)
     np.testing.assert_array_equal(after, before)
 
 
