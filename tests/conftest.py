@@ -86,6 +86,7 @@ def draw_predictions(movies=400, genres=7, seed=0):
 
 def read_curves(folder):
     """Return {(run, curve): {epoch: value}} of TensorBoard's files in a folder."""
+    import tensorflow as tf
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
     curves = {}
@@ -94,7 +95,7 @@ def read_curves(folder):
             for value in event.summary.value:
                 epochs = curves.setdefault((path.parent.name, value.tag), {})
                 assert event.step not in epochs
-                epochs[event.step] = value.tensor.float_val[0]
+                epochs[event.step] = float(tf.make_ndarray(value.tensor))
     return curves
 
 

@@ -21,7 +21,7 @@
     if (order === "worst") found.reverse();
     if (order === "turn") found = found.map((_, i) => found.at(i % 2 ? -(i + 1) / 2 : i / 2));
     list.replaceChildren(...found.slice(0, limit).map(({ card }) => card));
-    find("count").textContent = `${Math.min(limit, found.length)} of ${found.length} posters`;
+    find("count").textContent = `Shown: ${Math.min(limit, found.length)} of ${found.length}`;
     more.hidden = found.length <= limit;
   }
 
