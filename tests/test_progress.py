@@ -31,7 +31,7 @@ class Terminal(io.StringIO):
 def test_the_line_of_slow_items_has_a_rate_above_zero():
     log = io.StringIO()
     with progress.ProgressLines(9, "epoch 1/2: steps", 0, file=log, disable=False) as lines:
-        lines.start_t -= 10
+        lines.start_t = lines.last_print_t = lines.last_print_t - 10
         lines.update(3)
     assert "epoch 1/2: steps: 3 of 9 done, 0.3 per second, 00:20 left" in log.getvalue()
 

@@ -1,5 +1,5 @@
 {
-  const PAGE = 12;  // posters that are shown at first, and that a click adds
+  const PAGE = 12;  /* posters that are shown at first, and that a click adds */
   const find = (name) => document.getElementById(`gallery-${name}`);
   const list = find("posters"), more = find("more");
   const movies = [...list.children].map((card) => ({
