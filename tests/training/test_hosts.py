@@ -76,7 +76,7 @@ def test_two_processes_train_as_one_and_resume_after_one_was_killed(pipeline, tm
         assert "epoch 3/3" in finish(process)
     losses = [pd.read_csv(x / "model" / "history.csv")[["loss", "val_loss"]] for x in (one, two)]
     np.testing.assert_allclose(*losses, atol=2e-3)
-    np.testing.assert_allclose(losses[0][:1], losses[1][:1], atol=1e-4)  # rounding errors
+    np.testing.assert_allclose(losses[0][:1], losses[1][:1], atol=5e-4)  # rounding errors
     network, about = saved.open_model(two / "model")
     store = open_store(pipeline.data)
     val = store.rows("val")
