@@ -104,7 +104,7 @@ clean:
 	cd data && rm -rf store store.* samples.csv sampling.* checksums.json .*.lock
 	cd data && rm -rf metrics.json test_predictions.csv report.html doubtful_labels.csv
 	cd data && rm -rf average_precision.png precision_recall.png reliability.png mistakes.png
-	cd data && rm -rf test_posters.png poster_map.png
+	cd data && rm -rf poster_map.png
 	cd data && rm -rf predictions.csv predictions.html similar.csv
 	cd data && rm -rf demo sample/posters sample/movies_metadata.csv
 	rm -rf build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -84,6 +84,21 @@ def draw_predictions(movies=400, genres=7, seed=0):
     return labels, probabilities, choose_thresholds(labels, probabilities, 1)
 
 
+def read_curves(folder):
+    """Return {(run, curve): {epoch: value}} of TensorBoard's files in a folder."""
+    import tensorflow as tf
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    curves = {}
+    for path in sorted(folder.glob("*/events.*")):
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                epochs = curves.setdefault((path.parent.name, value.tag), {})
+                assert event.step not in epochs
+                epochs[event.step] = float(tf.make_ndarray(value.tensor))
+    return curves
+
+
 class Host(BaseHTTPRequestHandler):
     """A poster host; the first part of the path says how it behaves.
 

@@ -10,7 +10,7 @@ from postergenres import progress
 
 def test_a_log_file_gets_lines_instead_of_a_bar(tmp_path):
     log = io.StringIO()
-    with progress.ProgressLines(1200, "poster", 0, file=log, disable=False) as lines:
+    with progress.ProgressLines(1200, "posters", 0, file=log, disable=False) as lines:
         lines.set_postfix({"ok": 1090, "gone": 8, "failed": 2}, refresh=False)
         time.sleep(0.1)
         lines.update(1100)
@@ -26,6 +26,14 @@ def test_a_log_file_gets_lines_instead_of_a_bar(tmp_path):
 class Terminal(io.StringIO):
     def isatty(self):
         return True
+
+
+def test_the_line_of_slow_items_has_a_rate_above_zero():
+    log = io.StringIO()
+    with progress.ProgressLines(9, "epoch 1/2: steps", 0, file=log, disable=False) as lines:
+        lines.start_t = lines.last_print_t = lines.last_print_t - 10
+        lines.update(3)
+    assert "epoch 1/2: steps: 3 of 9 done, 0.3 per second, 00:20 left" in log.getvalue()
 
 
 def test_a_terminal_gets_a_bar_and_a_log_file_gets_lines():

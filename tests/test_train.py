@@ -29,7 +29,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, contents
+from conftest import ROOT, contents, read_curves
 from keras import layers
 from PIL import Image
 
@@ -86,7 +86,9 @@ def test_the_model_the_history_and_a_picture_are_written(pipeline):
         "training.png",
         "checksums.json",
     }
-    assert list((pipeline.data / "tensorboard" / "validation").glob("events.*"))
+    curves = read_curves(pipeline.data / "tensorboard")
+    assert max(curves["validation", "epoch_macro_roc_auc"].values()) > 0.9
+    assert set(curves["floor", "epoch_macro_roc_auc"].values()) == {0.5}
     assert not list((pipeline.data / "unfinished").iterdir())
     about = json.loads((folder / "model.json").read_text())
     assert about == pipeline.about
@@ -175,6 +177,11 @@ def test_a_resumed_training_ends_with_the_same_weights(pipeline, tmp_path, monke
     for name in ("history.csv", "model.json", "model.keras"):
         assert (whole / "model" / name).read_bytes() == (stopped / "model" / name).read_bytes()
     assert not list((stopped / "unfinished").iterdir())
+    curves = read_curves(whole / "tensorboard")
+    assert read_curves(stopped / "tensorboard") == curves
+    for name in ("genres_loss", "mAP", "macro_roc_auc"):
+        for run in ("train", "validation", "floor"):
+            assert list(curves[run, f"epoch_{name}"]) == [1, 2, 3, 4, 5]
 
 
 def test_a_training_that_was_stopped_after_its_last_epoch_is_only_written(

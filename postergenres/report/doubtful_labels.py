@@ -9,8 +9,7 @@ import warnings
 from typing import Any
 
 from postergenres.dataset.store import Store
-from postergenres.report.pages import encode
-from postergenres.terminal import escape_controls
+from postergenres.report.pages import encode, shorten_title
 
 import numpy as np
 import pandas as pd
@@ -19,7 +18,6 @@ from sklearn.metrics import roc_auc_score
 INSTALL = "python -m pip install -r requirements/labels.txt"
 SHOWN = 24  # pairs on the page, half of them of a listed genre
 SHOWN_OF_GENRE = 3  # listed, and as many missing; otherwise, every missing one is Comedy or Drama
-MOST_CHARACTERS = 100  # of a title on the page
 LEAST_ROC_AUC = 0.7  # macro, of the validation movies; here flags are twice as good as chance
 SPLIT_NAMES = {"val": "validation movie", "test": "test movie"}
 
@@ -126,10 +124,8 @@ def list_cards(
     for pair in table.to_dict("records"):
         row = rows[pair["movie"]]
         movie = store.index.iloc[row]
-        title = escape_controls(titles.get(movie["id"]) or movie["id"])
-        is_long = len(title) > MOST_CHARACTERS
         card = {
-            "title": title[: MOST_CHARACTERS - 1] + "…" if is_long else title,
+            "title": shorten_title(titles.get(movie["id"]) or movie["id"]),
             "split": SPLIT_NAMES[movie["split"]],
             "genres": [store.genres[i] for i in np.flatnonzero(store.labels[row])],
             "genre": store.genres[pair["genre"]],

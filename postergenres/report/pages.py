@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from postergenres.files import replacing
+from postergenres.terminal import escape_controls
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
+MOST_CHARACTERS = 100  # of a title
 
 
 def render(template: str, path: Path, **content: Any) -> None:
@@ -55,3 +57,9 @@ def encode(pixels: np.ndarray | None) -> str | None:
 def data_url(content: bytes, kind: str) -> str:
     """Return the bytes of an image as a data URL."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def shorten_title(title: str) -> str:
+    """Return a title without control characters, and of at most MOST_CHARACTERS characters."""
+    title = escape_controls(title)
+    return title if len(title) <= MOST_CHARACTERS else f"{title[: MOST_CHARACTERS - 1]}…"

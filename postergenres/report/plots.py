@@ -11,15 +11,11 @@ from postergenres.scores.bootstrap import ComparedScores
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve
 
 BLUE, SKY = "#0072B2", "#56B4E9"
-COLUMNS = 6  # posters, or small diagrams, in a row
-
-# A test poster, uint8 (H, W, 3), and its labels and probabilities, (G,).
-Poster = tuple[np.ndarray, np.ndarray, np.ndarray]
+COLUMNS = 6  # diagrams in a row
 
 
 def save_average_precision(scores: ComparedScores, path: Path) -> None:
@@ -116,51 +112,3 @@ def save_confusions(
         fontsize=10,
     )
     save_figure(figure, path, dpi=130)
-
-
-def choose_posters(
-    labels: np.ndarray, probabilities: np.ndarray, prior: np.ndarray, count: int = COLUMNS
-) -> dict[str, np.ndarray]:
-    """Choose the best and the worst predicted movies, and random ones: {title: their numbers}.
-
-    A movie is predicted well if its cross-entropy is far below the cross-entropy of the prior.
-    """
-    probabilities = np.clip(probabilities, 1e-7, 1 - 1e-7)
-    gain = np.where(labels, np.log(probabilities / prior), 0)
-    gain = gain + np.where(labels, 0, np.log((1 - probabilities) / (1 - prior)))
-    order = np.argsort(-gain.mean(axis=1), kind="stable")
-    worst = order[::-1][:count]
-    return {
-        "Best predicted (farthest below the cross-entropy of the prior)": order[:count],
-        "Drawn at random": np.random.default_rng(0).permutation(len(labels))[:count],
-        "Worst predicted (least below the cross-entropy of the prior, or above it)": worst,
-    }
-
-
-def save_posters(chosen: dict[str, list[Poster]], genres: list[str], path: Path) -> None:
-    """Draw rows of test posters, each row with its title."""
-    figure = Figure(figsize=(2.05 * COLUMNS, 4.6 * len(chosen)), layout="constrained")
-    parts = np.atleast_1d(figure.subfigures(len(chosen), 1))
-    for part, (title, posters) in zip(parts, chosen.items(), strict=True):
-        part.suptitle(title, fontsize=13, fontweight="bold")
-        for place, axes in enumerate(part.subplots(1, COLUMNS)):
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
-            if place < len(posters):
-                draw_poster(axes, posters[place], genres)
-    save_figure(figure, path, dpi=110)
-
-
-def draw_poster(axes: Axes, poster: Poster, genres: list[str]) -> None:
-    """Draw one poster with its true genres above, and its three most probable ones below."""
-    pixels, labels, probabilities = poster
-    axes.imshow(pixels)
-    true_genres = [escape_label(genres[genre]) for genre in np.flatnonzero(labels)]
-    lines = true_genres if len(true_genres) <= 5 else [*true_genres[:4], "…"]
-    axes.set_title(",\n".join(lines), fontsize=11, va="bottom")
-    lines = [
-        f"{'✓' if labels[genre] else '–'} {escape_label(genres[genre])} "
-        f"{100 * probabilities[genre]:.0f} %"
-        for genre in np.argsort(-probabilities, kind="stable")[:3]
-    ]
-    axes.set_xlabel("\n".join(lines), fontsize=11, loc="left")

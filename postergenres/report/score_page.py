@@ -19,7 +19,6 @@ PICTURES = (
     "precision_recall.png",
     "reliability.png",
     "mistakes.png",
-    "test_posters.png",
     "poster_map.png",
     "model/training.png",
 )
@@ -75,7 +74,7 @@ def write_report(
     """Write report.html with the pictures in a data folder.
 
     `metrics` and `about` are the contents of metrics.json and model.json; templates/report.html
-    also shows the other content: parameters (their number), is_drawn and doubtful.
+    also shows the other content: parameters (their number), is_drawn, gallery and doubtful.
     """
     render(
         "report.html",

@@ -12,7 +12,7 @@ from postergenres.download.manifest import read_manifest
 from postergenres.files import describe_file, write_csv, write_json
 from postergenres.models.description import check_sample
 from postergenres.models.saved import add_features, open_model, predict_with_features
-from postergenres.report import doubtful_labels, plots, poster_map
+from postergenres.report import doubtful_labels, gallery, plots, poster_map
 from postergenres.report.score_page import format_test_scores, write_report
 from postergenres.scores.bootstrap import (
     INTERVAL,
@@ -87,8 +87,16 @@ def score_test(data_dir: Path, has_cleanlab: bool | None = None) -> pd.DataFrame
     save_pictures(test, store, data_dir)
     save_map(test, predicted.features, store.genres, data_dir / "poster_map.png")
     doubtful = write_doubtful_labels(predicted, test.prior, store, data_dir)
-    content = {"parameters": network.count_params(), "is_drawn": is_drawn, "doubtful": doubtful}
-    write_report(metrics, predicted.about, store, data_dir, **content)
+    write_report(
+        metrics,
+        predicted.about,
+        store,
+        data_dir,
+        parameters=network.count_params(),
+        is_drawn=is_drawn,
+        gallery=list_gallery(test, store, data_dir),
+        doubtful=doubtful,
+    )
     write_json(metrics, data_dir / "metrics.json")
     print(format_test_scores(test.scores, len(test.rows), is_drawn, metrics.get("without_words")))
     names = ["metrics.json", "test_predictions.csv", *([DOUBTFUL] if doubtful else [])]
@@ -225,11 +233,25 @@ def save_pictures(test: ScoredMovies, store: Store, data_dir: Path) -> None:
     plots.save_reliability(test.reliability, test.scores, data_dir / "reliability.png")
     confusions, floor = measure_confusions(labels, test.is_predicted)
     plots.save_confusions(confusions, floor, genres, data_dir / "mistakes.png")
-    posters = {
-        title: [(store.images[test.rows[i]], labels[i], probabilities[i]) for i in numbers]
-        for title, numbers in plots.choose_posters(labels, probabilities, test.prior).items()
-    }
-    plots.save_posters(posters, genres, data_dir / "test_posters.png")
+
+
+def list_gallery(test: ScoredMovies, store: Store, data_dir: Path) -> dict[str, Any]:
+    """Return what the gallery shows of the test movies."""
+    titles = read_titles(data_dir)
+    cards = gallery.list_cards(
+        labels=test.labels,
+        probabilities=test.probabilities,
+        is_predicted=test.is_predicted,
+        prior=test.prior,
+        genres=store.genres,
+    )
+    shown = []
+    for number, card in cards.items():
+        row = test.rows[number]
+        movie = store.index["id"].iloc[row]
+        shown.append(gallery.add_poster(card, titles.get(movie) or movie, store.images[row]))
+    genres = sorted({row["genre"] for card in shown for row in card["rows"]})
+    return {"cards": shown, "genres": genres, "kinds": gallery.KINDS}
 
 
 def save_map(test: ScoredMovies, features: np.ndarray, genres: list[str], path: Path) -> None:

@@ -4,12 +4,14 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from postergenres.progress import show_progress
 from postergenres.training.input import Batches
 
 import keras
 import numpy as np
 from tqdm import tqdm
 
+LINE_SECONDS = 120  # between two lines on the progress of an epoch, where there is no terminal
 POSTERS = 1024  # to estimate the statistics of batch normalization from, after each epoch
 Logs = Any  # of Keras: {name: loss}, or None
 
@@ -116,7 +118,7 @@ def estimate_statistics(network: keras.Model, batches: Iterable[np.ndarray]) -> 
 
 
 class Progress(Callback):
-    """Show a bar of the steps of an epoch on a terminal, and print a line after each epoch.
+    """Show the progress of each epoch, and after it a line with the time left for the others.
 
     There are `epochs` in all stages; `loss` is its name in Keras' logs, `floor` that of the prior.
     """
@@ -128,7 +130,7 @@ class Progress(Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.start = time.perf_counter()
         self.name = f"epoch {epoch + 1}/{self.epochs}"
-        self.bar = tqdm(total=self.steps, desc=self.name, unit="step", leave=False, disable=None)
+        self.bar = show_progress(self.steps, "step", self.name, seconds=LINE_SECONDS)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         self.bar.set_postfix(loss=f"{logs[self.loss]:.4f}", refresh=False)
@@ -136,9 +138,11 @@ class Progress(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self.bar.close()
+        seconds = time.perf_counter() - self.start
+        left = tqdm.format_interval((self.epochs - epoch - 1) * seconds)
         print(
             f"{self.name}  loss {logs[self.loss]:.4f}  validation loss "
-            f"{logs[f'val_{self.loss}']:.4f} (floor {self.floor:.4f})  "
-            f"{time.perf_counter() - self.start:.0f} s",
+            f"{logs[f'val_{self.loss}']:.4f} (floor {self.floor:.4f})  {seconds:.0f} s"
+            + (f", {left} left" if epoch + 1 < self.epochs else ""),
             flush=True,
         )

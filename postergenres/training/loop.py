@@ -24,6 +24,7 @@ from postergenres.training.callbacks import (
     shift_priors,
 )
 from postergenres.training.checkpoints import Checkpoints, open_unfinished
+from postergenres.training.curves import Curves, RankingScores
 from postergenres.training.devices import ONE_DEVICE, Devices, is_first, synchronize_batch_norm
 from postergenres.training.input import Batches, Sample, Shuffle, feed
 from postergenres.training.precision import choose_precision, computing_in
@@ -106,15 +107,13 @@ def train_network(build: Callable[..., keras.Model], run: Run, data_dir: Path) -
     if not stages[0][1].epochs:
         with computing_in(precision):
             initialize_network(model, run.store.images, run.store.labels, run.sample.rows)
-        if is_first():
-            shutil.rmtree(data_dir / "tensorboard", ignore_errors=True)
+    if is_first():
+        shutil.rmtree(data_dir / "tensorboard", ignore_errors=True)
     model.set_weights(run.devices.share(model.get_weights()))  # other hardware rounds differently
     with computing_in(precision), run.devices.scope():
         # Crops have other sizes.
         network = build_to_train(build, *(None, None) if run.augmentation.crop else size)
-        # JAX needs the same callbacks in the processes of all hosts.
-        host = f"host-{run.devices.rank}" if run.devices.rank else ""
-        history = fit_stages(run, network, model, stages, logs=data_dir / "tensorboard" / host)
+        history = fit_stages(run, network, model, stages, logs=data_dir / "tensorboard")
     shift_priors(model, run.sample.prior_shift)
     return Trained(model, history, precision, unfinished)
 
@@ -206,6 +205,7 @@ def compile_network(
         keras.optimizers.AdamW(rate, use_ema=momentum > 0, ema_momentum=momentum),
         {name: losses[name] for name in run.targets.train},
         loss_weights={name: weights[name] for name in run.targets.train},
+        weighted_metrics={"genres": [RankingScores(len(run.store.genres))]},
     )
 
 
@@ -218,6 +218,8 @@ def make_callbacks(
         f"val_{loss}", mode="min", patience=schedule.patience, restore_best_weights=True
     )
     checkpoints.attach(stopper)
+    curves = {loss: "binary_cross_entropy", "mAP": "mAP", "macro_roc_auc": "macro_roc_auc"}
+    floors = {name: floor[score] for name, score in curves.items()}
     return [
         *([AveragedWeights(stage.start, batches)] if schedule.ema_momentum else []),
         PriorShift(run.sample.prior_shift),
@@ -226,7 +228,7 @@ def make_callbacks(
         Progress(schedule.epochs, len(batches), loss, floor["binary_cross_entropy"]),
         stopper,
         checkpoints,
-        keras.callbacks.TensorBoard(str(logs), write_graph=False),
+        *([Curves(logs, checkpoints, stage.start, floors)] if is_first() else []),
     ]
 
 

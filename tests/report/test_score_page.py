@@ -71,14 +71,14 @@ def test_the_pages_contain_everything_they_show(pages):
     for path in pages:
         page = Page(path)
         assert page.images and all(image["alt"] for image in page.images)
-        assert all(reference.startswith("data:") for reference in page.references)
+        assert all(reference.startswith(("data:", "#")) for reference in page.references)
         rest = re.sub(r'"data:[^"]*"', "", path.read_text(encoding="utf-8"))
         assert not re.search(r"//|@import|url\(", rest)
 
 
 def test_the_report_has_all_pictures_and_texts_with_their_scores(pipeline, pages):
     pictures = [x for x in Page(pages[0]).images if x["src"].startswith("data:image/png")]
-    assert len(pictures) == len(PICTURES) == 7
+    assert len(pictures) == len(PICTURES) == 6
     for name in PICTURES:
         with Image.open(pipeline.data / name) as picture:
             assert picture.width > 500
@@ -87,7 +87,32 @@ def test_the_report_has_all_pictures_and_texts_with_their_scores(pipeline, pages
     highest = max(row["score"] for row in content["average_precision"].values())
     assert f" at {highest:.2f}, the lowest " in texts[0]
     assert f"error is {content['scores']['calibration_error']['score']:.3f}." in texts[2]
-    assert texts[6].endswith(f"Epoch {pipeline.about['best_epoch']} was kept.")
+    assert texts[5].endswith(f"Epoch {pipeline.about['best_epoch']} was kept.")
+
+
+def test_the_contents_lead_to_all_sections(pages):
+    text = pages[0].read_text(encoding="utf-8")
+    sections = re.findall(r'<h2 id="(\w+)">', text)
+    assert re.findall(r'<a href="#(\w+)">', text) == sections and len(sections) == 8
+
+
+def test_the_gallery_shows_the_listed_and_the_predicted_genres_of_test_movies(pipeline, pages):
+    """The movies of the pipeline have no titles, so that their ids stand for them."""
+    table = pd.read_csv(pipeline.data / "test_predictions.csv", index_col="id").fillna("")
+    expected = set()
+    for movie, row in table.iterrows():
+        listed, predicted = (set(row[x].split("|")) for x in ("genres", "predicted_genres"))
+        kinds = {"right": listed & predicted, "mistaken": predicted - listed}
+        for kind, genres in (kinds | {"missed": listed - predicted}).items():
+            expected |= {(movie, genre, kind) for genre in genres}
+    cards = pages[0].read_text(encoding="utf-8").split('<p class="title">')[1:]
+    found = {
+        (card.split("<")[0], *row)
+        for card in cards
+        for row in re.findall(r'data-genre="(\w+)" data-kind="(\w+)"', card)
+    }
+    assert found <= expected and len(cards) >= 12
+    assert {kind for _, _, kind in found} == {kind for _, _, kind in expected}
 
 
 def test_the_page_of_predictions_shows_the_first_posters_and_their_heat_maps(pages):
@@ -112,6 +137,36 @@ def test_a_browser_and_axe_find_no_faults(pages, scheme, width):
         browser.find_elements("css selector", "table.sortable button")[1].click()
         shown = [int(cell.text) for cell in browser.find_elements("css selector", movies)]
         assert shown == sorted(shown, reverse=True) and len(shown) == 3
+
+
+@pytest.mark.slow
+def test_the_gallery_is_filtered_and_sorted(pages):
+    with open_browser() as browser:
+        select = pytest.importorskip("selenium.webdriver.support.select").Select
+        browser.get(pages[0].as_uri())
+
+        def choose(name, text):
+            select(browser.find_element("id", f"gallery-{name}")).select_by_visible_text(text)
+
+        def read(attribute):
+            row = "#gallery-posters [data-genre=Drama]"
+            return [x.get_attribute(attribute) for x in browser.find_elements("css selector", row)]
+
+        cards = browser.find_elements("css selector", "#gallery-posters > li")
+        assert len(cards) == 12 and browser.find_element("id", "gallery-more").is_displayed()
+        choose("genre", "Drama")
+        choose("kind", "predicted, not listed ✗")
+        choose("order", "worst predicted first")
+        gains = [float(gain) for gain in read("data-gain")]
+        assert gains == sorted(gains)
+        count = browser.find_element("id", "gallery-count").text
+        assert count == f"Shown: {len(gains)} of {len(gains)}"
+        assert set(read("data-kind")) <= {"mistaken"}
+        choose("kind", "all posters")
+        choose("genre", "any genre")
+        browser.find_element("id", "gallery-more").send_keys("\n")
+        assert len(browser.find_elements("css selector", "#gallery-posters > li")) == 24
+        assert list_complaints(browser) == []
 
 
 def test_the_scores_are_lines_and_only_real_posters_are_compared_with_the_study():

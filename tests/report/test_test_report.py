@@ -1,9 +1,15 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 from postergenres.dataset.store import open_store
-from postergenres.report.test_report import is_demonstration, open_model_of_store, save_map
+from postergenres.report.test_report import (
+    is_demonstration,
+    list_gallery,
+    open_model_of_store,
+    save_map,
+)
 from postergenres.scores.metrics import SCORES
 
 import numpy as np
@@ -71,10 +77,30 @@ def test_the_same_model_and_store_give_the_same_metrics_and_pictures(pipeline, t
     again = shutil.copytree(pipeline.data, tmp_path / "data")
     predict.main(data_dir=again)
     written = [path.name for path in again.glob("*.png")]
-    assert len(written) == 7
+    assert len(written) == 6
     tables = [path.name for path in pipeline.data.glob("*labels.csv")]  # with cleanlab
     for name in [*written, *tables, "metrics.json", "test_predictions.csv", "report.html"]:
         assert (again / name).read_bytes() == (pipeline.data / name).read_bytes(), name
+
+
+def test_the_gallery_has_the_titles_of_samples_csv(pipeline, tmp_path):
+    store = open_store(pipeline.data)
+    rows = store.rows("test")[:2]
+    first, second = store.index["id"].iloc[rows]
+    samples = pd.DataFrame({"id": [first, second], "title": ["Night Train", ""]})
+    samples.to_csv(tmp_path / "samples.csv", index=False)
+    labels = store.labels[rows]
+    test = SimpleNamespace(
+        rows=rows,
+        labels=labels,
+        probabilities=np.array([[0.1], [0.7]]) + 0.1 * labels,
+        is_predicted=labels == 1,
+        prior=np.full(3, 0.5),
+    )
+    shown = list_gallery(test, store, tmp_path)
+    assert {card["title"] for card in shown["cards"]} == {"Night Train", second}
+    assert {row["kind"] for card in shown["cards"] for row in card["rows"]} == {"right"}
+    assert shown["genres"] == [store.genres[i] for i in np.flatnonzero(labels.any(axis=0))]
 
 
 def list_urls(folder, urls):

@@ -146,3 +146,12 @@ def test_each_epoch_prints_its_losses_beside_the_floor(capsys):
     progress.on_epoch_end(3, {"genres_loss": 0.125, "val_genres_loss": 0.375})
     line = capsys.readouterr().out
     assert line.startswith("epoch 4/9  loss 0.1250  validation loss 0.3750 (floor 0.2500)  ")
+
+
+@pytest.mark.parametrize("epoch, end", [(3, "  60 s, 05:00 left\n"), (8, "  60 s\n")])
+def test_the_time_of_an_epoch_is_the_estimate_for_the_others(capsys, epoch, end):
+    progress = callbacks.Progress(epochs=9, steps=2, loss="loss", floor=0.25)
+    progress.on_epoch_begin(epoch)
+    progress.start -= 60
+    progress.on_epoch_end(epoch, {"loss": 0.125, "val_loss": 0.375})
+    assert capsys.readouterr().out.endswith(end)
