@@ -31,8 +31,9 @@ def build_page(answers: Answers) -> gr.Blocks:
                 show(fill("drop.html", TEMPLATES, **limits), container=True, padding=True)
             with gr.Column():
                 model = gr.Radio(models, value=models[0], label="Model")
-        if EXAMPLES.is_dir():
-            show(fill("examples.html", TEMPLATES, examples=read_examples(EXAMPLES)))
+                if EXAMPLES.is_dir():
+                    examples = fill("examples.html", TEMPLATES, examples=read_examples(EXAMPLES))
+                    show(examples, container=True, padding=True)
         script = fill("page.js", TEMPLATES, model=models[0], **limits)
         show(fill("answer.html", TEMPLATES), elem_id="answer", js_on_load=script)
         model.change(None, model, js=CHOOSE)
@@ -41,15 +42,15 @@ def build_page(answers: Answers) -> gr.Blocks:
 
 def read_examples(folder: Path) -> list[dict[str, str]]:
     """Return the posters of a folder: title, year, true genres, and the file as a data URL."""
-    movies = pd.read_csv(folder / "posters.csv", dtype=str)
+    movies = pd.read_csv(folder / "posters.csv", dtype=str).to_dict("records")
     return [
         {
-            "title": movie.title,
-            "year": movie.year,
-            "genres": movie.genres.replace("|", ", "),
-            "url": data_url((folder / f"{movie.id}.jpg").read_bytes(), "jpeg"),
+            "title": movie["title"],
+            "year": movie["year"],
+            "genres": movie["genres"].replace("|", ", "),
+            "url": data_url((folder / f"{movie['id']}.jpg").read_bytes(), "jpeg"),
         }
-        for movie in movies.itertuples()
+        for movie in movies
     ]
 
 
