@@ -107,6 +107,7 @@ def list_models(data_dir: Path, model: str | Path | None = None) -> dict[str, Pa
 
 
 def name_model(folder: Path) -> str:
+    """Return the name of a model on the page."""
     is_pretrained = folder in PRETRAINED_FOLDERS.values()
     return f"{folder.name} (pretrained)" if is_pretrained else f"your model ({folder})"
 

@@ -1,7 +1,7 @@
 // Gradio runs this for the element of answer.html. Posters are sent to the server as the bytes of
 // their files, a few at a time; each answer is a card.
 const AT_ONCE = 3; // as many as the server has in memory
-const [headline, scored, legend, waiting, cards] = ["headline", "model", "legend", "waiting", "cards"].map((id) =>
+const [headline, scored, legend, waiting, cards] = ["headline", "scored", "legend", "waiting", "cards"].map((id) =>
   element.querySelector(`#${id}`),
 );
 let newest = new AbortController(); // stops what the page shows when something else is dropped
