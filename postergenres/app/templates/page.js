@@ -66,7 +66,7 @@ async function show(files) {
       read += answer.is_read;
       legend.hidden = !read;
       headline.textContent = `${done} of ${posters.length} …`;
-      const isBelow = headline.getBoundingClientRect().top > innerHeight - 200; // on a narrow screen
+      const isBelow = headline.getBoundingClientRect().top > innerHeight - 100; // on a narrow screen
       if (done === 1 && isBelow) headline.scrollIntoView();
     }
   }
