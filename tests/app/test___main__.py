@@ -37,12 +37,6 @@ runpy.run_module("postergenres.app", run_name="__main__", alter_sys=True)
             "allow_host String should match pattern '^[\\w.-]+$', got 'https://a.example'. "
             "Change ALLOW_HOST in postergenres/app/__main__.py, or --allow-host",
         ),
-        (
-            ["-m", "postergenres.app", "--model", "other"],
-            2,
-            'model should be "efficientnet_lite2", "improved" or the folder of a model, got '
-            "'other'. Change MODEL in postergenres/app/__main__.py, or --model",
-        ),
     ],
 )
 def test_what_keeps_the_page_from_being_served_is_one_line(tmp_path, arguments, status, line):

@@ -11,6 +11,7 @@ from postergenres.app.answers import Answers, list_models
 from postergenres.dataset.decoding import try_decode
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.scores.expected_f1 import choose_genres
+from postergenres.settings import SettingError
 from postergenres.words.reading import read_words
 
 import numpy as np
@@ -91,6 +92,8 @@ def test_your_model_is_the_first_choice_unless_another_one_is_named(tmp_path):
     assert list(list_models(tmp_path)) == names
     assert list(list_models(tmp_path, other)) == [f"your model ({other})", *names]
     assert list(list_models(tmp_path, "improved")) == [MODEL, names[0], large]
+    with pytest.raises(SettingError, match="^model should be .* got 'none'$"):
+        list_models(tmp_path, "none")
 
 
 def test_an_answer_says_which_model_predicted_and_what_it_scored(answers):
