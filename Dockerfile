@@ -6,8 +6,7 @@ COPY requirements.txt ./
 COPY requirements/app.txt requirements/text.txt requirements/
 RUN pip install --no-cache-dir -r requirements.txt -r requirements/app.txt -r requirements/text.txt
 COPY postergenres postergenres
-COPY data/pretrained data/pretrained
-COPY data/sample/draw.py data/sample/
+COPY data/examples data/examples
 RUN useradd --uid 1000 --create-home page && chown page /page
 USER page
 EXPOSE 7860

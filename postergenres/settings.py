@@ -102,7 +102,6 @@ Architecture = Literal[
     "study", "improved", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"
 ]
 Precision = Literal["auto", "float32", "bfloat16"]
-Pretrained = Literal["efficientnet_lite2", "improved"]
 
 
 class SettingError(ValueError):

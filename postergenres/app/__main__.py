@@ -2,7 +2,7 @@
 
     python -m postergenres.app
 
-Reads   a pretrained model or, if you have trained one, DATA_DIR/model/; and
+Reads   the model that MODEL names, and others that are chosen on the page; data/examples/; and
         DATA_DIR/store/, if there is one, for similar posters
 Writes  DATA_DIR/features/ if there is a store; posters are forgotten once they are answered
 Takes   a few seconds to start, then about a tenth of a second for each poster
@@ -22,7 +22,6 @@ from postergenres.settings import (
     Folder,
     HostNames,
     Port,
-    Pretrained,
     Text,
     checked,
     run_from_shell,
@@ -33,9 +32,8 @@ DATA_DIR = "data"  # the folder that train.py wrote to
 PORT = 7860  # of the page
 HOST = "127.0.0.1"  # only this machine can open the page; "0.0.0.0" for others, too
 ALLOW_HOST = ()  # names of this machine in the address that others open, such as "posters.example"
-PRETRAINED = "efficientnet_lite2"  # chosen if you have not trained a model; "improved" is faster
+MODEL = None  # yours if you trained one, else "efficientnet_lite2"; or "improved"; or a folder
 TOP = 6  # show at least so many genres of each poster: the predicted ones, then the next
-EXAMPLES = 6  # posters to draw at a click
 SIMILAR = 5  # training movies with the most similar posters to show for each poster; 0 for none
 # --------------------------------------------------------------------------------------------------
 
@@ -46,9 +44,8 @@ def main(
     port: Port = PORT,
     host: Text = HOST,
     allow_host: HostNames = ALLOW_HOST,
-    pretrained: Pretrained = PRETRAINED,
+    model: Folder | None = MODEL,
     top: Count = TOP,
-    examples: Count = EXAMPLES,
     similar: CountOrZero = SIMILAR,
 ) -> None:
     """Serve the page until Ctrl-C."""
@@ -58,7 +55,7 @@ def main(
         if error.name != "gradio":
             raise
         sys.exit("Gradio is missing. Run: python -m pip install -r requirements/app.txt")
-    answers = Answers(Path(data_dir), pretrained, top=top, examples=examples, similar=similar)
+    answers = Answers(Path(data_dir), model, top=top, similar=similar)
     with serving(answers, port, host, allow_host) as address:
         print(f"to view the page, open {address}; to stop it, press Ctrl-C", flush=True)
         open_browser(address)

@@ -1,34 +1,29 @@
 """Answer what the page asks: predict posters, and return each as a card of HTML."""
 
 import io
-import runpy
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from postergenres.download.images import check_image
-from postergenres.models.description import PRETRAINED_FOLDERS
+from postergenres.models.description import PRETRAINED_FOLDERS, choose_model, find_model
 from postergenres.models.exported import add_missing_export
 from postergenres.poster_model import PosterModel, ReadPoster
 from postergenres.report.named_posters import LIMITS
-from postergenres.report.pages import data_url, fill
-from postergenres.report.poster_report import make_card
+from postergenres.report.pages import fill
+from postergenres.report.poster_report import describe_model, make_card
 from postergenres.report.predictions import predict_read
 from postergenres.report.similar import SimilarMovies, open_similar
 
-import numpy as np
 from PIL import Image
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-DRAW = Path(__file__).parents[2] / "data" / "sample" / "draw.py"  # an installed package has none
 MOST_POSTERS = 24  # that the page asks for at a time
 SKIP = "SIMILAR = 0 in postergenres/app/__main__.py skips this"
 AT_ONCE = 0.3  # seconds in which features that are there are found
 LARGE = 4_000_000  # pixels; a poster with more is decoded alone
-run_script = lru_cache(runpy.run_path)  # once; it returns the names in a script
 
 
 class Answers:
@@ -40,15 +35,15 @@ class Answers:
             features are still being computed.
 
     Raises:
+        SettingError: there is no such model.
         SystemExit: a file of the chosen model is missing or damaged.
     """
 
     def __init__(
-        self, data_dir: Path, pretrained: str, top: int, examples: int, similar: int = 0
+        self, data_dir: Path, model: str | Path | None, top: int, similar: int = 0
     ) -> None:
         self.data_dir, self.top, self.similar = data_dir, top, similar
-        self.examples = min(examples, MOST_POSTERS)
-        self.folders = list_models(data_dir, pretrained)
+        self.folders = list_models(data_dir, model)
         self.movies: dict[str, SimilarMovies | None] = {}
         self.opened: dict[str, PosterModel] = {}
         self.opening = threading.Lock()
@@ -98,34 +93,23 @@ class Answers:
         return {
             "card": fill("card.html", TEMPLATES, card=card),
             "is_read": not poster.error,
+            "model": describe_model(opened),
             "is_waiting": bool(self.similar) and model_name not in self.movies,
         }
 
-    def draw_examples(self) -> list[dict[str, str]]:
-        """Draw posters of invented movies; return their names and data URLs."""
-        examples = draw_examples(self.examples)
-        return [{"name": name, "url": data_url(body, "jpeg")} for name, body in examples]
+
+def list_models(data_dir: Path, model: str | Path | None = None) -> dict[str, Path]:
+    """Return {name: folder} of the models of this machine, the one that `model` names first."""
+    folders = [find_model(model or choose_model(data_dir)), *PRETRAINED_FOLDERS.values()]
+    if (data_dir / "model").is_dir():
+        folders.insert(1, data_dir / "model")
+    return {name_model(folder): folder for folder in folders}
 
 
-def list_models(data_dir: Path, pretrained: str) -> dict[str, Path]:
-    """Return {name: folder} of the models of this machine, the one to choose first."""
-    order = sorted(PRETRAINED_FOLDERS, key=lambda name: name != pretrained)
-    models = {f"{name} (pretrained)": PRETRAINED_FOLDERS[name] for name in order}
-    trained = data_dir / "model"
-    has_trained = (trained / "model.json").is_file()
-    return ({f"your model ({trained})": trained} if has_trained else {}) | models
-
-
-def draw_examples(count: int, seed: int | None = None) -> list[tuple[str, bytes]]:
-    """Draw posters of invented movies, as data/sample/draw.py does; return names and JPEGs."""
-    draw, rng = run_script(str(DRAW)), np.random.default_rng(seed)
-    examples = []
-    for number in range(1, count + 1):  # these numbers have none of the flaws of real metadata
-        movie = draw["invent_movie"](number, rng)
-        image = draw["draw_poster"](movie["title"], movie["looks"], rng)
-        name = f"{movie['title']}, drawn as {', '.join(movie['looks'])}"
-        examples.append((name, draw["encode"](image, "plain")))
-    return examples
+def name_model(folder: Path) -> str:
+    """Return the name of a model on the page."""
+    is_pretrained = folder in PRETRAINED_FOLDERS.values()
+    return f"{folder.name} (pretrained)" if is_pretrained else f"your model ({folder})"
 
 
 def read_poster(name: str, body: bytes, model: PosterModel) -> ReadPoster:

@@ -70,11 +70,6 @@ async def read_body(request: Request) -> bytes:
     return bytes(body)
 
 
-def draw_examples(request: Request) -> Response:
-    """Draw posters; the page sends them back as if they were dropped on it."""
-    return JSONResponse(request.app.state.answers.draw_examples())
-
-
 # --- the door -------------------------------------------------------------------------------------
 
 
@@ -104,10 +99,7 @@ class Door:
 
 def build_app(answers: Answers, names: Sequence[str] = ()) -> Starlette:
     """Return the application; it is answered under `names` and those of this machine."""
-    routes = [
-        Route("/answer", answer_poster, methods=["POST"]),
-        Route("/examples", draw_examples),
-    ]
+    routes = [Route("/answer", answer_poster, methods=["POST"])]
     allowed = [*NAMES, *names]
     middleware = [
         Middleware(TrustedHostMiddleware, allowed_hosts=allowed, www_redirect=False),

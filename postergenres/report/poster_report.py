@@ -128,6 +128,7 @@ def write_sheet(
         count=len(predictions),
         unread=sum(each.poster.error != "" for each in predictions),
         heat_maps=min(len(cards), shown.grad_cam),
+        has_words=any(card["words"] for card in cards),
         has_neighbors=any(card["neighbors"] for card in cards),
         model_name=model_name,
     )

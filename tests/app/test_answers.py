@@ -1,6 +1,5 @@
 """What the page answers, without a browser and without Gradio."""
 
-import io
 import re
 import shutil
 import threading
@@ -8,10 +7,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 
-from postergenres.app.answers import Answers, draw_examples, list_models
+from postergenres.app.answers import Answers, list_models
 from postergenres.dataset.decoding import try_decode
 from postergenres.models.description import PRETRAINED_FOLDERS
 from postergenres.scores.expected_f1 import choose_genres
+from postergenres.settings import SettingError
 from postergenres.words.reading import read_words
 
 import numpy as np
@@ -25,7 +25,7 @@ MODEL = "improved (pretrained)"
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
     with faking_reader(tmp_path_factory.mktemp("packages")):
-        yield Answers(tmp_path_factory.mktemp("data"), "improved", top=5, examples=3)
+        yield Answers(tmp_path_factory.mktemp("data"), "improved", top=5)
 
 
 def ask(answers, body, name="a.jpg"):
@@ -77,31 +77,37 @@ def test_many_threads_get_the_answers_that_one_gets(answers):
     assert alone[0] != alone[1]
 
 
-def test_examples_are_drawn_posters_named_by_title_and_genres():
-    examples = draw_examples(3, seed=0)
-    for name, body in examples:
-        assert name.startswith("The ") and ", drawn as " in name
-        with Image.open(io.BytesIO(body), formats=["JPEG"]) as image:
-            image.load()
-            assert image.size == (185, 278)
-    assert examples == draw_examples(3, seed=0) != draw_examples(3, seed=1)
-    assert draw_examples(2) != draw_examples(2)  # other posters at each click
-
-
 # --- models ---------------------------------------------------------------------------------------
 
 
-def test_your_model_is_the_first_choice_and_a_pretrained_one_the_second(tmp_path):
-    assert list(list_models(tmp_path, "improved")) == [MODEL, "efficientnet_lite2 (pretrained)"]
-    shutil.copytree(PRETRAINED_FOLDERS["improved"], tmp_path / "model")
-    first, second, third = list_models(tmp_path, "efficientnet_lite2")
-    assert first == f"your model ({tmp_path / 'model'})"
-    assert (second, third) == ("efficientnet_lite2 (pretrained)", MODEL)
+def test_your_model_is_the_first_choice_unless_another_one_is_named(tmp_path):
+    large = "efficientnet_lite2 (pretrained)"
+    assert list(list_models(tmp_path)) == [large, MODEL]
+    assert list(list_models(tmp_path, "improved")) == [MODEL, large]
+    own, other = (
+        shutil.copytree(PRETRAINED_FOLDERS["improved"], tmp_path / name)
+        for name in ("model", "other")
+    )
+    names = [f"your model ({own})", large, MODEL]
+    assert list(list_models(tmp_path)) == names
+    assert list(list_models(tmp_path, other)) == [f"your model ({other})", *names]
+    assert list(list_models(tmp_path, "improved")) == [MODEL, names[0], large]
+    with pytest.raises(SettingError, match="^model should be .* got 'none'$"):
+        list_models(tmp_path, "none")
+
+
+def test_an_answer_says_which_model_predicted_and_what_it_scored(answers):
+    model = answers.open(MODEL)
+    assert answers.answer("a.jpg", image_bytes(), MODEL)["model"] == (
+        "the pretrained improved and the words on the posters; "
+        f"mAP {model.scores['mAP']['score']:.3f} on its validation movies, "
+        f"floor {model.scores['mAP']['floor']:.3f}"
+    )
 
 
 def test_a_damaged_model_is_a_sentence_that_says_what_to_do(tmp_path):
     shutil.copytree(PRETRAINED_FOLDERS["improved"], tmp_path / "model")
-    answers = Answers(tmp_path, "improved", top=3, examples=3)
+    answers = Answers(tmp_path, None, top=3)
     answers.opened.clear()
     (tmp_path / "model" / "model.json").write_text("{")
     with pytest.raises(OSError, match=r"model\.json .*damaged.* [Rr]un: python train\.py"):
@@ -150,7 +156,7 @@ def test_large_posters_are_decoded_one_at_a_time(answers):
 
 
 def test_an_answer_ends_with_similar_posters_once_there_are_features(pipeline):
-    answers = Answers(pipeline.data, "improved", top=5, examples=3, similar=2)
+    answers = Answers(pipeline.data, None, top=5, similar=2)
     name = next(iter(answers.folders))
     while name not in answers.movies:
         time.sleep(0.01)
@@ -169,7 +175,7 @@ def test_features_that_cannot_be_written_leave_the_similar_posters_out(pipeline,
         shutil.copytree(pipeline.data / name, tmp_path / name)
     shutil.copy(pipeline.data / "samples.csv", tmp_path)
     (tmp_path / "features").write_text("in the place of the folder")
-    answers = Answers(tmp_path, "improved", top=5, examples=3, similar=2)
+    answers = Answers(tmp_path, None, top=5, similar=2)
     while not answers.movies:
         time.sleep(0.01)
     assert list(answers.movies.values()) == [None]

@@ -28,7 +28,7 @@ def note_connections(event, arguments):
 def site(tmp_path_factory):
     """The address of the page; the temporary folder, in which uploads would be."""
     temporary = tmp_path_factory.mktemp("temporary")
-    answers = Answers(tmp_path_factory.mktemp("data"), "improved", top=5, examples=3)
+    answers = Answers(tmp_path_factory.mktemp("data"), "improved", top=5)
     sys.addaudithook(note_connections)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(temporary))
@@ -56,7 +56,7 @@ def test_the_page_is_served_to_this_machine_only(site):
 
 def test_a_port_in_use_is_one_line(site, tmp_path):
     port = int(site[0].rpartition(":")[2])
-    answers = Answers(tmp_path, "improved", top=3, examples=3)
+    answers = Answers(tmp_path, "improved", top=3)
     line = f"^Port {port} is in use. Name another: python -m postergenres.app --port "
     with pytest.raises(SystemExit, match=line), server.serving(answers, port):
         pass
@@ -146,12 +146,17 @@ def test_posters_are_answered_and_nothing_is_kept_or_sent_elsewhere(site, poster
     address, temporary = site
     with Browser(address) as browser:
         text = browser.drop(posters / "0.jpg", posters / "<b>x.png")
-        assert "2 posters, predicted by improved (pretrained)" in text
+        assert re.match(
+            r"2 posters, predicted in .* s\.\nPredicted by the pretrained improved", text
+        )
         assert len(re.findall(r"floor \d+ %", text)) >= 10
         images = browser.driver.find_elements("css selector", "#answer img")
         assert len(images) == 4 and all(image.get_property("naturalWidth") for image in images)
-        browser.driver.find_element("xpath", "//button[contains(., 'Draw 3 examples')]").click()
-        browser.wait_for("return document.querySelector('#answer').innerText.includes('drawn as')")
+        browser.driver.find_element("xpath", "//button[contains(., 'The Kid')]").click()
+        text = browser.read_answer(["The Kid (1921)"])
+        assert "True genres: Comedy, Drama, Family\n" in text
+        browser.find("#all-examples").click()
+        browser.wait_for("return document.querySelectorAll('#answer .path').length === 8")
         assert list_files(temporary) == []
         assert browser.list_hosts() == {address.removeprefix("http://")}
         assert list_complaints(browser.driver) == []
@@ -164,7 +169,7 @@ def test_a_pasted_poster_is_answered_and_pasted_text_is_not(site):
         browser.paste("text/plain", b"no poster")
         browser.paste("image/png", image_bytes(form="PNG"))
         text = browser.read_answer(["image.png"])  # Chromium's name for it
-        assert "1 poster, predicted by" in text and "floor" in text
+        assert "1 poster, predicted in" in text and "floor" in text
 
 
 @pytest.mark.slow
@@ -175,7 +180,7 @@ def test_bad_files_are_a_sentence_and_the_page_goes_on(site, posters):
         assert "Could not be read: not an image" in text
         assert text.startswith("2 posters, which could not be read.\n")
         text = browser.drop(posters / "1.jpg", posters / "notes.txt")
-        assert re.match(r"2 posters: 1 predicted by .* s, 1 could not be read\.\n", text)
+        assert re.match(r"2 posters: 1 predicted in .* s, 1 could not be read\.\n", text)
 
 
 @pytest.mark.slow
@@ -184,7 +189,7 @@ def test_another_model_answers_the_last_posters_again(site, posters):
         before = browser.drop(posters / "0.jpg", posters / "1.jpg")
         browser.driver.find_element("xpath", "//label[contains(., 'efficientnet_lite2')]").click()
         after = browser.read_answer(["0.jpg", "1.jpg"])
-        assert "2 posters, predicted by efficientnet_lite2 (pretrained) in" in after
+        assert "Predicted by the pretrained efficientnet_lite2" in after
         assert re.findall(r"\d+ %", before) != re.findall(r"\d+ %", after)
 
 

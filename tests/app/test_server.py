@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 from postergenres.app.answers import Answers
 
+import pandas as pd
 import pytest
-from conftest import image_bytes
+from conftest import ROOT, image_bytes
 
 server = pytest.importorskip(
     "postergenres.app.server", reason="pip install -r requirements/app.txt"
@@ -26,7 +27,7 @@ def connect(app):
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    answers = Answers(tmp_path_factory.mktemp("data"), "improved", top=5, examples=3)
+    answers = Answers(tmp_path_factory.mktemp("data"), "improved", top=5)
     with connect(server.build_app(answers)) as client:
         yield client
 
@@ -72,7 +73,7 @@ def test_a_space_is_answered_under_its_name_too(client):
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:8000"])
 def test_other_websites_cannot_ask(client, origin):
     assert post(client, image_bytes(), {"origin": origin}).status_code == 403
-    assert client.get("/examples", headers={"origin": origin}).status_code == 403
+    assert client.get("/", headers={"origin": origin}).status_code == 403
     preflight = {"origin": origin, "access-control-request-method": "POST"}
     assert client.options("/answer", headers=preflight).status_code == 403
     assert post(client, image_bytes(), {"origin": OWN}).json()["is_read"]
@@ -109,6 +110,13 @@ def test_a_poster_is_answered_by_a_card(client):
     assert not answer["is_read"] and "not an image" in answer["card"]
 
 
+def test_the_page_offers_the_eight_examples_with_their_genres(client):
+    page = client.get("/").text
+    for movie in pd.read_csv(ROOT / "data" / "examples" / "posters.csv").itertuples():
+        assert f"{movie.title} ({movie.year})" in page
+        assert f'data-genres=\\"{movie.genres.replace("|", ", ")}\\"' in page
+
+
 def test_a_malformed_request_is_refused_without_a_traceback(client):
     large = bytes(20_000_001)
     assert post(client, large).status_code == 413
@@ -134,7 +142,7 @@ def test_at_most_three_posters_are_in_memory():
             running -= 1
         return {}
 
-    app = server.build_app(SimpleNamespace(folders={MODEL: None}, answer=answer, examples=1))
+    app = server.build_app(SimpleNamespace(folders={MODEL: None}, answer=answer))
     with connect(app) as client, ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: post(client, b"x").status_code, range(24)))
     assert answers == [200] * 24 and most == 3

@@ -203,12 +203,13 @@ def write_page(predictions, tmp_path, **shown):
 
 
 def test_the_page_shows_bars_errors_and_heat_maps_of_the_first_posters(tmp_path):
-    first = Prediction(POSTER, np.array([0.9, 0.5]), RANKING, HEAT)
+    first = Prediction(POSTER, np.array([0.9, 0.5]), RANKING, HEAT, words="GO WEST")
     last = replace(first, poster=ReadPoster("c.jpg"), heat=None)
     page = write_page([first, MISSING, last], tmp_path, sheet=2, grad_cam=1)
     assert page.count("<img") == 2 and page.count("data:image/jpeg") == 2
     assert "<b>Action</b>" in page and "<b>Drama</b>" not in page and "Drama" in page
     assert "HTTP 404" in page and "the model" in page
+    assert "Words: GO WEST" in page and page.count("The words are those read") == 1
     assert "&lt;i&gt;.jpg" in page and "<i>.jpg" not in page and "c.jpg" not in page
 
 

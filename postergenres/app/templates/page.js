@@ -1,11 +1,11 @@
 // Gradio runs this for the element of answer.html. Posters are sent to the server as the bytes of
 // their files, a few at a time; each answer is a card.
 const AT_ONCE = 3; // as many as the server has in memory
-const [headline, legend, drawn, waiting, cards] = ["headline", "legend", "drawn", "waiting", "cards"].map((id) =>
+const [headline, scored, legend, waiting, cards] = ["headline", "scored", "legend", "waiting", "cards"].map((id) =>
   element.querySelector(`#${id}`),
 );
 let newest = new AbortController(); // stops what the page shows when something else is dropped
-let shown = []; // the arguments of the last show()
+let shown = []; // the files of the last show()
 let model = {{ model | tojson }};
 
 function makeCard(name, text) {
@@ -13,6 +13,12 @@ function makeCard(name, text) {
   for (const line of [name, text]) card.appendChild(document.createElement("p")).textContent = line;
   card.firstChild.className = "path";
   return card;
+}
+
+function addTrueGenres(card, genres) {
+  const line = document.createElement("p");
+  line.textContent = `True genres: ${genres}`;
+  card.querySelector(".path").after(line);
 }
 
 async function answerFile(file, signal) {
@@ -30,12 +36,14 @@ async function answerFile(file, signal) {
   const answer = await response.json();
   const template = document.createElement("template");
   template.innerHTML = answer.card;
-  return { ...answer, card: template.content.querySelector("li") };
+  const card = template.content.querySelector("li");
+  if (file.genres) addTrueGenres(card, file.genres);
+  return { ...answer, card };
 }
 
-async function show(files, areDrawn = false) {
+async function show(files) {
   if (!files.length) return;
-  shown = [files, areDrawn];
+  shown = files;
   newest.abort();
   newest = new AbortController();
   const { signal } = newest;
@@ -50,23 +58,28 @@ async function show(files, areDrawn = false) {
       const answer = await answerFile(posters[i], signal);
       signal.throwIfAborted();
       slots[i].replaceWith(answer.card);
-      if (answer.is_read) waiting.hidden = !answer.is_waiting;
+      if (answer.is_read) {
+        waiting.hidden = !answer.is_waiting;
+        scored.textContent = `Predicted by ${answer.model}.`;
+      }
       done += 1;
       read += answer.is_read;
       legend.hidden = !read;
       headline.textContent = `${done} of ${posters.length} …`;
+      const isBelow = headline.getBoundingClientRect().top > innerHeight - 100; // on a narrow screen
+      if (done === 1 && isBelow) headline.scrollIntoView();
     }
   }
 
   cards.replaceChildren(...slots);
   headline.textContent = "…";
+  scored.textContent = "";
   legend.hidden = waiting.hidden = true;
-  drawn.hidden = !areDrawn;
   try {
     await Promise.all(Array.from({ length: AT_ONCE }, answerInTurn));
     const seconds = ((performance.now() - start) / 1000).toFixed(2);
     const among = files.length > done ? ` of ${files.length}, which are too many at a time` : "";
-    headline.textContent = summarize(done, read, among, `predicted by ${model} in ${seconds} s`);
+    headline.textContent = summarize(done, read, among, `predicted in ${seconds} s`);
   } catch (error) {
     if (signal.aborted) return;
     newest.abort();
@@ -82,10 +95,9 @@ function summarize(count, read, among, predicted) {
   return `${posters}, which could not be read.`;
 }
 
-async function showExamples() {
-  const examples = await (await fetch("examples")).json();
-  const files = examples.map(async ({ name, url }) => new File([await (await fetch(url)).blob()], name));
-  show(await Promise.all(files), true);
+async function openExample(button) {
+  const blob = await (await fetch(button.querySelector("img").src)).blob();
+  return Object.assign(new File([blob], button.textContent), { genres: button.dataset.genres });
 }
 
 document.addEventListener("change", ({ target }) => {
@@ -94,8 +106,13 @@ document.addEventListener("change", ({ target }) => {
   target.value = "";
 });
 document.addEventListener("paste", (event) => show([...event.clipboardData.files]));
-document.addEventListener("draw", showExamples);
+document.addEventListener("click", async ({ target }) => {
+  const button = target.closest(".examples button, #all-examples");
+  if (!button) return;
+  const chosen = button.id ? [...document.querySelectorAll(".examples button")] : [button];
+  show(await Promise.all(chosen.map(openExample)));
+});
 document.addEventListener("choose", ({ detail }) => {
   model = detail;
-  if (shown.length) show(...shown);
+  show(shown);
 });
