@@ -1,9 +1,10 @@
 # make setup      create .venv and install what the six scripts need
-# make demo       draw the demonstration set, run the five steps and print the scores
+# make demo       draw the demonstration set, run the five steps in data/demo, print the scores
 # make app        open a page to drop posters on, with a pretrained model or yours
 # make test       check style and types, and run the tests
 # make bench      run benchmarks/bench_*.py, three hours; your posters: CSV=movies.csv POSTERS=folder
-# make clean      delete files that take minutes to make again; keep downloads and trained models
+# make clean      delete the demonstration and files that take minutes to make again; keep
+#                 downloads and trained models
 # make distclean  also delete downloads, trained models, the teacher's outputs and words; asks first
 #
 # demo runs a step again if its script, the package or the output of the step before has changed. Each
@@ -14,29 +15,30 @@ BIN = .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 PACKAGE = $(shell find postergenres -name '*.py')
+DEMO = data/demo
 
 .PHONY: setup demo app test bench clean distclean
 
 # --- the five steps -------------------------------------------------------------------------------
 
 # Step 5 always runs: it prints the scores.
-demo: data/model/model.json
-	$(BIN)/python predict.py
+demo: $(DEMO)/model/model.json
+	$(BIN)/python predict.py --data-dir $(DEMO)
 
-data/model/model.json: data/store/store.json train.py model.py $(PACKAGE)
-	$(BIN)/python train.py
+$(DEMO)/model/model.json: $(DEMO)/store/store.json train.py model.py $(PACKAGE)
+	$(BIN)/python train.py --data-dir $(DEMO)
 
 # Step 3 does not change an up-to-date store, so its date must be set here.
-data/store/store.json: data/samples.csv preprocessing.py $(PACKAGE)
-	$(BIN)/python preprocessing.py
+$(DEMO)/store/store.json: $(DEMO)/samples.csv preprocessing.py $(PACKAGE)
+	$(BIN)/python preprocessing.py --data-dir $(DEMO)
 	@touch $@
 
-data/samples.csv: data/posters.csv sampling.py $(PACKAGE)
-	$(BIN)/python sampling.py
+$(DEMO)/samples.csv: $(DEMO)/posters.csv sampling.py $(PACKAGE)
+	$(BIN)/python sampling.py --data-dir $(DEMO)
 
 # Step 1 writes posters.csv even if it fails; an old date makes the next make run it again.
-data/posters.csv: data/sample/movies_metadata.csv database.py $(PACKAGE)
-	$(BIN)/python database.py || { touch -c -t 197001010000 $@; exit 1; }
+$(DEMO)/posters.csv: data/sample/movies_metadata.csv database.py $(PACKAGE)
+	$(BIN)/python database.py --data-dir $(DEMO) || { touch -c -t 197001010000 $@; exit 1; }
 
 data/sample/movies_metadata.csv: data/sample/draw.py | .venv/setup.stamp
 	$(BIN)/python data/sample/draw.py
@@ -102,7 +104,7 @@ clean:
 	cd data && rm -rf average_precision.png precision_recall.png reliability.png mistakes.png
 	cd data && rm -rf test_posters.png poster_map.png
 	cd data && rm -rf predictions.csv predictions.html similar.csv
-	cd data && rm -rf sample/posters sample/movies_metadata.csv
+	cd data && rm -rf demo sample/posters sample/movies_metadata.csv
 	rm -rf build *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 

@@ -25,9 +25,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from postergenres.models.description import PRETRAINED_FOLDERS
-from postergenres.models.exported import open_exported
 from postergenres.models.saved import open_model, predict_batch
-from postergenres.report.named_posters import read_batches
+from postergenres.poster_model import PosterModel, read_ahead
 
 import numpy as np
 from measuring import format_range, run_process, watching_memory
@@ -36,7 +35,7 @@ from PIL import Image
 import predict
 
 # --- settings -------------------------------------------------------------------------------------
-MODELS = ("efficientnet_lite2", "improved")  # folders of data/pretrained/
+MODELS = ("efficientnet_lite2", "improved")  # folders of postergenres/pretrained/
 POSTERS = 500  # per turn
 TURNS = 3  # and one to warm up
 GROWTH = (1000, 4000, 16_000)  # posters whose peak memory is measured; files are repeated
@@ -100,15 +99,16 @@ def compare(take_turn, arguments, unit, digits):
 
 def time_first(name, path, data_dir):
     """Return the seconds in which a new process predicts one poster."""
-    ours = f"import predict; predict.main([{path!r}], {str(data_dir)!r}, pretrained={name!r})"
+    ours = (
+        f"import predict; predict.main([{path!r}], {str(data_dir)!r}, model={name!r}, words=False)"
+    )
     keras = (
         "import numpy as np\n"
-        "from pathlib import Path\n"
         "from postergenres.dataset.decoding import decode_poster\n"
         "from postergenres.models.saved import predict_batch\n"
         "from postergenres.models.description import find_model\n"
         "from postergenres.models.saved import open_model\n"
-        f"model, about = open_model(find_model(Path({str(data_dir)!r}), {name!r}))\n"
+        f"model, about = open_model(find_model({name!r}))\n"
         f"predict_batch(model, decode_poster({path!r}, about['H'], about['W'])[None])"
     )
     commands = {"predict.py": ours, "Keras": keras}
@@ -120,9 +120,9 @@ def time_first(name, path, data_dir):
 def open_networks(name, paths):
     """Return the arguments of `time_folder`; print how far both networks are apart."""
     folder = PRETRAINED_FOLDERS[name]
-    exported, about = open_exported(folder)
-    network, _ = open_model(folder)
-    batches = read_batches(paths, (about["H"], about["W"]), batch_size=64)
+    model = PosterModel(folder, words=False)
+    exported, (network, _) = model.network, open_model(folder)
+    batches = read_ahead(model.read, paths)
     pixels = [np.stack([poster.pixels for poster in batch]) for batch in batches]
     apart = [abs(exported.predict(x)[0] - predict_batch(network, x)).max() for x in pixels]
     print(f"  largest difference of a probability from Keras: {max(apart):.7f}")
@@ -134,7 +134,7 @@ def time_folder(name, paths, pixels, exported, network):
 
     def predict_folder():
         with tempfile.TemporaryDirectory() as data, redirect_stdout(io.StringIO()):
-            predict.main(paths, data, pretrained=name)
+            predict.main(paths, data, model=name, words=False)
 
     contestants = {
         "predict.py": predict_folder,
@@ -154,7 +154,7 @@ def measure_memory(work):
 
     paths = (work / "paths.txt").read_text(encoding="utf-8").splitlines()
     with watching_memory() as memory, redirect_stdout(io.StringIO()):
-        predict.main(paths, work / "data", pretrained=MODELS[-1])
+        predict.main(paths, work / "data", model=MODELS[-1], words=False)
     print(f"{memory.peak:.0f} MB")
 
 

@@ -19,9 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from postergenres import load_model
 from postergenres.dataset.feature_files import CHUNK
-from postergenres.models.description import PRETRAINED_FOLDERS
-from postergenres.models.exported import open_exported
 from postergenres.report.similar import open_similar, search
 
 import numpy as np
@@ -31,7 +30,7 @@ from threadpoolctl import threadpool_limits
 
 # --- settings -------------------------------------------------------------------------------------
 DATA_DIR = "data"  # with store/
-MODEL = "improved"  # folder of data/pretrained/
+MODEL = "improved"  # folder of postergenres/pretrained/
 COUNT = 5  # training movies per poster
 RESAMPLES = 1000  # of the bootstrap
 SIZES = (45_000, 1_000_000)  # random movies to search among
@@ -47,8 +46,7 @@ def main(data_dir=DATA_DIR, model=MODEL):
         data_dir: the data folder.
         model: name of a pretrained model.
     """
-    folder = PRETRAINED_FOLDERS[model]
-    movies = open_similar(Path(data_dir), *open_exported(folder), folder)
+    movies = open_similar(Path(data_dir), load_model(model, words=False))
     if movies is None:
         sys.exit(f"{data_dir} has no usable store. Run: python preprocessing.py")
     features = np.concatenate([np.load(path) for path, _ in movies.chunks]).astype(np.float32)

@@ -12,10 +12,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from postergenres import load_model
 from postergenres.dataset.store import open_store
 from postergenres.download.manifest import poster_path
-from postergenres.models.exported import open_exported
-from postergenres.report.named_posters import read_batches
 from postergenres.scores.expected_f1 import choose_genres
 from postergenres.scores.metrics import choose_thresholds, f1_of_movies
 
@@ -23,7 +22,6 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import f1_score
 
-BATCH = 64  # posters
 MOST = 3  # the largest k
 
 
@@ -53,11 +51,9 @@ def main(data_dir: Path, folder: Path) -> None:
 
 def predict(data_dir: Path, folder: Path, movies: list[str]) -> np.ndarray:
     """Return the probabilities of movies, (N, G)."""
-    model, about = open_exported(folder)
-    paths = [str(poster_path(data_dir, movie)) for movie in movies]
-    batches = read_batches(paths, (about["H"], about["W"]), BATCH)
-    posters = (np.stack([poster.pixels for poster in batch]) for batch in batches)
-    return np.concatenate([model.predict(batch)[0] for batch in posters])
+    model = load_model(folder, words=False)
+    table = model.predict(poster_path(data_dir, movie) for movie in movies)
+    return table[model.genres].to_numpy()
 
 
 def apply_thresholds(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, np.ndarray]:

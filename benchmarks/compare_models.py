@@ -4,7 +4,7 @@
     python benchmarks/compare_models.py thumbnails DATA_DIR   # logistic regression on 12 x 8 pixels
     python benchmarks/compare_models.py features DATA_DIR     # the teacher of train.py
     python benchmarks/compare_models.py network DATA_DIR      # the model in DATA_DIR/model
-    python benchmarks/compare_models.py network DATA_DIR --model data/pretrained/improved
+    python benchmarks/compare_models.py network DATA_DIR --model postergenres/pretrained/improved
 
 The row has cross-entropy, mAP and macro ROC-AUC with 95 % intervals; parameters; megabytes on disk;
 and posters per second from memory, each with its mirror image: median and range of three turns.

@@ -5,9 +5,8 @@ import shutil
 
 from postergenres.dataset.store import open_store
 from postergenres.models.description import PRETRAINED_FOLDERS
-from postergenres.models.exported import open_exported
 from postergenres.models.saved import open_model
-from postergenres.words.combination import open_words
+from postergenres.poster_model import PosterModel
 
 import pytest
 
@@ -17,9 +16,8 @@ PLACES = 4  # of each file
 
 
 def open_whole_model(folder):
-    _, about = open_exported(folder)
+    PosterModel(folder)
     open_model(folder)
-    open_words(folder, about)
 
 
 def run_step_3(data):

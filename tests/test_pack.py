@@ -15,7 +15,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def pack(folder, monkeypatch):
-    module = load_script(ROOT / "data" / "pretrained" / "pack.py")
+    module = load_script(ROOT / "benchmarks" / "pack.py")
     monkeypatch.setattr(module, "PRETRAINED_FOLDERS", {"improved": folder})
     return module
 

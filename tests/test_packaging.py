@@ -10,6 +10,7 @@ import zipfile
 
 import pytest
 from conftest import ROOT
+from packaging.requirements import Requirement
 from test_rooms import list_imports
 
 STEPS = ("database", "sampling", "preprocessing", "train", "predict")
@@ -30,9 +31,21 @@ def read_pyproject():
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def test_the_extras_have_the_pins_of_the_requirement_files():
-    files = {path.stem: read_pins(path) for path in (ROOT / "requirements").glob("*.txt")}
-    assert files == read_pyproject()["project"]["optional-dependencies"]
+def read_ranges(extra=None):
+    """Return {name: range of versions} of the core requirements, or of an extra."""
+    project = read_pyproject()["project"]
+    lines = project["optional-dependencies"][extra] if extra else project["dependencies"]
+    return {x.name: x.specifier for x in map(Requirement, lines)}
+
+
+def test_the_pinned_versions_lie_in_the_ranges_of_pyproject():
+    pins = dict(pin.split("==") for pin in read_pins(ROOT / "requirements.txt"))
+    assert pins.keys() == read_ranges().keys() | read_ranges("train").keys()
+    pins |= dict(pin.split("==") for pin in read_pins(ROOT / "requirements" / "text.txt"))
+    assert pins.keys() >= read_ranges("text").keys() > {"rapidocr", "onnxruntime"}
+    for extra in (None, "text", "train"):
+        for name, versions in read_ranges(extra).items():
+            assert versions.contains(pins[name]), name
 
 
 def test_every_requirement_is_pinned_and_has_one_version():
@@ -43,13 +56,17 @@ def test_every_requirement_is_pinned_and_has_one_version():
     assert {f"{name}=={version}" for name, version in versions.items()} == set(pins)
 
 
+NOT_PACKED = (".gitattributes", "model.keras")  # prediction does without
+
+
 def test_every_file_of_the_package_that_is_not_python_is_package_data():
     declared = set()
     for package, patterns in read_pyproject()["tool"]["setuptools"]["package-data"].items():
         folder = ROOT / package.replace(".", "/")
         declared |= {path for pattern in patterns for path in folder.glob(pattern)}
     files = {path for path in (ROOT / "postergenres").rglob("*") if path.is_file()}
-    assert declared == {x for x in files if x.suffix != ".py" and x.parent.name != "__pycache__"}
+    files = {x for x in files if x.suffix != ".py" and x.parent.name != "__pycache__"}
+    assert declared == {path for path in files if path.name not in NOT_PACKED}
 
 
 def test_what_the_product_imports_is_required():
@@ -72,12 +89,13 @@ def test_what_the_product_imports_is_required():
 
 
 @pytest.mark.slow
-def test_a_wheel_has_the_package_with_its_templates_and_no_script(tmp_path):
-    """pip downloads setuptools to build it."""
-    copy = tmp_path / "copy"
-    for name in ("postergenres", "requirements"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for path in [*ROOT.glob("*.py"), *ROOT.glob("*.txt"), *ROOT.glob("*.toml"), ROOT / "README.md"]:
+def test_a_wheel_has_the_package_and_the_models_and_predicts_without_a_clone(tmp_path):
+    """pip downloads setuptools to build it, and what prediction needs."""
+    copy, empty = tmp_path / "copy", tmp_path / "empty"
+    shutil.copytree(
+        ROOT / "postergenres", copy / "postergenres", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for path in [*ROOT.glob("*.py"), *ROOT.glob("*.toml"), ROOT / "README.md"]:
         shutil.copy(path, copy)
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
@@ -86,7 +104,18 @@ def test_a_wheel_has_the_package_with_its_templates_and_no_script(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     files = {path for path in (copy / "postergenres").rglob("*") if path.is_file()}
+    files = {path for path in files if path.name not in NOT_PACKED}
     assert names == {path.relative_to(copy).as_posix() for path in files}
+
+    subprocess.run([python, "-m", "pip", "install", wheel], check=True, capture_output=True)
+    shutil.copytree(ROOT / "data" / "examples", empty)
+    code = (
+        "import pathlib, sys, postergenres\n"
+        "table = postergenres.load_model().predict(pathlib.Path().glob('*.jpg'))\n"
+        "print(len(table), table['Drama'].notna().all(), 'tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([python, "-c", code], cwd=empty, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("8 True False\n", "")
 
 
 # --- the Makefile ---------------------------------------------------------------------------------
@@ -106,34 +135,36 @@ def make(tmp_path):
 def test_make_demo_runs_the_steps_in_order_again_if_the_package_has_changed(make, tmp_path):
     for name in ("requirements.txt", "model.py", *(f"{step}.py" for step in STEPS)):
         (tmp_path / name).touch()
-    for folder in ("data/sample", "data/store", "data/model", "postergenres/dataset", ".venv"):
+    for folder in ("sample", "demo/store", "demo/model"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+    for folder in ("postergenres/dataset", ".venv"):
         (tmp_path / folder).mkdir(parents=True)
-    outputs = ["sample/movies_metadata.csv", "posters.csv", "samples.csv"]
-    outputs += ["store/store.json", "model/model.json"]
+    outputs = ["sample/movies_metadata.csv", "demo/posters.csv", "demo/samples.csv"]
+    outputs += ["demo/store/store.json", "demo/model/model.json"]
     (tmp_path / "data" / "sample" / "draw.py").touch()
 
     def list_commands():
-        return re.findall(r"^\S*python (\S+\.py)", make("--dry-run", "demo").stdout, re.M)
+        return re.findall(r"^\S*python (\S+\.py.*?)(?: \|\||$)", make("-n", "demo").stdout, re.M)
 
-    scripts = [f"{step}.py" for step in STEPS]
+    scripts = [f"{step}.py --data-dir data/demo" for step in STEPS]
     assert list_commands() == ["data/sample/draw.py", *scripts]
     for path in [".venv/setup.stamp", *(f"data/{name}" for name in outputs)]:
         (tmp_path / path).touch()
-    assert list_commands() == ["predict.py"]
+    assert list_commands() == scripts[-1:]
     (tmp_path / "postergenres" / "dataset" / "decoding.py").touch()
     assert list_commands() == scripts
 
 
 def test_distclean_asks_before_it_deletes(make, tmp_path):
     kept = ["posters", "model", "unfinished", "tensorboard", "distillation", "features", "words"]
-    folders = [tmp_path / "data" / name for name in [*kept, "store"]]
+    folders = [tmp_path / "data" / name for name in [*kept, "demo", "store"]]
     for folder in folders:
         folder.mkdir()
     refused = make("distclean")
     assert refused.returncode != 0 and "Run: make distclean FORCE=1" in refused.stderr
     assert all(folder.is_dir() for folder in folders)
     assert make("clean").returncode == 0
-    assert [folder.is_dir() for folder in folders] == [True] * len(kept) + [False]
+    assert [folder.is_dir() for folder in folders] == [True] * len(kept) + [False, False]
     assert make("distclean", "FORCE=1").returncode == 0
     assert list((tmp_path / "data").iterdir()) == []
 
@@ -142,6 +173,7 @@ def test_distclean_asks_before_it_deletes(make, tmp_path):
 
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")])
 PAGES += sorted([*ROOT.glob("benchmarks/*.md"), *ROOT.glob("data/*/README.md")])
+PAGES += [ROOT / "postergenres" / "pretrained" / "README.md"]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())

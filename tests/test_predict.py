@@ -2,6 +2,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from postergenres.dataset.store import open_store
 from postergenres.models.description import PRETRAINED_FOLDERS
@@ -52,6 +53,21 @@ def test_the_pretrained_models_are_complete_and_small(name, megabytes):
         assert f"| {genre} |" in card
 
 
+def test_the_examples_are_predicted_before_there_is_any_poster(tmp_path):
+    table = predict.main(ROOT / "data" / "examples", tmp_path, model="improved", words=False)
+    listed = pd.read_csv(ROOT / "data" / "examples" / "posters.csv")
+    assert [Path(path).stem for path in table["path"]] == sorted(listed["id"])
+    assert len(table) == 8 and (table["error"] == "").all()
+
+
+def test_only_the_examples_and_pictures_of_pages_are_images_in_the_repository():
+    """Posters of other films belong to their studios."""
+    command = ["git", "ls-files", "*.jpg", "*.jpeg", "*.png", "*.webp", "*.gif"]
+    files = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.split()
+    posters = [name for name in files if name.split("/")[0] not in ("docs", "benchmarks")]
+    assert {name.rpartition("/")[0] for name in posters} <= {"data/examples"} and len(posters) <= 8
+
+
 def test_a_missing_model_and_a_missing_store_name_the_command(pipeline, tmp_path):
     shutil.copytree(pipeline.data / "store", tmp_path / "data" / "store")
     with pytest.raises(SystemExit, match="model is missing. Run: python train.py"):
@@ -60,8 +76,13 @@ def test_a_missing_model_and_a_missing_store_name_the_command(pipeline, tmp_path
         predict.main(data_dir=tmp_path)
 
 
+def test_a_model_is_named_for_posters_only(pipeline):
+    with pytest.raises(ValueError, match="^model is for posters, and none were named, got 'impro"):
+        predict.main(data_dir=pipeline.data, model="improved")
+
+
 def test_bad_settings_are_refused(pipeline):
-    bad = {"top": 0, "sheet": -1, "grad_cam": -1, "similar": -1, "pretrained": "vgg", "paths": 3}
+    bad = {"top": 0, "sheet": -1, "grad_cam": -1, "similar": -1, "model": "", "paths": 3}
     for name, value in bad.items():
         with pytest.raises(ValueError, match=f"^{name} .* got {value!r}"):
             predict.main(**{"data_dir": pipeline.data, name: value})

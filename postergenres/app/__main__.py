@@ -2,7 +2,7 @@
 
     python -m postergenres.app
 
-Reads   a pretrained model in data/pretrained/ or, if you have trained one, DATA_DIR/model/; and
+Reads   a pretrained model or, if you have trained one, DATA_DIR/model/; and
         DATA_DIR/store/, if there is one, for similar posters
 Writes  DATA_DIR/features/ if there is a store; posters are forgotten once they are answered
 Takes   a few seconds to start, then about a tenth of a second for each poster

@@ -11,14 +11,13 @@ from typing import Any
 
 from postergenres.download.images import check_image
 from postergenres.models.description import PRETRAINED_FOLDERS
-from postergenres.models.exported import open_exported
-from postergenres.report import named_posters
-from postergenres.report.named_posters import LIMITS, ReadPoster
+from postergenres.models.exported import add_missing_export
+from postergenres.poster_model import PosterModel, ReadPoster
+from postergenres.report.named_posters import LIMITS
 from postergenres.report.pages import data_url, fill
 from postergenres.report.poster_report import make_card
-from postergenres.report.predictions import OpenedModel, find_words, predict_read
+from postergenres.report.predictions import predict_read
 from postergenres.report.similar import SimilarMovies, open_similar
-from postergenres.words.reading import read_words
 
 import numpy as np
 from PIL import Image
@@ -51,18 +50,19 @@ class Answers:
         self.examples = min(examples, MOST_POSTERS)
         self.folders = list_models(data_dir, pretrained)
         self.movies: dict[str, SimilarMovies | None] = {}
-        self.opened: dict[str, OpenedModel] = {}
+        self.opened: dict[str, PosterModel] = {}
         self.opening = threading.Lock()
         self.alone = ThreadPoolExecutor(1)  # a thread keeps the memory of its largest poster
         self.open(next(iter(self.folders)))
 
-    def open(self, name: str) -> OpenedModel:
+    def open(self, name: str) -> PosterModel:
         """Return a model; it stays open."""
         with self.opening:
             if name not in self.opened:
-                folder = self.folders[name]
-                model, about = open_exported(folder)
-                self.opened[name] = OpenedModel(model, about, find_words(folder, about))
+                add_missing_export(self.folders[name])
+                self.opened[name] = model = PosterModel(self.folders[name])
+                if model.note:
+                    print(model.note)
                 if self.similar:
                     thread = threading.Thread(target=self.open_movies, args=[name], daemon=True)
                     thread.start()
@@ -71,10 +71,9 @@ class Answers:
 
     def open_movies(self, name: str) -> None:
         """Open the movies to search; this takes minutes if features are missing."""
-        model, about, _ = self.opened[name]
         movies = None
         try:
-            movies = open_similar(self.data_dir, model, about, self.folders[name], skip=SKIP)
+            movies = open_similar(self.data_dir, self.opened[name], skip=SKIP)
         except OSError as error:
             print(f"note: no similar movies are shown: {error}")
         self.movies[name] = movies
@@ -129,14 +128,12 @@ def draw_examples(count: int, seed: int | None = None) -> list[tuple[str, bytes]
     return examples
 
 
-def read_poster(name: str, body: bytes, opened: OpenedModel) -> ReadPoster:
+def read_poster(name: str, body: bytes, model: PosterModel) -> ReadPoster:
     """Check and decode a poster as steps 1 and 3 do."""
     error = check_image(body, LIMITS.max_bytes, LIMITS.max_pixels)
     if error:
         return ReadPoster(name, error=error)
-    size = opened.about["H"], opened.about["W"]
-    reader = read_words if opened.words_model else None
-    return named_posters.read_poster(name, body, size, reader)
+    return model.read(body, name)
 
 
 def count_pixels(body: bytes) -> int:

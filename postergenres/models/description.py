@@ -6,19 +6,34 @@ from pathlib import Path
 from typing import Any
 
 from postergenres.files import find_damage, read_json, restore_folder
+from postergenres.settings import SettingError
 
-# The pretrained models in this repository, by architecture; see data/pretrained/README.md.
+# The pretrained models, by architecture; see postergenres/pretrained/README.md.
 PRETRAINED_FOLDERS = {
-    name: Path(__file__).parents[2] / "data" / "pretrained" / name
+    name: Path(__file__).parents[1] / "pretrained" / name
     for name in ("efficientnet_lite2", "improved")
 }
 
 
-def find_model(data_dir: Path, pretrained: str) -> Path:
-    """Return the folder of the model that train.py wrote, or else of this pretrained one."""
+def choose_model(data_dir: Path) -> Path:
+    """Return the folder of the model that train.py wrote, or else of the best pretrained one."""
     trained = data_dir / "model"
     restore_folder(trained)
-    return trained if trained.is_dir() else PRETRAINED_FOLDERS[pretrained]
+    return trained if trained.is_dir() else PRETRAINED_FOLDERS["efficientnet_lite2"]
+
+
+def find_model(model: str | Path) -> Path:
+    """Return the folder of a model: of a pretrained one by its name, or the folder itself.
+
+    Raises:
+        SettingError: there is no such model.
+    """
+    folder = PRETRAINED_FOLDERS.get(str(model), Path(model))
+    restore_folder(folder)
+    if not folder.is_dir():
+        names = ", ".join(f'"{name}"' for name in PRETRAINED_FOLDERS)
+        raise SettingError("model", f"should be {names} or the folder of a model, got {model!r}")
+    return folder
 
 
 def read_about(folder: Path, names: Iterable[str] | None = None) -> dict[str, Any]:
@@ -31,8 +46,8 @@ def check_model(folder: Path, names: Iterable[str] | None = None) -> None:
     """Exit with a line if a file that will be read, None for all, is missing or was changed."""
     if damage := find_damage(folder, names):
         is_pretrained = folder in PRETRAINED_FOLDERS.values()
-        command = f"git checkout -- {folder}" if is_pretrained else "python train.py"
-        sys.exit(f"{damage}. Run: {command}")
+        restore = f"git checkout -- {folder}; without a clone, install the package again"
+        sys.exit(f"{damage}. Run: {restore if is_pretrained else 'python train.py'}")
 
 
 def check_sample(about: dict[str, Any], samples_sha256: str, folder: Path) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from postergenres.files import read_checksums, record_checksums
-from postergenres.models.description import read_about
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -72,13 +71,11 @@ def hiding_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
-def open_exported(folder: Path) -> tuple[ExportedModel, dict[str, Any]]:
-    """Open the exported network of a model and its model.json; exit if one of them is damaged."""
+def add_missing_export(folder: Path) -> None:
+    """Write model.tflite of a model that was trained with JAX, if it has none yet."""
     checksums = read_checksums(folder)
-    if checksums and FILE not in checksums:  # the model was trained with JAX
+    if checksums and FILE not in checksums:
         add_export(folder)
-    about = read_about(folder, ["model.json", FILE])
-    return ExportedModel(folder / FILE), about
 
 
 def add_export(folder: Path) -> None:

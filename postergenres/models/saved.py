@@ -24,8 +24,8 @@ DATE = (1980, 1, 1, 0, 0, 0)  # of all files in model.keras, the first date that
 def save_model(model: keras.Model, about: dict[str, Any], folder: Path) -> None:
     """Write model.keras, model.tflite and model.json, of the content `about`, into a folder.
 
-    The optimizer is not saved. Keras on JAX cannot write model.tflite; `exported.open_exported`
-    writes it then.
+    The optimizer is not saved. Keras on JAX cannot write model.tflite; it is written
+    later by `exported.add_missing_export`.
     """
     without_optimizer = keras.Model(model.inputs, model.outputs, name=model.name)
     dated = folder / "dated.keras"

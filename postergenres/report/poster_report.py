@@ -7,15 +7,9 @@ from typing import Any
 
 from postergenres.dataset.decoding import try_decode
 from postergenres.files import write_csv
-from postergenres.models.exported import open_exported
+from postergenres.poster_model import PosterModel
 from postergenres.report.pages import encode, render
-from postergenres.report.predictions import (
-    OpenedModel,
-    Prediction,
-    Shown,
-    find_words,
-    predict_posters,
-)
+from postergenres.report.predictions import Prediction, Shown, predict_posters
 from postergenres.report.similar import open_similar
 from postergenres.terminal import escape_controls
 
@@ -27,25 +21,25 @@ from PIL import Image
 SMALL = 75, 50  # height and width in pixels of the poster of a similar movie
 
 
-def predict_paths(names: Sequence[str], folder: Path, data_dir: Path, shown: Shown) -> pd.DataFrame:
+def predict_paths(
+    names: Sequence[str], model: PosterModel, data_dir: Path, shown: Shown
+) -> pd.DataFrame:
     """Predict posters, print a table, and write predictions.csv, similar.csv and predictions.html.
 
-    `folder` is of the model. Return the content of predictions.csv.
+    Return the content of predictions.csv.
 
     Raises:
         SystemExit: no poster could be read.
     """
-    network, about = open_exported(folder)
-    model_name = name_model(folder, about, data_dir)
-    opened = OpenedModel(network, about, find_words(folder, about))
-    movies = open_similar(data_dir, network, about, folder) if shown.similar else None
-    predictions = list(predict_posters(opened, names, shown, movies))
+    print(f"predicted by {describe_model(model)}", *filter(None, [model.note]), sep="\n")
+    movies = open_similar(data_dir, model) if shown.similar else None
+    predictions = list(predict_posters(model, names, shown, movies))
 
     print(format_predictions(predictions))
     if all(each.poster.error for each in predictions):
         sys.exit("No poster could be read, for the reasons above: nothing was written")
-    table = make_table(predictions, about["genres"], has_words=opened.words_model is not None)
-    write_sheet(predictions, shown, model_name, data_dir / "predictions.html")
+    table = make_table(model, predictions)
+    write_sheet(predictions, shown, describe_model(model), data_dir / "predictions.html")
     write_csv(table, data_dir / "predictions.csv")
     (data_dir / "similar.csv").unlink(missing_ok=True)  # it may be of other posters
     if movies:
@@ -58,39 +52,22 @@ def predict_paths(names: Sequence[str], folder: Path, data_dir: Path, shown: Sho
     return table
 
 
-def name_model(folder: Path, about: dict[str, Any], data_dir: Path) -> str:
-    """Print which model predicts, and return its name in words."""
-    own = data_dir / "model"
-    if folder == own:
-        name = f"the model in {folder}"
-        print(f"predicted by {name}")
-    else:
-        name = f"the pretrained {about['settings']['architecture']}"
-        print(f"{own} holds no model; predicted by {name}, see data/pretrained/README.md")
-    return name
+def describe_model(model: PosterModel) -> str:
+    """Return which model predicts, and what it scored."""
+    name = f"the pretrained {model.name}" if model.is_pretrained else f"the model in {model.name}"
+    words = " and the words on the posters" if model.words_model else ""
+    score, floor = model.scores["mAP"]["score"], model.scores["mAP"]["floor"]
+    return f"{name}{words}; mAP {score:.3f} on its validation movies, floor {floor:.3f}"
 
 
 # --- tables ---------------------------------------------------------------------------------------
 
 
-def make_table(
-    predictions: Sequence[Prediction], genres: list[str], has_words: bool
-) -> pd.DataFrame:
+def make_table(model: PosterModel, predictions: Sequence[Prediction]) -> pd.DataFrame:
     """Return the content of predictions.csv; posters that were not read have no probabilities."""
-    posters = [each.poster for each in predictions]
-    columns = {
-        "path": [as_unicode(poster.name) for poster in posters],
-        "error": [poster.error for poster in posters],
-        "predicted_genres": [
-            "|".join(ranked.genre for ranked in each.ranking if ranked.is_predicted)
-            for each in predictions
-        ],
-    }
-    if has_words:
-        columns["words"] = [poster.text for poster in posters]
-    probabilities = np.stack([each.probabilities for each in predictions]).round(4)
-    shares = pd.DataFrame(probabilities, columns=pd.Index(genres))
-    return pd.concat([pd.DataFrame(columns), shares], axis=1)
+    probabilities = np.stack([each.probabilities for each in predictions])
+    table = model.tabulate([each.poster for each in predictions], probabilities)
+    return table.assign(path=table["path"].map(as_unicode)).round(4)
 
 
 def list_similar(predictions: Sequence[Prediction]) -> pd.DataFrame:

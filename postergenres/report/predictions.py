@@ -2,20 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, NamedTuple
 
-from postergenres.models.exported import ExportedModel
-from postergenres.report.named_posters import ReadPoster, read_batches
+from postergenres.poster_model import BATCH, PosterModel, ReadPoster
+from postergenres.report.named_posters import read_batches
 from postergenres.report.similar import Neighbor, SimilarMovies
 from postergenres.scores.expected_f1 import choose_genres
 from postergenres.scores.predicted_genres import RankedGenre, rank_genres
-from postergenres.words.reading import read_words, uses_words
 
 import numpy as np
 from tqdm import tqdm
-
-BATCH = 64  # posters
 
 
 @dataclass(frozen=True)
@@ -26,14 +21,6 @@ class Shown:
     sheet: int  # posters on the page, the first ones
     grad_cam: int  # posters on the page with a heat map, the first ones
     similar: int  # training movies to find for each poster
-
-
-class OpenedModel(NamedTuple):
-    """A model that predicts posters."""
-
-    model: ExportedModel
-    about: dict[str, Any]  # content of model.json
-    words_model: Any  # `words.combination.WordsModel`, or None
 
 
 @dataclass(frozen=True)
@@ -47,29 +34,18 @@ class Prediction:
     neighbors: Sequence[Neighbor] = ()
 
 
-def find_words(folder: Path, about: dict[str, Any]) -> Any:
-    """Return the opened `WordsModel` of a model, or None: see `combination.open_words`."""
-    if not uses_words(about):
-        return None
-    from postergenres.words.combination import open_words  # here, because it loads scikit-learn
-
-    return open_words(folder, about)
-
-
 def predict_posters(
-    opened: OpenedModel,
+    model: PosterModel,
     names: Sequence[str],
     shown: Shown,
     movies: SimilarMovies | None,
     batch_size: int = BATCH,
 ) -> Iterator[Prediction]:
     """Read and predict posters, batch by batch; keep only the pixels that the page shows."""
-    size = opened.about["H"], opened.about["W"]
-    reader = read_words if opened.words_model else None
     count = 0
     with tqdm(total=len(names), desc="predicting", unit="poster", disable=None) as bar:
-        for batch in read_batches(names, size, batch_size, reader):
-            for prediction in predict_read(opened, batch, shown.top, movies, similar=shown.similar):
+        for batch in read_batches(names, model.read, batch_size):
+            for prediction in predict_read(model, batch, shown.top, movies, similar=shown.similar):
                 if count >= shown.grad_cam:
                     prediction = replace(prediction, heat=None)
                 if count >= shown.sheet:
@@ -81,7 +57,7 @@ def predict_posters(
 
 
 def predict_read(
-    opened: OpenedModel,
+    model: PosterModel,
     posters: Sequence[ReadPoster],
     top: int,
     movies: SimilarMovies | None = None,
@@ -91,23 +67,20 @@ def predict_read(
 
     At least `top` genres of each poster are ranked, and `similar` of the movies are found for it.
     """
-    genres = opened.about["genres"]
-    predictions = [Prediction(poster, np.full(len(genres), np.nan)) for poster in posters]
-    pixels = {i: poster.pixels for i, poster in enumerate(posters) if poster.pixels is not None}
-    if not pixels:
+    nothing = np.full(len(model.genres), np.nan)
+    predictions = [Prediction(poster, nothing) for poster in posters]
+    rows = [row for row, poster in enumerate(posters) if poster.pixels is not None]
+    if not rows:
         return predictions
-    outputs = opened.model.predict(np.stack(list(pixels.values())))
-    probabilities = outputs.probabilities.astype(np.float64)
-    if opened.words_model:
-        words = [posters[i].words for i in pixels]
-        probabilities = opened.words_model.add_words(probabilities, words)
-    neighbors = movies.find(outputs.features, similar) if movies else [()] * len(pixels)
+    outputs = model.run([posters[row] for row in rows])
+    probabilities = outputs.probabilities
+    neighbors = movies.find(outputs.features, similar) if movies else [()] * len(rows)
     is_predicted = choose_genres(probabilities)
-    for i, row in enumerate(pixels):
+    for i, row in enumerate(rows):
         predictions[row] = Prediction(
             poster=posters[row],
             probabilities=probabilities[i],
-            ranking=rank_genres(probabilities[i], is_predicted[i], genres, top),
+            ranking=rank_genres(probabilities[i], is_predicted[i], model.genres, top),
             heat=outputs.heat_maps[i][..., probabilities[i].argmax()],
             neighbors=neighbors[i],
         )

@@ -15,15 +15,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from postergenres.dataset.decoding import try_decode
 from postergenres.dataset.feature_files import CHUNK, FeatureFiles
 from postergenres.dataset.samples import read_titles
 from postergenres.dataset.store import Store, open_store
 from postergenres.download.manifest import poster_path
-from postergenres.files import describe_file
+from postergenres.files import read_checksums
 from postergenres.models.exported import ExportedModel
+from postergenres.poster_model import PosterModel
 from postergenres.step import add_data_dir
 
 import numpy as np
@@ -130,12 +130,7 @@ def scale_to_unit(features: np.ndarray) -> np.ndarray:
 
 
 def open_similar(
-    data_dir: Path,
-    model: ExportedModel,
-    about: dict[str, Any],
-    folder: Path,
-    skip: str = SKIP,
-    chunk: int = CHUNK,
+    data_dir: Path, model: PosterModel, skip: str = SKIP, chunk: int = CHUNK
 ) -> SimilarMovies | None:
     """Open the training movies of a store for the search; compute missing features first.
 
@@ -149,8 +144,8 @@ def open_similar(
             store = open_store(data_dir, STORE_FILES)
         except (OSError, ValueError):  # images.npy is missing or cut short
             store = open_store(data_dir)  # says so
-        name = describe_file(folder / "model.keras")["xxh3"]
-        columns = model.describe_outputs()["features"][1]
+        name = read_checksums(model.folder)["model.keras"]["xxh3"]
+        columns = model.network.describe_outputs()["features"][1]
         files = FeatureFiles(data_dir / "features" / name, columns, np.float16, chunk)
         chunks = files.split(np.arange(len(store.labels)), store.poster_sha256)
         missing = sum(len(rows) for _, rows in files.list_missing(chunks))
@@ -161,8 +156,10 @@ def open_similar(
                 flush=True,
             )
             store = open_store(data_dir)  # the pixels are checked, too
-            read_pixels = choose_reader(data_dir, store, (about["H"], about["W"]))
-            deque(files.fill(chunks, partial(compute_features, model, read_pixels)), maxlen=0)
+            read_pixels = choose_reader(data_dir, store, model.size)
+            deque(
+                files.fill(chunks, partial(compute_features, model.network, read_pixels)), maxlen=0
+            )
     except SystemExit as reason:
         print(add_data_dir(f"note: no similar movies are shown: {reason}", data_dir))
         return None
@@ -194,12 +191,12 @@ def decode_unchanged(path: Path, checksum: str, size: tuple[int, int]) -> np.nda
 
 
 def compute_features(
-    model: ExportedModel, read_pixels: ReadPixels, rows: np.ndarray, bar: tqdm
+    network: ExportedModel, read_pixels: ReadPixels, rows: np.ndarray, bar: tqdm
 ) -> np.ndarray:
     """Return the features of some posters, float16 (rows, F), and update the progress bar."""
     features = []
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
-        features.append(model.predict(read_pixels(batch)).features)
+        features.append(network.predict(read_pixels(batch)).features)
         bar.update(len(batch))
     return np.clip(np.concatenate(features), -LARGEST, LARGEST).astype(np.float16)

@@ -32,6 +32,7 @@ from postergenres.scores.metrics import (
 from postergenres.scores.predicted_genres import join_genres, join_predicted, read_thresholds
 from postergenres.words.cache import read_stored_posters
 from postergenres.words.combination import open_words
+from postergenres.words.reading import find_fault
 
 import keras
 import numpy as np
@@ -120,8 +121,11 @@ def use_words(predicted: Predicted, store: Store, data_dir: Path) -> Predicted:
     """Add the evidence of the words on the posters, if the model was trained with words."""
     about = predicted.about
     words_model = open_words(data_dir / "model", about)
+    if note := find_fault(about):
+        print(note)
     if words_model is None:
         return predicted
+    print("the words on the posters are used, too")
     labels = store.labels[store.rows("test")]
     scores = compute_scores(labels, predicted.probabilities["test"], read_thresholds(about))
     with_words = {}

@@ -148,7 +148,7 @@ class WordsModel(NamedTuple):
 
 
 def open_words(folder: Path, about: dict[str, Any]) -> WordsModel | None:
-    """Open what a model knows about words, and print whether words are used.
+    """Open what a model knows about words.
 
     None if the model, `about` is its model.json, was trained without words, or if no reader is
     installed; exit with a line if words.npz is missing or damaged.
@@ -157,9 +157,6 @@ def open_words(folder: Path, about: dict[str, Any]) -> WordsModel | None:
         return None
     check_model(folder, [FILE])
     entry = about["words"]
-    print("the words on the posters are used, too")
-    if entry["reader"] != describe_reader():
-        print(f"note: words are read by {describe_reader()}; in training, by {entry['reader']}")
     return WordsModel(
         text_model=load_text_model(folder),
         image_weight=entry["image_weight"],

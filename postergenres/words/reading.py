@@ -48,13 +48,21 @@ def can_read() -> bool:
 
 
 def uses_words(about: dict[str, Any]) -> bool:
-    """Return whether a model, `about` is its model.json, uses words; note a missing reader."""
-    if "words" in about and not can_read():
-        print(
+    """Return whether a model, `about` is its model.json, uses words, and they can be read."""
+    return "words" in about and can_read()
+
+
+def find_fault(about: dict[str, Any]) -> str:
+    """Return a note if the words for a model are not read as in its training; else nothing."""
+    if "words" not in about:
+        return ""
+    if not can_read():
+        return (
             "note: the model was trained with the words on posters, but their reader is missing: "
             f"words are not used. To use them, run: {INSTALL}"
         )
-    return "words" in about and can_read()
+    trained, today = about["words"]["reader"], describe_reader()
+    return "" if trained == today else f"note: words are read by {today}; in training, by {trained}"
 
 
 def require_reader() -> None:

@@ -42,11 +42,12 @@ def read_errors(html):
 def test_a_poster_is_answered_with_its_genres_floors_words_and_heat_map(answers):
     body = encode_poster(draw_poster(0))
     html = ask(answers, body)
-    model, about, words_model = answers.open(MODEL)
-    pixels, _ = try_decode(body, about["H"], about["W"])
+    model = answers.open(MODEL)
+    about = model.about
+    pixels, _ = try_decode(body, *model.size)
     words = read_words(body)
     assert f"{words[0][0]} / " in html
-    probabilities = words_model.add_words(model.predict(pixels[None]).probabilities, [words])
+    probabilities = model.words_model.add_words(model.network.predict(pixels[None])[0], [words])
     predicted = [about["genres"][i] for i in np.flatnonzero(choose_genres(probabilities)[0])]
     assert sorted(re.findall("<b>(.*?)</b>", html)) == sorted(predicted)
     order = np.argsort(-probabilities[0])[: max(5, len(predicted))]

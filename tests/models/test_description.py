@@ -21,13 +21,21 @@ def test_the_pretrained_models_are_as_they_were_written(name):
 
 
 def test_a_trained_model_comes_before_a_pretrained_one(tmp_path):
-    pretrained = description.PRETRAINED_FOLDERS["improved"]
-    assert description.find_model(tmp_path, "improved") == pretrained
+    pretrained = description.PRETRAINED_FOLDERS["efficientnet_lite2"]
+    assert description.choose_model(tmp_path) == pretrained
     with writing_folder(tmp_path / "model") as part:
         (part / "model.json").write_text("{}")
-    assert description.find_model(tmp_path, "improved") == tmp_path / "model"
+    assert description.choose_model(tmp_path) == tmp_path / "model"
     (tmp_path / "model").rename(tmp_path / "model.old")  # a kill while train.py replaced it
-    assert description.find_model(tmp_path, "improved") == tmp_path / "model"
+    assert description.choose_model(tmp_path) == tmp_path / "model"
+
+
+def test_a_model_is_named_by_a_pretrained_name_or_its_folder(tmp_path):
+    for name, folder in description.PRETRAINED_FOLDERS.items():
+        assert description.find_model(name) == folder
+    assert description.find_model(tmp_path) == tmp_path
+    with pytest.raises(ValueError, match="^model should be .*improved.* or the folder.*'vgg'$"):
+        description.find_model("vgg")
 
 
 @pytest.mark.parametrize("name", ["model.json", "model.keras", "model.tflite", "words.npz"])
@@ -54,7 +62,7 @@ def test_only_the_files_that_are_read_are_checked(folder):
 def test_a_damaged_pretrained_model_is_restored_with_git(folder, monkeypatch):
     monkeypatch.setitem(description.PRETRAINED_FOLDERS, "improved", folder)
     (folder / "model.json").write_bytes(b"")
-    with pytest.raises(SystemExit, match=f"damaged. Run: git checkout -- {folder}$"):
+    with pytest.raises(SystemExit, match=f"damaged. Run: git checkout -- {folder};"):
         description.read_about(folder)
 
 

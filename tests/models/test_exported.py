@@ -1,12 +1,10 @@
 import re
 import shutil
 
-from postergenres.dataset.decoding import decode_poster
-from postergenres.dataset.store import open_store
 from postergenres.files import find_damage, record_checksums
 from postergenres.models.description import PRETRAINED_FOLDERS
-from postergenres.models.exported import open_exported
-from postergenres.models.saved import open_model, predict_batch
+from postergenres.models.exported import add_missing_export
+from postergenres.poster_model import PosterModel
 
 import numpy as np
 import pytest
@@ -23,24 +21,6 @@ def folder(pipeline, tmp_path):
     return shutil.copytree(pipeline.data / "model", tmp_path / "model")
 
 
-def test_a_trained_model_is_opened_without_a_word(pipeline, folder, capsys):
-    model, about = open_exported(folder)
-    assert capsys.readouterr() == ("", "")
-    network, expected = open_model(folder)
-    assert about == expected
-    posters = open_store(pipeline.data).images[:100]
-    probabilities, heat_maps, features = model.predict(posters)
-    np.testing.assert_allclose(probabilities, predict_batch(network, posters), atol=1e-5)
-    assert len(heat_maps) == len(features) == 100
-    assert model.describe_outputs()["features"] == (1, features.shape[1])
-
-
-def test_a_damaged_export_is_one_line(folder):
-    (folder / "model.tflite").write_bytes((folder / "model.tflite").read_bytes()[:5000])
-    with pytest.raises(SystemExit, match="model.tflite was changed or damaged. Run: python train"):
-        open_exported(folder)
-
-
 @pytest.mark.parametrize("leftover", [False, True])
 def test_a_model_that_was_trained_with_jax_gets_its_export_once(folder, capsys, leftover):
     """Also if a run was killed between the file and its checksum."""
@@ -49,12 +29,12 @@ def test_a_model_that_was_trained_with_jax_gets_its_export_once(folder, capsys, 
     record_checksums(folder, ["model.json", "model.keras"])
     if not leftover:
         (folder / "model.tflite").unlink()
-    open_exported(folder)
+    add_missing_export(folder)
     assert f"wrote {folder / 'model.tflite'}\n" in capsys.readouterr().out
     again, before = folder / "model.tflite", folder.parent / "model.tflite"
     assert len(again.read_bytes()) == pytest.approx(len(before.read_bytes()), rel=0.01)
     assert find_damage(folder) is None
-    open_exported(folder)
+    add_missing_export(folder)
     assert capsys.readouterr().out == ""
 
 
@@ -81,7 +61,6 @@ def test_the_code_in_the_documentation_predicts_what_predict_py_does(
     monkeypatch.chdir(tmp_path)
     results = {}
     exec(code, results)
-    model, about = open_exported(folder)
-    pixels = decode_poster(tmp_path / "poster.jpg", about["H"], about["W"])
-    expected = model.predict(pixels[None]).probabilities[0]
+    model = PosterModel(folder, words=False)
+    expected = model.predict(tmp_path / "poster.jpg")[model.genres].loc[0]
     np.testing.assert_allclose(results["probabilities"], expected, rtol=0, atol=most)

@@ -1,14 +1,16 @@
 import threading
 import time
+from functools import partial
 from types import SimpleNamespace
 
+from postergenres.poster_model import read_poster
 from postergenres.report.named_posters import find_posters, read_batches
 
 import numpy as np
 from conftest import image_bytes
 from PIL import EpsImagePlugin
 
-SIZE = (48, 32)
+READ = partial(read_poster, size=(48, 32))
 RED, BLUE = image_bytes((220, 40, 40), (40, 60)), image_bytes((50, 60, 160), (40, 60), form="PNG")
 
 
@@ -22,7 +24,7 @@ def fetch_red(url):
 def test_batches_keep_the_order_of_files_and_urls(tmp_path):
     (tmp_path / "blue.png").write_bytes(BLUE)
     names = ["https://host/red.jpg", str(tmp_path / "blue.png"), "https://host/404.jpg"] * 5
-    batches = list(read_batches(names, SIZE, batch_size=4, fetch=fetch_red))
+    batches = list(read_batches(names, READ, batch_size=4, fetch=fetch_red))
     assert [len(batch) for batch in batches] == [4, 4, 4, 3]
     posters = [poster for batch in batches for poster in batch]
     assert [poster.name for poster in posters] == names
@@ -43,7 +45,7 @@ def test_posters_are_fetched_while_earlier_ones_are_predicted(tmp_path):
         may_answer.wait(10)
         return fetch_red(url)
 
-    batches = read_batches(names, SIZE, batch_size=1, fetch=fetch)
+    batches = read_batches(names, READ, batch_size=1, fetch=fetch)
     begin = time.monotonic()
     assert next(batches)[0].error == ""
     assert asked.acquire(timeout=5) and asked.acquire(timeout=5)  # two batches ahead
@@ -61,7 +63,7 @@ def test_words_are_read_from_the_bytes_of_each_poster(tmp_path):
         seen.append(source)
         return [("a title", 0.9), ("unsure", 0.2)]
 
-    (batch,) = read_batches(names, SIZE, 4, read_words, fetch_red)
+    (batch,) = read_batches(names, partial(READ, read_words=read_words), 4, fetch_red)
     assert [poster.text for poster in batch] == ["a title", "a title", ""]
     assert sorted(seen, key=str) == sorted([names[0], RED], key=str)
 
@@ -85,7 +87,7 @@ def test_an_eps_file_never_reaches_ghostscript(tmp_path, monkeypatch):
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", refuse)
     for name in ("a.jpg", "b.eps"):
         (tmp_path / name).write_bytes(image_bytes(form="EPS"))
-    (batch,) = read_batches([str(tmp_path / "a.jpg"), str(tmp_path / "b.eps")], SIZE, 4)
+    (batch,) = read_batches([str(tmp_path / "a.jpg"), str(tmp_path / "b.eps")], READ, 4)
     for poster in batch:
         assert poster.error == "UnidentifiedImageError: cannot identify image file"
 
@@ -94,7 +96,7 @@ def test_the_formats_that_people_have_are_read(tmp_path):
     for form in ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM"):
         (tmp_path / form).write_bytes(image_bytes((220, 40, 40), (40, 60), form=form))
     names = [str(path) for path in tmp_path.iterdir()]
-    (batch,) = read_batches(names, SIZE, batch_size=8)
+    (batch,) = read_batches(names, READ, batch_size=8)
     for poster in batch:
         assert poster.error == "", poster
         assert abs(np.mean(poster.pixels, axis=(0, 1)) - [220, 40, 40]).max() < 10

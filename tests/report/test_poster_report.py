@@ -1,20 +1,14 @@
-import json
 import os
+import re
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
-from postergenres.models.description import PRETRAINED_FOLDERS
+from postergenres import load_model
 from postergenres.models.exported import Outputs
-from postergenres.report.named_posters import ReadPoster
+from postergenres.poster_model import PosterModel, ReadPoster
 from postergenres.report.poster_report import format_predictions, make_table, overlay, write_sheet
-from postergenres.report.predictions import (
-    OpenedModel,
-    Prediction,
-    Shown,
-    predict_posters,
-    predict_read,
-)
+from postergenres.report.predictions import Prediction, Shown, predict_posters, predict_read
 from postergenres.report.similar import Neighbor
 from postergenres.scores.predicted_genres import RankedGenre
 
@@ -38,15 +32,32 @@ def test_files_and_the_store_give_the_same_probabilities(pipeline):
         assert table[genre][0] == pytest.approx(scored[genre][movie], abs=2e-4)
 
 
-def test_without_a_model_a_pretrained_one_predicts_and_is_named(pipeline, tmp_path, capsys):
-    data = tmp_path / "data"
-    table = predict.main([pipeline.images / "m000.jpg"], data)
-    out = capsys.readouterr().out
-    assert f"{data / 'model'} holds no model; predicted by the pretrained" in out
-    about = json.loads((PRETRAINED_FOLDERS[predict.PRETRAINED] / "model.json").read_text())
-    assert list(table.columns[-len(about["genres"]) :]) == about["genres"]
-    assert table[about["genres"]].notna().all(axis=None)
-    assert (data / "predictions.csv").is_file()
+@pytest.mark.parametrize("name", [None, "improved", "folder"])
+def test_the_model_that_predicts_and_its_score_are_named(pipeline, tmp_path, capsys, name):
+    """Your own model, if you have one, unless another one is named."""
+    data, images = tmp_path / "data", [pipeline.images / "m000.jpg"]
+    predict.main(images, data, words=False)
+    assert "predicted by the pretrained efficientnet_lite2; mAP 0." in capsys.readouterr().out
+    own = shutil.copytree(pipeline.data / "model", data / "model")
+    table = predict.main(images, data, model=own if name == "folder" else name, words=False)
+    model = load_model(name if name == "improved" else own, words=False)
+    pd.testing.assert_frame_equal(table, model.predict(images).round(4))
+    scored = f"mAP {model.scores['mAP']['score']:.3f} on its validation movies, floor 0."
+    shown = "the pretrained improved" if name == "improved" else f"the model in {own}"
+    assert f"predicted by {shown}; {scored}" in capsys.readouterr().out
+    page = (data / "predictions.html").read_text(encoding="utf-8")
+    assert f"Predicted by {shown}; {scored}" in page
+
+
+def test_the_words_can_be_switched_off(fake_reader, pipeline, tmp_path, capsys):
+    images = [pipeline.images / "m000.jpg"]
+    with_words, without = (
+        predict.main(images, tmp_path, model="improved", words=words) for words in (True, False)
+    )
+    first, second = re.findall("^predicted by .*", capsys.readouterr().out, re.M)
+    assert "improved and the words on the posters; mAP 0.2" in first and "words" not in second
+    assert "words" in with_words and "words" not in without
+    assert with_words["Drama"][0] != without["Drama"][0]
 
 
 def test_urls_are_predicted_in_order_and_a_bad_one_has_its_error(pipeline, host, capsys):
@@ -111,22 +122,34 @@ class Network:
         return self.outputs
 
 
+def make_model(network, words_model=None):
+    """Return a `PosterModel` with a network and without a folder."""
+    model = object.__new__(PosterModel)
+    model.network, model.words_model, model.genres, model.size = (
+        network,
+        words_model,
+        GENRES,
+        (30, 20),
+    )
+    return model
+
+
 def test_unread_posters_stay_without_a_prediction_among_the_others():
     heat_maps = np.random.default_rng(0).random((2, 4, 3, 3), dtype=np.float32)
     network = Network([[0.9, 0.6, 0.1], [0.1, 0.2, 0.8]], heat_maps)
     pixels = np.zeros((30, 20, 3), np.uint8)
     posters = [ReadPoster("a", pixels), ReadPoster("b", error="broken"), ReadPoster("c", pixels)]
-    about = {"genres": GENRES}
-    first, unread, last = predict_read(OpenedModel(network, about, None), posters, top=3)
+    model = make_model(network)
+    first, unread, last = predict_read(model, posters, top=3)
     assert [each.genre for each in first.ranking] == GENRES
     assert [each.is_predicted for each in first.ranking] == [True, True, False]
     assert last.ranking[0].genre == "War" and last.probabilities[2] == np.float32(0.8)
     np.testing.assert_array_equal(first.heat, heat_maps[0, ..., 0])  # of the most probable genre
     np.testing.assert_array_equal(last.heat, heat_maps[1, ..., 2])
     assert np.isnan(unread.probabilities).all() and unread.ranking == () and unread.heat is None
-    assert predict_read(OpenedModel(network, about, None), posters[1:2], top=3)[0].poster.error
+    assert predict_read(model, posters[1:2], top=3)[0].poster.error
 
-    table = make_table([first, unread, last], GENRES, has_words=False)
+    table = make_table(model, [first, unread, last])
     assert list(table["predicted_genres"]) == ["Action|Drama", "", "War"]
     assert list(table["error"]) == ["", "broken", ""]
     assert format_predictions([first, unread, last]).splitlines() == [
@@ -141,8 +164,7 @@ def test_only_the_first_posters_keep_what_the_page_shows(tmp_path):
     (tmp_path / "a.jpg").write_bytes(image_bytes())
     names, shown = [str(tmp_path / "a.jpg")] * 3, Shown(top=1, sheet=2, grad_cam=1, similar=0)
     network = Network([[0.9, 0.6, 0.1]], np.zeros((1, 2, 2, 3), np.float32))
-    opened = OpenedModel(network, {"genres": GENRES, "H": 30, "W": 20}, None)
-    found = list(predict_posters(opened, names, shown, None, batch_size=1))
+    found = list(predict_posters(make_model(network), names, shown, None, batch_size=1))
     assert [each.poster.pixels is not None for each in found] == [True, True, False]
     assert [each.heat is not None for each in found] == [True, False, False]
     assert [each.ranking[0].genre for each in found] == ["Action"] * 3
@@ -157,10 +179,10 @@ def test_the_words_change_the_probabilities_and_stand_in_the_table():
         assert texts == [words]
         return probabilities[:, ::-1]
 
-    opened = OpenedModel(network, {"genres": GENRES}, SimpleNamespace(add_words=add_words))
-    (prediction,) = predict_read(opened, [poster], top=1)
+    model = make_model(network, SimpleNamespace(add_words=add_words))
+    (prediction,) = predict_read(model, [poster], top=1)
     assert prediction.ranking[0].genre == "War"
-    table = make_table([prediction], GENRES, has_words=True)
+    table = make_table(model, [prediction])
     assert list(table.columns) == ["path", "error", "predicted_genres", "words", *GENRES]
     assert table["words"][0] == "war"
 

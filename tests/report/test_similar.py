@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from postergenres.dataset.decoding import try_decode
 from postergenres.dataset.store import open_store
 from postergenres.models.description import PRETRAINED_FOLDERS
-from postergenres.models.exported import open_exported
+from postergenres.poster_model import PosterModel
 from postergenres.report import similar
 from postergenres.report.similar import open_similar, search
 
@@ -55,9 +55,7 @@ def test_of_equal_rows_the_first_comes_first():
 
 @pytest.fixture(scope="module")
 def model(pipeline):
-    """What open_similar needs of the model of the pipeline."""
-    folder = pipeline.data / "model"
-    return *open_exported(folder), folder
+    return PosterModel(pipeline.data / "model")
 
 
 @pytest.fixture
@@ -80,14 +78,14 @@ def list_files(data):
 
 
 def test_training_movies_are_found_by_their_own_posters(data, model, capsys):
-    movies = open_similar(data, *model, chunk=CHUNK)
+    movies = open_similar(data, model, chunk=CHUNK)
     out = capsys.readouterr().out
     store = open_store(data)
     assert out.count("\n") == 1 and "SIMILAR = 0 in predict.py skips this" in out
     assert f"computing the features of {len(store.labels)} posters" in out
     samples = pd.read_csv(data / "samples.csv", dtype=str, keep_default_na=False).set_index("id")
     rows = np.concatenate([store.rows("train")[:10], store.rows("test")[:10]])
-    found = movies.find(model[0].predict(store.images[rows]).features, 3)
+    found = movies.find(model.network.predict(store.images[rows]).features, 3)
     assert [len(nearest) for nearest in found] == [3] * 20
     for row, nearest in zip(rows, found, strict=True):
         assert (nearest[0].id == store.index["id"][row]) == (row in rows[:10])
@@ -102,21 +100,21 @@ def test_training_movies_are_found_by_their_own_posters(data, model, capsys):
 
 
 def test_features_are_kept_and_only_missing_or_damaged_ones_are_made_again(data, model, capsys):
-    open_similar(data, *model, chunk=CHUNK)
+    open_similar(data, model, chunk=CHUNK)
     before = contents(data / "features")
     files = list_files(data)
     assert len(files) == -(-len(open_store(data).labels) // CHUNK) > 2
     assert np.load(files[0]).dtype == np.float16
     capsys.readouterr()
-    opened = open_similar(data, *model, chunk=CHUNK)
+    opened = open_similar(data, model, chunk=CHUNK)
     assert capsys.readouterr() == ("", "") and contents(data / "features") == before
-    (query,) = model[0].predict(open_store(data).images[:1]).features
+    (query,) = model.network.predict(open_store(data).images[:1]).features
     np.testing.assert_allclose(np.load(opened.chunks[0][0])[0], query, rtol=2e-3, atol=1e-3)
 
     opened.chunks[0][0].unlink()  # a run that was stopped leaves the others
     path = opened.chunks[1][0]
     flip_bit(path)
-    open_similar(data, *model, chunk=CHUNK)
+    open_similar(data, model, chunk=CHUNK)
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith(f"computing the features of {2 * CHUNK} posters")
     assert second == f"note: {path} is damaged: its features are made again"
@@ -125,27 +123,26 @@ def test_features_are_kept_and_only_missing_or_damaged_ones_are_made_again(data,
 
 def test_another_model_has_features_of_its_own_and_reads_the_stores_posters(data, model, capsys):
     """A poster that is missing or another one is a note."""
-    open_similar(data, *model)
+    open_similar(data, model)
     own = contents(data / "features")
-    folder = PRETRAINED_FOLDERS["improved"]
-    network, about = open_exported(folder)
+    other = PosterModel(PRETRAINED_FOLDERS["improved"], words=False)
     store = open_store(data)
     row = store.rows("train")[0]
     path = data / "posters" / f"{store.index['id'][row]}.jpg"
     body = path.read_bytes()
     for harm, reason in ((b"another", "has changed"), (None, "No such file or directory")):
         path.write_bytes(harm) if harm else path.unlink()
-        assert open_similar(data, network, about, folder) is None
+        assert open_similar(data, other) is None
         assert capsys.readouterr().out.splitlines()[-1] == (
             f"note: no similar movies are shown: {path}: {reason}. Run: python database.py "
             f"--data-dir {data} and python preprocessing.py --data-dir {data}"
         )
     path.write_bytes(body)
-    movies = open_similar(data, network, about, folder)
+    movies = open_similar(data, other)
     assert own.items() < contents(data / "features").items()
     assert len(list((data / "features").iterdir())) == 2
-    pixels, _ = try_decode(body, about["H"], about["W"])
-    nearest = movies.find(network.predict(pixels[None]).features, 1)[0][0]
+    pixels, _ = try_decode(body, *other.size)
+    nearest = movies.find(other.network.predict(pixels[None]).features, 1)[0][0]
     assert nearest.id == store.index["id"][row] and nearest.similarity > 0.9999
 
 
@@ -154,15 +151,15 @@ def test_an_unusable_store_is_a_note_and_its_pixels_are_only_checked_if_they_are
 ):
     index, images = data / "store" / "index.csv", data / "store" / "images.npy"
     flip_bit(images)
-    assert open_similar(data, *model) is None and not list_files(data)
+    assert open_similar(data, model) is None and not list_files(data)
     assert f"{images} was changed or damaged. Run: " in capsys.readouterr().out
     for _ in range(2):  # whole, which computes the features, and damaged again
         flip_bit(images)
-        assert open_similar(data, *model) is not None
+        assert open_similar(data, model) is not None
     capsys.readouterr()
     for path, size in ((images, 999), (index, 9)):
         path.write_bytes(path.read_bytes()[:size])
-        assert open_similar(data, *model) is None
+        assert open_similar(data, model) is None
         assert capsys.readouterr().out == (
             f"note: no similar movies are shown: {path} was changed or damaged. "
             f"Run: python preprocessing.py --data-dir {data}\n"
@@ -172,8 +169,8 @@ def test_an_unusable_store_is_a_note_and_its_pixels_are_only_checked_if_they_are
 def test_movies_without_samples_csv_or_a_poster_have_no_title_or_path(data, model):
     (data / "samples.csv").unlink()
     shutil.rmtree(data / "posters")
-    movies = open_similar(data, *model)
-    features = model[0].predict(open_store(data).images[:1]).features
+    movies = open_similar(data, model)
+    features = model.network.predict(open_store(data).images[:1]).features
     for neighbor in movies.find(features)[0]:
         assert neighbor.title == "" and neighbor.path is None and neighbor.genres
 
@@ -209,7 +206,7 @@ def test_predict_py_writes_similar_csv_and_shows_it_on_the_page(data, pipeline, 
 
 
 def test_predict_py_without_a_store_says_nothing_about_similar_movies(tmp_path, pipeline, capsys):
-    predict.main(sorted(pipeline.images.glob("*.jpg"))[:1], tmp_path, pretrained="improved")
+    predict.main(sorted(pipeline.images.glob("*.jpg"))[:1], tmp_path, model="improved")
     assert "similar" not in capsys.readouterr().out
     written = {path.name for path in tmp_path.iterdir()} - {".predict.lock"}
     assert written == {"predictions.csv", "predictions.html"}

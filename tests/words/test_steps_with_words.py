@@ -127,7 +127,7 @@ def test_a_training_without_words_leaves_none(trained, tmp_path):
 
 @pytest.mark.slow
 def test_a_packed_model_has_its_words(trained, tmp_path, monkeypatch):
-    pack = load_script(ROOT / "data" / "pretrained" / "pack.py")
+    pack = load_script(ROOT / "benchmarks" / "pack.py")
     monkeypatch.setattr(pack, "PRETRAINED_FOLDERS", {"improved": tmp_path / "packed"})
     pack.main(trained.data)
     _, about = open_model(tmp_path / "packed")

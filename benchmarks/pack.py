@@ -1,7 +1,7 @@
 """Add a trained model to the pretrained models, at half of its size.
 
-    python data/pretrained/pack.py DATA_DIR
-    python data/pretrained/pack.py --export
+    python benchmarks/pack.py DATA_DIR
+    python benchmarks/pack.py --export
 
 The second command writes model.tflite of the pretrained models again, from model.keras.
 
@@ -105,7 +105,7 @@ def copy_compressed(source: h5py.Group, target: h5py.Group) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python data/pretrained/pack.py DATA_DIR | --export")
+        sys.exit("usage: python benchmarks/pack.py DATA_DIR | --export")
     if sys.argv[1] == "--export":
         for shipped in PRETRAINED_FOLDERS.values():
             add_export(shipped)
