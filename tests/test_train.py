@@ -85,6 +85,7 @@ def test_the_model_the_history_and_a_picture_are_written(pipeline):
         "history.csv",
         "training.png",
         "checksums.json",
+        "trained_on.npy",
     }
     assert list((pipeline.data / "tensorboard" / "validation").glob("events.*"))
     assert not list((pipeline.data / "unfinished").iterdir())
@@ -175,6 +176,32 @@ def test_a_resumed_training_ends_with_the_same_weights(pipeline, tmp_path, monke
     for name in ("history.csv", "model.json", "model.keras"):
         assert (whole / "model" / name).read_bytes() == (stopped / "model" / name).read_bytes()
     assert not list((stopped / "unfinished").iterdir())
+
+
+def test_a_training_that_starts_from_weights_resumes_only_with_these(
+    pipeline, tmp_path, monkeypatch, tiny, capsys
+):
+    first, whole, stopped = (copy_store(pipeline, tmp_path / str(number)) for number in range(3))
+    train.main(first, epochs=2, batch_size=16)
+    settings = {"epochs": 2, "batch_size": 16, "weights": first / "model"}
+    about = train.main(whole, **settings)
+    assert about["weights"]["name"] == str(first / "model")
+    assert about["weights"]["checksum"] == identify_folder(first / "model")
+    handed_on = (whole / "model" / "weights_trained_on.npy").read_bytes()
+    assert handed_on == (first / "model" / "trained_on.npy").read_bytes()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_at(patch, 2)
+        train.main(stopped, **settings)
+    train.main(stopped, epochs=2, batch_size=16, learning_rate=3e-4)
+    output = capsys.readouterr().out
+    assert "; 0 validation and 0 test movies are among them and left out\n" in output
+    assert "resuming" not in output
+    train.main(stopped, **settings)
+    assert "resuming after epoch 1\n" in capsys.readouterr().out
+    for name in ("history.csv", "model.json", "model.keras"):
+        assert (whole / "model" / name).read_bytes() == (stopped / "model" / name).read_bytes()
+    losses = [pd.read_csv(x / "model" / "history.csv")["val_loss"][0] for x in (first, whole)]
+    assert losses[1] < losses[0]
 
 
 def test_a_training_that_was_stopped_after_its_last_epoch_is_only_written(
@@ -499,6 +526,7 @@ def test_a_missing_store_names_the_command(tmp_path):
         {"ema_momentum": 1.0},
         {"precision": "float64"},
         {"fine_tuned": 5},
+        {"weights": "vgg"},
         {"batch_size": 2.5},
         {"hosts": "10.0.0.1:9999"},
         {"hosts": ("10.0.0.1", "10.0.0.2")},
