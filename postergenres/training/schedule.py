@@ -10,8 +10,8 @@ from postergenres.settings import SettingError
 from keras.optimizers.schedules import CosineDecay
 
 LEARNING_RATES = {"study": 1e-4, "improved": 1e-3} | dict.fromkeys(BACKBONES, 2e-4)
-# If the training starts from weights that know posters.
-CONTINUED_RATES = LEARNING_RATES | {"improved": 3e-4}
+# From weights that know posters; higher rates lose more of what they know than they add.
+CONTINUED_RATES = {"study": 1e-4, "improved": 1e-4} | dict.fromkeys(BACKBONES, 5e-5)
 LAST_BLOCKS = 6  # blocks of a backbone that the first stage trains
 
 
