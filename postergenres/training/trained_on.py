@@ -3,8 +3,8 @@
 A model folder has trained_on.npy, which lists them, and a model that started from the weights of
 another one also weights_trained_on.npy, which lists the movies behind those weights. A row, uint8
 (40,), stands for a movie: 8 bytes of the SHA-256 of its id and 32 bytes of the perceptual hash of
-its poster; bytes of 0 if the poster is unknown or of one color. The movies cannot be read from the
-lists, but it can be asked whether a movie is in them.
+its poster, which is 0 if the poster is of one color. The movies cannot be read from the lists, but
+it can be asked whether a movie is in them.
 """
 
 import hashlib

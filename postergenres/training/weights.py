@@ -72,17 +72,14 @@ def open_weights(weights: str | Path, architecture: str) -> Weights:
 
 def check_size(weights: Weights, height: int, width: int) -> None:
     """Exit if a network of one size of posters has weights for another; a backbone has no size."""
-    about = weights.about
-    if about["settings"]["architecture"] in BACKBONES or (about["H"], about["W"]) == (
-        height,
-        width,
-    ):
-        return
-    sys.exit(
-        f"The weights in {weights.folder} are for posters of {about['H']} x {about['W']} pixels, "
-        f"and the store has {height} x {width}. Run: python preprocessing.py --image-height "
-        f"{about['H']} --image-width {about['W']}"
-    )
+    their_height, their_width = weights.about["H"], weights.about["W"]
+    is_backbone = weights.about["settings"]["architecture"] in BACKBONES
+    if not is_backbone and (their_height, their_width) != (height, width):
+        sys.exit(
+            f"The weights in {weights.folder} are for posters of {their_height} x {their_width} "
+            f"pixels, and the store has {height} x {width}. Run: python preprocessing.py "
+            f"--image-height {their_height} --image-width {their_width}"
+        )
 
 
 def start_network(network: keras.Model, weights: Weights, store: Store, sample: np.ndarray) -> None:
