@@ -5,7 +5,7 @@
 Reads   DATA_DIR/store/; with SOFT_TARGETS, HINTS or WORDS also DATA_DIR/posters/
 Writes  DATA_DIR/model/: model.keras, the epoch with the lowest validation loss; model.tflite, the
         same, exported for predict.py; model.json: genres, settings, thresholds, validation scores,
-        versions; history.csv and training.png
+        versions; history.csv and training.png; trained_on.npy: hashes of the training movies
         DATA_DIR/tensorboard/, the curves, for: tensorboard --logdir DATA_DIR/tensorboard
         DATA_DIR/unfinished/, checkpoints of the last two trainings that were stopped
         DATA_DIR/distillation/ and DATA_DIR/features/: the teacher's outputs, if a setting needs
@@ -40,6 +40,7 @@ from postergenres.training.input import draw_sample
 from postergenres.training.loop import Run, finish_training, train_network
 from postergenres.training.schedule import check_together, make_schedule, require_weights
 from postergenres.training.soft_targets import make_targets
+from postergenres.training.weights import start_from
 
 from model import build_network
 
@@ -56,6 +57,7 @@ COLOR = None  # largest random change of contrast and brightness, as a share; 0 
 EMA_MOMENTUM = None  # of the moving average of the weights, which is kept; 0 to average nothing
 SOFT_TARGETS = 0.0  # share of the teacher's probabilities in the targets; 0.7 helps "improved"
 HINTS = 0.0  # weight of the loss on the teacher's features; 0.1 helps "improved"; not for backbones
+WEIGHTS = None  # or start from a model that knows posters: "efficientnet_lite2" or its folder
 FINE_TUNED = None  # the folder of a fine-tuned backbone to use as the teacher: "elsewhere/model"
 WORDS = False  # True also reads the words on the posters: requirements/text.txt
 PRECISION = "auto"  # "auto" times "float32" and "bfloat16" and picks the faster: see docs/gpu.md
@@ -83,6 +85,7 @@ def main(
     hosts: Hosts | None = HOSTS,
     fine_tuned: Folder | None = FINE_TUNED,
     words: bool = WORDS,
+    weights: Folder | None = WEIGHTS,
 ) -> dict[str, Any]:
     """Train a network, write the model of the best epoch, return the content of model.json."""
     data_dir = Path(data_dir)
@@ -94,11 +97,15 @@ def main(
         learning_rate=learning_rate,
         patience=patience,
         ema_momentum=ema_momentum,
+        is_continued=weights is not None,
     )
     augmentation = make_augmentation(architecture, shift=shift, crop=crop, color=color)
     with step("train", data_dir, rank=find_rank(hosts)):
-        require_weights(architecture)
-        store = open_store(data_dir)
+        if not weights:
+            require_weights(architecture)
+        store, start = open_store(data_dir), None
+        if weights:
+            start, store = start_from(weights, architecture, store)
         devices = open_devices(hosts, batch_size=batch_size)
         sample = draw_sample(store)
         poster_words = teacher = None
@@ -125,6 +132,7 @@ def main(
             devices=devices,
             seed=seed,
             precision=precision,
+            weights=start,
         )
         trained = train_network(build_network, run, data_dir)
         return finish_training(run, trained, poster_words, data_dir)

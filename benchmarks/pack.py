@@ -68,6 +68,8 @@ def main(data_dir: Path, tolerance: float = TOLERANCE) -> float:
         export_model(model, part / "model.tflite")
         if "words" in about:
             shutil.copy(data_dir / "model" / WORDS_FILE, part)
+        for path in (data_dir / "model").glob("*trained_on.npy"):
+            shutil.copy(path, part)
         write_json(about, part / "model.json")
     print(f"wrote {folder / 'model.keras'}, {(folder / 'model.keras').stat().st_size:,} bytes")
     return float(change)

@@ -23,7 +23,7 @@ def pack(folder, monkeypatch):
 @pytest.mark.slow
 def test_a_packed_model_has_half_of_the_size_and_nearly_equal_predictions(pipeline, pack, folder):
     moved = pack.main(pipeline.data)
-    files = ["checksums.json", "model.json", "model.keras", "model.tflite"]
+    files = ["checksums.json", "model.json", "model.keras", "model.tflite", "trained_on.npy"]
     assert sorted(path.name for path in folder.iterdir()) == files
     before, about = open_model(pipeline.data / "model")
     after, packed = open_model(folder)

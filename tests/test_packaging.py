@@ -65,7 +65,7 @@ def test_the_version_and_the_license_are_the_same_everywhere():
     assert f"license: {project['license']}\n" in citation
 
 
-NOT_PACKED = (".gitattributes", "model.keras")  # prediction does without
+NOT_PACKED = (".gitattributes", "model.keras", "trained_on.npy")  # prediction does without
 
 
 def test_every_file_of_the_package_that_is_not_python_is_package_data():

@@ -85,6 +85,7 @@ def test_the_model_the_history_and_a_picture_are_written(pipeline):
         "history.csv",
         "training.png",
         "checksums.json",
+        "trained_on.npy",
     }
     curves = read_curves(pipeline.data / "tensorboard")
     assert max(curves["validation", "epoch_macro_roc_auc"].values()) > 0.9
@@ -182,6 +183,23 @@ def test_a_resumed_training_ends_with_the_same_weights(pipeline, tmp_path, monke
     for name in ("genres_loss", "mAP", "macro_roc_auc"):
         for run in ("train", "validation", "floor"):
             assert list(curves[run, f"epoch_{name}"]) == [1, 2, 3, 4, 5]
+
+
+def test_a_training_starts_from_the_weights_of_another(pipeline, tmp_path, tiny, capsys):
+    first, second = (copy_store(pipeline, tmp_path / name) for name in ("first", "second"))
+    train.main(first, epochs=1, batch_size=16)
+    about = train.main(second, epochs=1, batch_size=16, weights=first / "model")
+    output = capsys.readouterr().out
+    assert f"starting from the weights of {first / 'model'}, trained on" in output
+    assert "; 0 validation and 0 test movies are among them and left out\n" in output
+    checksum = identify_folder(first / "model")
+    assert about["weights"] == {"name": str(first / "model"), "checksum": checksum} | {
+        "movies": len(open_store(first).rows("train"))
+    }
+    handed_on = (second / "model" / "weights_trained_on.npy").read_bytes()
+    assert handed_on == (first / "model" / "trained_on.npy").read_bytes()
+    losses = [pd.read_csv(x / "model" / "history.csv")["val_loss"][0] for x in (first, second)]
+    assert losses[1] < losses[0]
 
 
 def test_a_training_that_was_stopped_after_its_last_epoch_is_only_written(
@@ -506,6 +524,7 @@ def test_a_missing_store_names_the_command(tmp_path):
         {"ema_momentum": 1.0},
         {"precision": "float64"},
         {"fine_tuned": 5},
+        {"weights": "vgg"},
         {"batch_size": 2.5},
         {"hosts": "10.0.0.1:9999"},
         {"hosts": ("10.0.0.1", "10.0.0.2")},

@@ -86,9 +86,15 @@ def hash_poster(path: Path) -> PosterHash:
     except ValueError:
         return PosterHash(digest)
     thumbnail = np.asarray(image.resize(THUMBNAIL, Image.Resampling.BOX)).ravel()
+    bits = hash_image(image)
+    return PosterHash(digest, bits, thumbnail, is_flat=not bits.any())
+
+
+def hash_image(image: Image.Image) -> np.ndarray:
+    """Return the perceptual hash of SIDE x SIDE pixels, uint8 (BITS / 8,); 0 for a flat image."""
     if np.ptp(np.asarray(image.convert("L"))) < FEWEST_GRAY_LEVELS:
-        return PosterHash(digest, np.zeros(BITS // 8, dtype=np.uint8), thumbnail, True)
-    return PosterHash(digest, np.packbits(imagehash.phash(image, HASH_SIZE).hash), thumbnail)
+        return np.zeros(BITS // 8, dtype=np.uint8)
+    return np.packbits(imagehash.phash(image, HASH_SIZE).hash)
 
 
 def leave_out_placeholders(movies: "pd.DataFrame") -> "pd.DataFrame":

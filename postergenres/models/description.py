@@ -22,7 +22,7 @@ def choose_model(data_dir: Path) -> Path:
     return trained if trained.is_dir() else PRETRAINED_FOLDERS["efficientnet_lite2"]
 
 
-def find_model(model: str | Path) -> Path:
+def find_model(model: str | Path, setting: str = "model") -> Path:
     """Return the folder of a model: of a pretrained one by its name, or the folder itself.
 
     Raises:
@@ -32,7 +32,7 @@ def find_model(model: str | Path) -> Path:
     restore_folder(folder)
     if not folder.is_dir():
         names = ", ".join(f'"{name}"' for name in PRETRAINED_FOLDERS)
-        raise SettingError("model", f"should be {names} or the folder of a model, got {model!r}")
+        raise SettingError(setting, f"should be {names} or the folder of a model, got {model!r}")
     return folder
 
 

@@ -19,7 +19,9 @@ from postergenres.files import replacing
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
+
+ops: Any = keras.ops  # Keras annotates that any result may be None
 
 # The names of layers that Grad-CAM looks up; each function that builds a network sets them.
 GRAD_CAM_MAPS = "grad_cam_maps"  # the last feature maps; every network has this layer

@@ -107,9 +107,10 @@ def initialize_network(
 def fit_head(
     network: keras.Model, images: np.ndarray, labels: np.ndarray, sample: np.ndarray
 ) -> None:
-    """Set the head of a backbone to regressions on its features; see `initialize_network`."""
+    """Set the head of a network to regressions on its features; see `initialize_network`."""
     rows, copies = np.unique(sample, return_counts=True)
-    batches = predict_batches(feature_extractor(network), images, rows)
+    extractor = keras.Model(network.inputs, network.get_layer("genres").input)
+    batches = predict_batches(extractor, images, rows)
     features = np.concatenate([batch.astype(np.float32) for batch in batches])
     kernel, bias = fit_regressions(features, labels[rows], REGULARIZATION, copies)
     head = network.get_layer("genres")

@@ -1,6 +1,7 @@
 """Draw a map of the test posters: a point for each, near those that the network sees as alike."""
 
 from pathlib import Path
+from typing import Any
 
 from postergenres.plotting import escape_label, save_figure
 
@@ -100,7 +101,8 @@ def save_poster_map(
     size = float(np.clip(60_000 / len(places), 12, 60))  # of a point, in square points
     rows = -(-len(shown) // COLUMNS)
     figure = Figure(figsize=(9, 8 + 2.4 * rows), layout="constrained")
-    large, small = figure.subfigures(2, 1, height_ratios=(8, 2.4 * rows))
+    halves: Any = figure.subfigures(2, 1, height_ratios=(8, 2.4 * rows))
+    large, small = halves
     axes = large.subplots()
     others = places[main == OTHER]
     if len(others):

@@ -114,7 +114,10 @@ def list_origin(metrics: dict[str, Any], about: dict[str, Any]) -> dict[str, str
         ", ".join(f"{name} {version}" for name, version in versions.items())
         for versions in (about["versions"], list_versions())
     )
+    weights = about.get("weights") or {}
     return {
+        "initial weights": weights.get("name"),
+        "checksum of the initial weights": weights.get("checksum"),
         "checksum of samples.csv": about["samples_sha256"],
         "checksum of the store during training": about["store_sha256"],
         "checksum of the store during scoring": metrics["store_sha256"],

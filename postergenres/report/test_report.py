@@ -30,6 +30,7 @@ from postergenres.scores.metrics import (
     prior_of_counts,
 )
 from postergenres.scores.predicted_genres import join_genres, join_predicted, read_thresholds
+from postergenres.training.trained_on import leave_out, read_behind_weights
 from postergenres.words.cache import read_stored_posters
 from postergenres.words.combination import open_words
 from postergenres.words.reading import find_fault
@@ -74,6 +75,11 @@ def score_test(data_dir: Path, has_cleanlab: bool | None = None) -> pd.DataFrame
     has_cleanlab = doubtful_labels.has_cleanlab() if has_cleanlab is None else has_cleanlab
     store = open_store(data_dir)
     network, about = open_model_of_store(store, data_dir / "model")
+    store, left_out = leave_out(store, read_behind_weights(data_dir / "model"))
+    if left_out["test"]:
+        print(
+            f"left out: {left_out['test']:,} test movies that the initial weights were trained on"
+        )
     architecture = about["settings"]["architecture"]
     print(f"{architecture} network on {len(store.rows('test')):,} test movies, each once")
     predicted = predict_splits(network, about, store, has_cleanlab)
@@ -82,6 +88,7 @@ def score_test(data_dir: Path, has_cleanlab: bool | None = None) -> pd.DataFrame
     is_drawn = is_demonstration(data_dir)
     model_xxh3 = describe_file(data_dir / "model" / "model.keras")["xxh3"]
     metrics = gather_metrics(test, predicted, store, model_xxh3)
+    metrics["left_out"] = left_out["test"]
 
     write_csv(list_predictions(test, store), data_dir / "test_predictions.csv")
     save_pictures(test, store, data_dir)

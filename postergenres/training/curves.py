@@ -8,8 +8,8 @@ from postergenres.training.callbacks import Callback, Logs
 from postergenres.training.checkpoints import Checkpoints
 
 import keras
-from keras import ops
 
+ops: Any = keras.ops  # Keras annotates that any result may be None
 BINS = 500  # of the logit of a probability; in a bin, labels count as if in random order
 LOGITS = 10.0  # the bins cover the logits from -LOGITS to LOGITS
 

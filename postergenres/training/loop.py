@@ -30,6 +30,8 @@ from postergenres.training.input import Batches, Sample, Shuffle, feed
 from postergenres.training.precision import choose_precision, computing_in
 from postergenres.training.schedule import Schedule, Stage, plan_stages, schedule_learning_rate
 from postergenres.training.soft_targets import Targets, add_hints
+from postergenres.training.trained_on import save_lists
+from postergenres.training.weights import Weights, start_network
 
 import keras
 import numpy as np
@@ -49,6 +51,7 @@ class Run:
     devices: Devices = ONE_DEVICE
     seed: int = 0
     precision: str = "auto"
+    weights: Weights | None = None  # to start from
 
     def describe_settings(self) -> dict[str, Any]:
         """Return the settings as model.json records them."""
@@ -68,6 +71,7 @@ class Run:
             "stages": [asdict(stage) for stage in plan_stages(self.schedule)],
             "store": self.store.sha256,
             "teacher": self.targets.teacher,
+            "weights": self.weights and self.weights.describe(),
             "versions": list_versions(),
         }
 
@@ -106,7 +110,7 @@ def train_network(build: Callable[..., keras.Model], run: Run, data_dir: Path) -
     )
     if not stages[0][1].epochs:
         with computing_in(precision):
-            initialize_network(model, run.store.images, run.store.labels, run.sample.rows)
+            set_initial_weights(run, model, partial(build, *size))
     if is_first():
         shutil.rmtree(data_dir / "tensorboard", ignore_errors=True)
     model.set_weights(run.devices.share(model.get_weights()))  # other hardware rounds differently
@@ -116,6 +120,17 @@ def train_network(build: Callable[..., keras.Model], run: Run, data_dir: Path) -
         history = fit_stages(run, network, model, stages, logs=data_dir / "tensorboard")
     shift_priors(model, run.sample.prior_shift)
     return Trained(model, history, precision, unfinished)
+
+
+def set_initial_weights(run: Run, model: keras.Model, build: Callable[[], keras.Model]) -> None:
+    """Set the weights that a network of `build` has before its first epoch."""
+    store, rows = run.store, run.sample.rows
+    if run.weights is None:
+        initialize_network(model, store.images, store.labels, rows)
+        return
+    start = build()  # its features are computed in the precision of the training
+    start_network(start, run.weights, store, rows)
+    model.set_weights(start.get_weights())
 
 
 def settle_precision(run: Run, build: Callable[[], keras.Model], stages: Stages) -> str:
@@ -265,6 +280,7 @@ def describe_model(run: Run, trained: Trained, probabilities: np.ndarray) -> dic
         "versions": list_versions(),
         "settings": run.describe_settings() | {"precision": trained.precision},
         "teacher": run.targets.teacher,
+        "weights": run.weights and run.weights.describe(),
     }
 
 
@@ -292,6 +308,7 @@ def finish_training(
             save_history(trained.history, floor["binary_cross_entropy"], folder)
             if text_model:
                 text_model.save(folder)
+            save_lists(run.store, run.weights and run.weights.trained_on, folder)
             save_model(trained.model, about, folder)
         shutil.rmtree(trained.unfinished)
     print(*score_lines, sep="\n")

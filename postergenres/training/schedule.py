@@ -10,6 +10,8 @@ from postergenres.settings import SettingError
 from keras.optimizers.schedules import CosineDecay
 
 LEARNING_RATES = {"study": 1e-4, "improved": 1e-3} | dict.fromkeys(BACKBONES, 2e-4)
+# From weights that know posters; higher rates lose more of what they know than they add.
+CONTINUED_RATES = {"study": 1e-4, "improved": 1e-4} | dict.fromkeys(BACKBONES, 5e-5)
 LAST_BLOCKS = 6  # blocks of a backbone that the first stage trains
 
 
@@ -62,15 +64,17 @@ def make_schedule(
     learning_rate: float | None = None,
     patience: int = 5,
     ema_momentum: float | None = None,
+    is_continued: bool = False,
 ) -> Schedule:
     """Return the schedule of a network; None is the default of its architecture."""
+    rates = CONTINUED_RATES if is_continued else LEARNING_RATES
     if epochs is None:
         epochs = 8 if architecture in BACKBONES else 15
     return Schedule(
         architecture=architecture,
         epochs=epochs,
         batch_size=batch_size,
-        learning_rate=learning_rate or LEARNING_RATES[architecture],
+        learning_rate=learning_rate or rates[architecture],
         patience=patience,
         ema_momentum=ema_momentum or 0.0,
     )

@@ -4,6 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 from postergenres.dataset.store import open_store
+from postergenres.files import record_checksums, write_json
 from postergenres.report.test_report import (
     is_demonstration,
     list_gallery,
@@ -11,6 +12,7 @@ from postergenres.report.test_report import (
     save_map,
 )
 from postergenres.scores.metrics import SCORES
+from postergenres.training.trained_on import WEIGHTS_FILE, list_movies
 
 import numpy as np
 import pandas as pd
@@ -49,6 +51,25 @@ def test_the_predictions_agree_with_the_metrics(pipeline):
     hits = [genres[i] in cell for i, cell in zip(first, table["genres"], strict=True)]
     content = json.loads((pipeline.data / "metrics.json").read_text())
     assert content["scores"]["precision_at_1"]["score"] == pytest.approx(np.mean(hits))
+
+
+def test_movies_behind_the_initial_weights_are_left_out(pipeline, tmp_path, capsys):
+    data = shutil.copytree(pipeline.data, tmp_path / "data")
+    store, model = open_store(data), data / "model"
+    seen, others = np.split(store.rows("test"), [5])
+    listed = list_movies(store.index["id"].iloc[seen], store.images, seen)
+    np.save(model / WEIGHTS_FILE, listed)
+    write_json(pipeline.about | {"weights": {"name": "improved"}}, model / "model.json")
+    record_checksums(model, [WEIGHTS_FILE, "model.json"])
+    predict.main(data_dir=data)
+    out = capsys.readouterr().out
+    assert "left out: 5 test movies that the initial weights were trained on\n" in out
+    content = json.loads((data / "metrics.json").read_text())
+    assert content["left_out"] == 5 and content["movies"] == len(others)
+    ids = pd.read_csv(data / "test_predictions.csv")["id"]
+    assert list(ids) == store.index["id"].iloc[others].tolist()
+    page = (data / "report.html").read_text(encoding="utf-8")
+    assert "weights of <b>improved</b>. 5 test movies" in page
 
 
 @pytest.mark.parametrize("another", ["sample", "size"])

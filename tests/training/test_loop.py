@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 from postergenres.dataset.store import open_store
+from postergenres.files import identify_folder
 from postergenres.training import loop
 from postergenres.training.input import draw_sample
 from postergenres.training.schedule import make_schedule
 from postergenres.training.soft_targets import Teacher, make_targets
+from postergenres.training.weights import open_weights
 
 import numpy as np
 import pandas as pd
@@ -29,8 +33,10 @@ def test_model_json_records_every_setting(run):
     }
 
 
-def test_checkpoints_depend_on_settings_stages_store_teacher_and_versions(run):
-    about = run.describe()
+def test_checkpoints_depend_on_settings_stages_store_teacher_weights_and_versions(run):
+    weights = open_weights("improved", "improved")
+    about = replace(run, weights=weights).describe()
+    assert about["weights"]["checksum"] == identify_folder(weights.folder)
     assert about["settings"] == run.describe_settings()
     assert [stage["end"] for stage in about["stages"]] == [3]
     assert about["store"] == run.store.sha256 and about["teacher"] == {"outputs": "f"}

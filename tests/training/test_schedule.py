@@ -56,6 +56,8 @@ def test_every_architecture_has_defaults(architecture):
     rates = {"study": 1e-4, "improved": 1e-3}
     assert made.learning_rate == rates.get(architecture, 2e-4)
     assert made.epochs == (15 if architecture in rates else 8) and made.ema_momentum == 0
+    continued = make_schedule(architecture, is_continued=True)
+    assert continued.learning_rate == (1e-4 if architecture in rates else 5e-5)
 
 
 def test_a_default_fills_only_a_setting_that_is_none():
