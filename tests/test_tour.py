@@ -26,8 +26,19 @@ def run_tour(folder):
     shutil.copytree(ROOT / "data" / "examples", folder / "data" / "examples")
     place = {"metadata": {"path": str(folder)}}
     notebook = read_tour()
-    options = {"coalesce_streams": True, "record_timing": False}  # no leftovers of progress bars
-    return NotebookClient(notebook, resources=place, timeout=None, **options).execute()
+    options = {"coalesce_streams": True, "record_timing": False}
+    return drop_notes(NotebookClient(notebook, resources=place, timeout=None, **options).execute())
+
+
+def drop_notes(notebook):
+    """Delete progress bars and notes of TensorFlow and others, which name folders of a machine."""
+    for cell in notebook.cells:
+        outputs = cell.get("outputs", [])
+        outputs[:] = [output for output in outputs if output.get("name") != "stderr"]
+        for output in outputs:
+            if "text" in output:
+                output.text = re.sub(r"INFO:tensorflow:.*\n", "", output.text)
+    return notebook
 
 
 def list_results(notebook):
