@@ -2,6 +2,7 @@
 # make demo       draw the demonstration set, run the five steps in data/demo, print the scores
 # make app        open a page to drop posters on, with a pretrained model or yours
 # make test       check style and types, and run the tests
+# make tour       run the notebook docs/tour.ipynb and save its outputs
 # make bench      run benchmarks/bench_*.py, three hours; your posters: CSV=movies.csv POSTERS=folder
 # make clean      delete the demonstration and files that take minutes to make again; keep
 #                 downloads and trained models
@@ -18,7 +19,7 @@ INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 PACKAGE = $(shell find postergenres -name '*.py')
 DEMO = data/demo
 
-.PHONY: setup demo app test bench clean distclean
+.PHONY: setup demo app test tour bench clean distclean
 
 # --- the five steps -------------------------------------------------------------------------------
 
@@ -56,6 +57,9 @@ test: .venv/test.stamp
 	$(BIN)/ruff check
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+tour: .venv/test.stamp
+	$(BIN)/python tests/test_tour.py
 
 bench: .venv/bench.stamp
 	$(BIN)/python benchmarks/bench_download.py
@@ -106,7 +110,7 @@ clean:
 	cd data && rm -rf average_precision.png precision_recall.png reliability.png mistakes.png
 	cd data && rm -rf poster_map.png
 	cd data && rm -rf predictions.csv predictions.html similar.csv
-	cd data && rm -rf demo sample/posters sample/movies_metadata.csv
+	cd data && rm -rf demo tour sample/posters sample/movies_metadata.csv
 	rm -rf build *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 

@@ -182,6 +182,7 @@ def test_distclean_asks_before_it_deletes(make, tmp_path):
 # --- README and docs ------------------------------------------------------------------------------
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")])
+PAGES += [ROOT / "docs" / "tour.ipynb"]  # whose JSON has the same links
 PAGES += sorted([*ROOT.glob("benchmarks/*.md"), *ROOT.glob("data/*/README.md")])
 PAGES += [ROOT / "postergenres" / "pretrained" / "README.md"]
 
