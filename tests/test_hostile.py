@@ -84,6 +84,7 @@ TEXTS = [
 ]
 
 
+@pytest.mark.slow
 def test_hostile_texts_reach_the_pages_as_texts(tmp_path, capsys):
     data = write_data_set(tmp_path, genres=["Drama", *TEXTS], texts=TEXTS)
     sampling.main(data, min_genre_movies=1)

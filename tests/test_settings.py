@@ -34,6 +34,7 @@ REFUSED = {
     settings.Seconds: [0, 86_401],
     settings.Folder: ["", 5, None, b"data", "a\0b", Path("caf\udce9")],
     settings.Names: ["a", (1,), None],
+    settings.HostNames: [("https://a.example",), "a"],
     settings.Architecture: ["Study", "", None, 0],
     settings.Count | None: [0, "None"],
     bool: [1, "True", None],

@@ -21,7 +21,7 @@ def folder(pipeline, tmp_path):
     return shutil.copytree(pipeline.data / "model", tmp_path / "model")
 
 
-@pytest.mark.parametrize("leftover", [False, True])
+@pytest.mark.parametrize("leftover", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_model_that_was_trained_with_jax_gets_its_export_once(folder, capsys, leftover):
     """Also if a run was killed between the file and its checksum."""
     shutil.copy(folder / "model.tflite", folder.parent)

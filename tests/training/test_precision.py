@@ -51,6 +51,7 @@ def test_auto_is_the_faster_precision_if_the_hardware_has_both(monkeypatch, fast
     assert precision.choose_inference_precision("auto") == "float32"
 
 
+@pytest.mark.slow
 def test_steps_are_timed_in_both_precisions():
     built = []
     seconds = precision.time_steps(

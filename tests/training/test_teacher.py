@@ -164,6 +164,7 @@ def save_backbone(data, folder, **changes):
     return network
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_teacher_outputs_what_the_network_predicts(data, tmp_path):
     network = save_backbone(data, tmp_path / "tuned")
     chosen = replace(teacher.choose_network(tmp_path / "tuned"), components=20)

@@ -118,6 +118,7 @@ def test_without_a_reader_the_network_is_scored_and_predicts_alone(
     assert "words are not used" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_training_without_words_leaves_none(trained, tmp_path):
     data = shutil.copytree(trained.data, tmp_path / "data")
     about = train.main(data, **SETTINGS | {"words": False})
