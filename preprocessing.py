@@ -7,7 +7,7 @@ Writes  DATA_DIR/store/: images.npy (N, H, W, 3) and labels.npy (N, G), both uin
         poster; index.csv: row, id, split, copies; errors.csv: posters that could not be decoded
         and are left out; checksums.csv: id and SHA-256 of each poster; store.json: genres in
         order, H, W, N, and what the store was made from
-Takes   about 15 s for 15,000 posters on two cores; 45 kB of disk per poster at 150 x 101.
+Takes   about 5 s for 15,000 posters on two cores; 45 kB of disk per poster at 150 x 101.
 
 The new store is written beside the old one. If nothing has changed, it is not made again.
 """

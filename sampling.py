@@ -11,7 +11,7 @@ Reads   DATA_DIR/posters.csv and DATA_DIR/posters/
 Writes  DATA_DIR/samples.csv: id, title, genres, split (train, val, test), copies (1 outside train);
         sampling.json: genre counts and measures of imbalance, before and after; duplicate posters;
         sampling.png; and checksums.json, of the first two
-Takes   about 25 s for 15,000 movies, most of it to find duplicate posters.
+Takes   about 12 s for 15,000 movies, most of it to find duplicate posters.
 """
 
 from dataclasses import asdict

@@ -10,7 +10,7 @@ Writes  DATA_DIR/model/: model.keras, the epoch with the lowest validation loss;
         DATA_DIR/unfinished/, checkpoints of the last two trainings that were stopped
         DATA_DIR/distillation/ and DATA_DIR/features/: the teacher's outputs, if a setting needs
         them; DATA_DIR/words/ and DATA_DIR/model/words.npz, with WORDS
-Takes   about a minute for the demonstration set, 15 minutes for 8,500 posters on two cores;
+Takes   about a minute for the demonstration set, eleven for 15,000 posters on two cores;
         more than an hour with a backbone; another quarter of an hour with a teacher, and half an
         hour with WORDS. A stopped run resumes after its last complete epoch.
 """
