@@ -213,6 +213,7 @@ def test_a_cluster_that_loses_the_tasks_or_is_missing_is_one_line(cluster):
         client.wait_for_workers(2)
 
 
+@pytest.mark.slow
 def test_dask_is_only_needed_for_a_cluster(tmp_path):
     draw_colours(tmp_path / "source", movies=60)
     database.main(tmp_path / "data", tmp_path / "source" / "movies.csv", tmp_path / "source/images")

@@ -432,6 +432,7 @@ def test_a_backbone_is_fine_tuned_in_stages(pipeline, tmp_path, monkeypatch, sma
         assert (whole / "model" / name).read_bytes() == (stopped / "model" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_the_best_epoch_over_all_stages_is_kept(pipeline, tmp_path, monkeypatch, small_backbone):
     copy_store(pipeline, tmp_path)
     stages = [schedule.Stage("gentle", 0, 1, 1e-3), schedule.Stage("too fast", 1, 2, 10.0)]

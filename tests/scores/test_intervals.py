@@ -15,7 +15,7 @@ def coverage():
     return load_script(ROOT / "benchmarks" / "interval_coverage.py")
 
 
-@pytest.mark.parametrize("positives", [5, 20, 100])
+@pytest.mark.parametrize("positives", [5, 20, pytest.param(100, marks=pytest.mark.slow)])
 def test_the_interval_contains_the_truth_about_as_often_as_it_says(coverage, positives):
     """In 4 x 100 runs: 95 % within three standard errors of 1.1 and the two that are allowed."""
     rng = np.random.default_rng(0)

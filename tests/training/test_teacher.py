@@ -179,6 +179,7 @@ def test_a_fine_tuned_teacher_outputs_what_the_network_predicts(data, tmp_path):
     assert made.features.shape == (len(posters), 20)
 
 
+@pytest.mark.slow
 def test_a_network_of_another_sample_or_without_a_backbone_is_no_teacher(data, tmp_path):
     folder = tmp_path / "tuned"
     save_backbone(data, folder)
