@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from postergenres.download.images import check_image
+from postergenres.download.images import FORMATS, check_image
 from postergenres.models.description import PRETRAINED_FOLDERS, choose_model, find_model
 from postergenres.models.exported import add_missing_export
 from postergenres.poster_model import PosterModel, ReadPoster
@@ -122,7 +122,6 @@ def read_poster(name: str, body: bytes, model: PosterModel) -> ReadPoster:
 
 def count_pixels(body: bytes) -> int:
     """Return the pixels of an image, 0 if it is none."""
-    formats = ("JPEG", "PNG", "WEBP", "GIF")  # as in check_image()
-    with suppress(Exception), Image.open(io.BytesIO(body), formats=formats) as image:
+    with suppress(Exception), Image.open(io.BytesIO(body), formats=FORMATS) as image:
         return image.width * image.height
     return 0

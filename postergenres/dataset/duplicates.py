@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 HASH_SIZE = 16  # frequencies each way; the usual 8 confuses posters of the same layout
 BITS = HASH_SIZE**2
+NEAR_DUPLICATE = 68  # differing bits of near duplicates, unless sampling.py sets others
 SIDE = 4 * HASH_SIZE  # pixels; imagehash needs no more
 THUMBNAIL = (8, 8)  # pixels, to compare the colors of posters with similar hashes
 COLOR = 32  # largest mean difference of thumbnails, of 255; 1 in 150 random pairs is below

@@ -10,6 +10,7 @@ from PIL import Image
 
 TOO_LARGE = "too large"  # how the reason begins if the image is larger than the limits
 NOT_AN_IMAGE = "not an image"  # how the reason begins if the bytes are something else
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF")  # no others: Pillow hands an EPS file to Ghostscript
 MAX_SCANS = 100  # of a JPEG; a progressive one has ten, each costs as much as the whole image
 
 # They name no poster. For threads, too, so once for the process.
@@ -31,8 +32,7 @@ def check_image(body: bytes, max_bytes: int, max_pixels: int) -> str:
     if len(body) > max_bytes:
         return f"{TOO_LARGE}: over {max_bytes:,} bytes"
     try:
-        # No other formats: Pillow would hand an EPS file to Ghostscript.
-        with Image.open(io.BytesIO(body), formats=("JPEG", "PNG", "WEBP", "GIF")) as image:
+        with Image.open(io.BytesIO(body), formats=FORMATS) as image:
             if image.width * image.height > max_pixels:
                 return f"{TOO_LARGE}: {image.width} x {image.height} pixels, over {max_pixels:,}"
             if image.format in ("JPEG", "MPO") and body.count(b"\xff\xda") > MAX_SCANS:

@@ -10,10 +10,10 @@ from typing import Any
 
 from postergenres.dataset.store import Store
 from postergenres.report.pages import encode, shorten_title
+from postergenres.scores.metrics import mean_without_nan, roc_auc_of_genres
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
 INSTALL = "python -m pip install -r requirements/labels.txt"
 SHOWN = 24  # pairs on the page, half of them of a listed genre
@@ -44,10 +44,8 @@ def describe_weakness(labels: np.ndarray, probabilities: np.ndarray) -> str:
 
 def measure_roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Return the macro ROC-AUC; its floor, 0.5, if every genre has no movie or every movie."""
-    mixed = labels.any(axis=0) & ~labels.all(axis=0)
-    columns = zip(labels[:, mixed].T, probabilities[:, mixed].T, strict=True)
-    scores = [float(roc_auc_score(*column)) for column in columns]
-    return sum(scores) / len(scores) if scores else 0.5
+    score = mean_without_nan(roc_auc_of_genres(labels, probabilities))
+    return 0.5 if np.isnan(score) else score
 
 
 def rank_labels(labels: np.ndarray, probabilities: np.ndarray, prior: np.ndarray) -> pd.DataFrame:

@@ -118,15 +118,19 @@ def score_genres(
 ) -> dict[str, np.ndarray]:
     """Return average_precision, roc_auc and f1 of each genre, {name: (G,)}, nan if undefined."""
     predicted = probabilities >= thresholds.genres
-    scores = {
-        name: np.full(labels.shape[1], np.nan) for name in ("average_precision", "roc_auc", "f1")
-    }
+    scores = {name: np.full(labels.shape[1], np.nan) for name in ("average_precision", "f1")}
     for genre in np.flatnonzero(labels.any(axis=0)):
         truth, ranked = labels[:, genre], probabilities[:, genre]
         scores["average_precision"][genre] = metrics.average_precision_score(truth, ranked)
         scores["f1"][genre] = metrics.f1_score(truth, predicted[:, genre])
-        if not truth.all():
-            scores["roc_auc"][genre] = metrics.roc_auc_score(truth, ranked)
+    return scores | {"roc_auc": roc_auc_of_genres(labels, probabilities)}
+
+
+def roc_auc_of_genres(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return the ROC-AUC of each genre, (G,); nan if no movie or every movie has it."""
+    scores = np.full(labels.shape[1], np.nan)
+    for genre in np.flatnonzero(labels.any(axis=0) & ~labels.all(axis=0)):
+        scores[genre] = metrics.roc_auc_score(labels[:, genre], probabilities[:, genre])
     return scores
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from postergenres.dataset.decoding import try_decode
-from postergenres.dataset.duplicates import group_duplicates, hash_posters
+from postergenres.dataset.duplicates import NEAR_DUPLICATE, group_duplicates, hash_posters
 from postergenres.dataset.feature_files import FeatureFiles
 from postergenres.dataset.store import Store
 from postergenres.download.manifest import poster_path
@@ -44,7 +44,6 @@ from sklearn.decomposition import PCA
 from sklearn.model_selection import GroupKFold
 
 FOLDS = 5  # of the posters: a training poster is predicted by a model that has not seen it
-NEAR_DUPLICATE = 68  # bits of 256, as in sampling.py; duplicates are in the same fold
 BATCH = 64  # posters per forward pass
 CHUNK = 1024  # posters per feature file
 POLL_SECONDS = 5  # between two looks of a process that waits for another one
@@ -60,7 +59,7 @@ class FrozenNetwork:
     components: int = 384  # principal components of the features that are kept
     regularization: float = 0.0017  # C of the logistic regressions; lower it for fewer posters
     folds: int = FOLDS
-    near_duplicate: int = NEAR_DUPLICATE
+    near_duplicate: int = NEAR_DUPLICATE  # bits; duplicates are in the same fold
     seed: int = 0  # of the folds
 
 

@@ -13,7 +13,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from postergenres.dataset.duplicates import BITS, SIDE, count_differences, hash_image
+from postergenres.dataset.duplicates import (
+    BITS,
+    NEAR_DUPLICATE,
+    SIDE,
+    count_differences,
+    hash_image,
+)
 from postergenres.dataset.store import Store
 
 import numpy as np
@@ -22,7 +28,6 @@ from PIL import Image
 FILE = "trained_on.npy"
 WEIGHTS_FILE = "weights_trained_on.npy"
 ID_BYTES = 8
-NEAR_DUPLICATE = 68  # bits of 256, as in sampling.py
 BLOCK = 64  # posters that are compared with the list at a time
 
 
