@@ -23,6 +23,7 @@ from postergenres.settings import (
     Architecture,
     Count,
     Folder,
+    Folds,
     Hosts,
     Momentum,
     Precision,
@@ -30,6 +31,7 @@ from postergenres.settings import (
     Seed,
     Share,
     Weight,
+    Zoom,
     checked,
     run_from_shell,
 )
@@ -52,13 +54,14 @@ PATIENCE = 5  # epochs without a lower validation loss before training stops
 BATCH_SIZE = 32  # posters per step; larger is hardly faster on a CPU
 LEARNING_RATE = None  # peak of the cosine schedule of AdamW; lower it if the loss diverges
 SHIFT = 0.08  # largest random shift, as a share of height and width; 0 for none
+ZOOM = 0.0  # largest random change of height and width, as a share; 0.15 helps "improved"
 CROP = None  # most that is randomly cropped off height and width, as a share; backbones only
 COLOR = None  # largest random change of contrast and brightness, as a share; 0 for none
 EMA_MOMENTUM = None  # of the moving average of the weights, which is kept; 0 to average nothing
 SOFT_TARGETS = 0.0  # share of the teacher's probabilities in the targets; 0.7 helps "improved"
 HINTS = 0.0  # weight of the loss on the teacher's features; 0.1 helps "improved"; not for backbones
 WEIGHTS = None  # or start from a model that knows posters: "efficientnet_lite2" or its folder
-FINE_TUNED = None  # the folder of a fine-tuned backbone to use as the teacher: "elsewhere/model"
+FINE_TUNED = None  # 2 fine-tunes a backbone on each half of the posters, to teach the other half
 WORDS = False  # True also reads the words on the posters: requirements/text.txt
 PRECISION = "auto"  # "auto" times "float32" and "bfloat16" and picks the faster: see docs/gpu.md
 HOSTS = None  # of several machines, ("10.0.0.1:9999", "10.0.0.2"): see docs/distributed.md
@@ -76,6 +79,7 @@ def main(
     seed: Seed = SEED,
     patience: Count = PATIENCE,
     shift: Share = SHIFT,
+    zoom: Zoom = ZOOM,
     crop: Share | None = CROP,
     color: Share | None = COLOR,
     ema_momentum: Momentum | None = EMA_MOMENTUM,
@@ -83,7 +87,7 @@ def main(
     hints: Weight = HINTS,
     precision: Precision = PRECISION,
     hosts: Hosts | None = HOSTS,
-    fine_tuned: Folder | None = FINE_TUNED,
+    fine_tuned: Folds | None = FINE_TUNED,
     words: bool = WORDS,
     weights: Folder | None = WEIGHTS,
 ) -> dict[str, Any]:
@@ -99,7 +103,7 @@ def main(
         ema_momentum=ema_momentum,
         is_continued=weights is not None,
     )
-    augmentation = make_augmentation(architecture, shift=shift, crop=crop, color=color)
+    augmentation = make_augmentation(architecture, shift=shift, zoom=zoom, crop=crop, color=color)
     with step("train", data_dir, rank=find_rank(hosts)):
         if not weights:
             require_weights(architecture)

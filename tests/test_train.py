@@ -109,7 +109,8 @@ def test_the_saved_model_has_the_loss_of_the_best_epoch(pipeline):
     """So the best weights were kept, and the saved biases are shifted."""
     history = pd.read_csv(pipeline.data / "model" / "history.csv")
     network, _ = saved.open_model(pipeline.data / "model")
-    assert loss_of(network, pipeline.data) == pytest.approx(history["val_loss"].min(), abs=1e-5)
+    lowest = history["val_loss"].min()
+    assert lowest - 0.1 < loss_of(network, pipeline.data) <= lowest + 1e-5  # calibrated
 
 
 def loss_of(network, data):
@@ -306,11 +307,11 @@ def test_the_student_learns_from_the_teacher_what_the_labels_do_not_show(
 
 
 def test_without_soft_targets_and_hints_there_is_no_teacher(pipeline, tmp_path, tiny):
-    about = train.main(copy_store(pipeline, tmp_path), epochs=1, fine_tuned="elsewhere/model")
+    about = train.main(copy_store(pipeline, tmp_path), epochs=1, fine_tuned=2)
     assert about["teacher"] is None
     assert list(about["settings"]) == [
         *("architecture", "epochs", "batch_size", "learning_rate", "patience", "ema_momentum"),
-        *("shift", "crop", "color", "soft_targets", "hints", "seed", "precision"),
+        *("shift", "zoom", "crop", "color", "soft_targets", "hints", "seed", "precision"),
     ]
 
 
@@ -412,6 +413,7 @@ def test_a_backbone_is_fine_tuned_in_stages(pipeline, tmp_path, monkeypatch, sma
         transfer.freeze_layers(network, last_blocks)
 
     monkeypatch.setattr(loop, "freeze_layers", freeze_layers)
+    monkeypatch.setattr(loop, "calibrate", lambda network, run: None)
     about = train.main(whole, **settings)
     assert about["settings"]["learning_rate"] == 2e-4 and about["settings"]["crop"] == 0.3
     assert about["scores"]["macro_roc_auc"]["score"] > 0.8
@@ -437,6 +439,7 @@ def test_the_best_epoch_over_all_stages_is_kept(pipeline, tmp_path, monkeypatch,
     copy_store(pipeline, tmp_path)
     stages = [schedule.Stage("gentle", 0, 1, 1e-3), schedule.Stage("too fast", 1, 2, 10.0)]
     monkeypatch.setattr(loop, "plan_stages", lambda schedule: stages)
+    monkeypatch.setattr(loop, "calibrate", lambda network, run: None)
     about = train.main(tmp_path, "efficientnet_lite0", epochs=2)
     history = pd.read_csv(tmp_path / "model" / "history.csv")
     assert about["best_epoch"] == 1 and history["val_loss"][0] < history["val_loss"][1]
@@ -524,7 +527,7 @@ def test_a_missing_store_names_the_command(tmp_path):
         {"soft_targets": -0.1},
         {"ema_momentum": 1.0},
         {"precision": "float64"},
-        {"fine_tuned": 5},
+        {"fine_tuned": 1},
         {"weights": "vgg"},
         {"batch_size": 2.5},
         {"hosts": "10.0.0.1:9999"},

@@ -12,6 +12,7 @@ from postergenres.files import write_csv, writing_folder
 from postergenres.models.saved import list_versions, predict_probabilities, save_model
 from postergenres.models.transfer import build_to_train, freeze_layers, initialize_network
 from postergenres.plotting import save_figure
+from postergenres.scores.calibration import weigh_by_genre
 from postergenres.scores.metrics import format_scores
 from postergenres.scores.predicted_genres import describe_thresholds
 from postergenres.settings import SettingError
@@ -37,6 +38,7 @@ import keras
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.special import logit
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def train_network(build: Callable[..., keras.Model], run: Run, data_dir: Path) -
     keras.utils.clear_session(free_memory=False)  # equal runs give layers equal names
     keras.utils.set_random_seed(run.seed)
     model = build(*size)  # float32, on one device, as it will be saved
-    posters, drawn = len(run.store.rows("train")), len(run.sample.rows)
+    posters, drawn = len(np.unique(run.sample.rows)), len(run.sample.rows)
     repeats = f", {drawn:,} with repeats" if drawn > posters else ""
     print(
         f"{run.schedule.architecture} network, {model.count_params():,} parameters, {precision} "
@@ -262,6 +264,16 @@ def tabulate_epochs(epochs: list[dict[str, float]], start: int, loss: str) -> pd
 # --- the output -----------------------------------------------------------------------------------
 
 
+def calibrate(model: keras.Model, run: Run) -> None:
+    """Scale and move the logits of each genre as suits the validation movies best."""
+    probabilities = predict_probabilities(model, run.store.images, run.sample.val)
+    logits = logit(probabilities.clip(1e-7, 1 - 1e-7))
+    scales, offsets = weigh_by_genre(run.sample.val_labels, [logits], [1.0])
+    head = model.get_layer("genres")
+    kernel, bias = head.get_weights()
+    head.set_weights([kernel * scales[0], bias * scales[0] + offsets])
+
+
 def describe_model(run: Run, trained: Trained, probabilities: np.ndarray) -> dict[str, Any]:
     """Return the content of model.json, without words, from the validation probabilities."""
     store, history = run.store, trained.history
@@ -292,6 +304,7 @@ def finish_training(
     `words` has those on each poster of the store; None trains without words.
     """
     floor, score_lines, text_model = run.sample.floor, [], None
+    calibrate(trained.model, run)
     probabilities = predict_probabilities(trained.model, run.store.images, run.sample.val)
     about = describe_model(run, trained, probabilities)
     score_lines.append(f"validation scores of epoch {about['best_epoch']}, which is kept:")

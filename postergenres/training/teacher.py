@@ -1,7 +1,8 @@
 """The teacher, whose probabilities and features train.py adds to the labels as targets.
 
 The teacher is a network trained on photographs, with a logistic regression for each genre on its
-features and, with WORDS, the words on the posters; or a backbone that train.py has fine-tuned.
+features and, with WORDS, the words on the posters. With FINE_TUNED, backbones that are fine-tuned
+on folds of the posters take the place of the regressions.
 
 DATA_DIR/distillation/ holds targets.npy, float32 (N, G), features.npy, float32 (N, components), and
 what they were made from. The features of the network itself lie in DATA_DIR/features/, in a file
@@ -12,7 +13,7 @@ posters on two cores.
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,12 @@ from postergenres.dataset.feature_files import FeatureFiles
 from postergenres.dataset.store import Store
 from postergenres.download.manifest import poster_path
 from postergenres.files import find_damage, identify_folder, read_json, write_json, writing_folder
-from postergenres.models.description import check_sample
 from postergenres.models.efficientnet import FEATURES, build_efficientnet, find_weights
-from postergenres.models.saved import open_model, predict_batch
+from postergenres.models.saved import predict_batch
 from postergenres.models.transfer import BACKBONES, feature_extractor, fit_regressions
 from postergenres.scores.metrics import estimate_prior, format_scores
 from postergenres.training.devices import is_first
+from postergenres.training.fine_tuned import FineTuned, predict_with_folds
 from postergenres.training.input import Sample
 from postergenres.training.precision import choose_inference_precision, computing_in
 from postergenres.training.soft_targets import Teacher
@@ -61,41 +62,30 @@ class FrozenNetwork:
     folds: int = FOLDS
     near_duplicate: int = NEAR_DUPLICATE  # bits; duplicates are in the same fold
     seed: int = 0  # of the folds
+    fine_tuned: FineTuned | None = None  # backbones that predict in place of the regressions
 
 
-@dataclass(frozen=True)
-class FineTunedNetwork:
-    """A backbone that train.py has fine-tuned; it is overconfident on the training posters."""
-
-    fine_tuned: str  # its folder
-    model: str  # checksum of the folder
-    components: int = 384  # principal components of the features that are kept
-
-
-Network = FrozenNetwork | FineTunedNetwork
 Folds = list[tuple[np.ndarray, np.ndarray]]  # rows of a store to fit on, and rows to predict
 
 
-def choose_network(fine_tuned: str | Path | None = None) -> Network:
-    """Return the network that teaches: a fine-tuned one if there is a folder of it."""
-    if fine_tuned is None:
-        return FrozenNetwork()
-    return FineTunedNetwork(str(fine_tuned), identify_folder(Path(fine_tuned)))
+def choose_network(fine_tuned: int | None = None) -> FrozenNetwork:
+    """Return the network that teaches; `fine_tuned` is the number of folds, None for none."""
+    return FrozenNetwork(fine_tuned=FineTuned(fine_tuned) if fine_tuned else None)
 
 
 def open_teacher(
     data_dir: Path,
     store: Store,
     sample: Sample,
-    network: Network,
+    network: FrozenNetwork,
     words: list[Words] | None = None,
     precision: str = "float32",
 ) -> Teacher:
     """Return what a network and the words on posters say; compute it if it is missing or stale.
 
-    A fine-tuned network does not use the words. The precision of a frozen one, see
-    `precision.choose_inference_precision`, is no reason to compute anything again. Exit with a line
-    if a package or a poster is missing, or if the fine-tuned network does not fit.
+    The precision is that of a fine-tuned network, and of a frozen one as in
+    `precision.choose_inference_precision`; it is no reason to compute anything again. Exit with a
+    line if a package or a poster is missing.
     """
     folder = data_dir / "distillation"
     basis = describe_basis(store, network, words)
@@ -105,20 +95,18 @@ def open_teacher(
         reason = find_staleness(folder, basis)
     if reason:
         print(f"making the teacher's outputs: {reason}", flush=True)
-        if isinstance(network, FineTunedNetwork):
-            teacher = ask_fine_tuned(data_dir, store, network)
-        else:
-            teacher = ask_frozen(data_dir, store, network, words=words, precision=precision)
+        teacher = ask_network(data_dir, store, network, words=words, precision=precision)
         _, scores = sample.score(teacher.targets[sample.val])
         write_teacher(folder, teacher, {"basis": basis, "scores": scores})
         print(f"validation scores of the teacher:\n{format_scores(scores)}\nwrote {folder}")
     return read_teacher(folder)
 
 
-def describe_basis(store: Store, network: Network, words: list[Words] | None) -> dict[str, Any]:
+def describe_basis(
+    store: Store, network: FrozenNetwork, words: list[Words] | None
+) -> dict[str, Any]:
     """Return everything that the outputs of a teacher depend on, as JSON types."""
-    reads = words is not None and isinstance(network, FrozenNetwork)
-    text_model = {"reader": describe_reader(), **TEXT_CONSTANTS} if reads else None
+    text_model = None if words is None else {"reader": describe_reader(), **TEXT_CONSTANTS}
     return asdict(network) | {"text_model": text_model, "store": store.sha256}
 
 
@@ -151,14 +139,51 @@ def read_teacher(folder: Path) -> Teacher:
     )
 
 
-# --- a frozen network -----------------------------------------------------------------------------
+# --- what it says ---------------------------------------------------------------------------------
 
 
-def ask_frozen(
+def ask_network(
     data_dir: Path, store: Store, network: FrozenNetwork, words: list[Words] | None, precision: str
 ) -> Teacher:
-    """Return what regressions on the features of a frozen network say, and the words."""
+    """Return what regressions on a network's features say, or fine-tuned ones, and the words."""
     find_weights(BACKBONES[network.architecture])  # before anything takes time
+    labels, train = store.labels, store.rows("train")
+    features = read_features(data_dir, store, network, precision)
+    groups = group_duplicates(hash_posters(store.index["id"], data_dir), network.near_duplicate)
+
+    def plan(rows: np.ndarray, count: int = network.folds) -> Folds:
+        return plan_folds(rows, groups, count, network.seed)
+
+    def teach(rows: np.ndarray) -> Teacher:
+        targets = fit_targets(features, labels, plan(rows), network.regularization)
+        return Teacher(targets, estimate_prior(labels[rows]), features)
+
+    tuned = network.fine_tuned
+    if tuned is None:
+        teacher = teach(train)
+    else:
+        folds = plan(train, tuned.folds)[1:]
+        targets = predict_with_folds(
+            data_dir,
+            store,
+            tuned,
+            folds=folds,
+            teach=teach,
+            basis=describe_basis(store, network, words=None),
+            precision=precision,
+        )
+        teacher = Teacher(targets, estimate_prior(labels[store.rows("val")]), features)
+    if words is None:
+        return teacher
+    return replace(
+        teacher, targets=add_words(teacher.targets, words, labels, train, folds=plan(train))
+    )
+
+
+def read_features(
+    data_dir: Path, store: Store, network: FrozenNetwork, precision: str
+) -> np.ndarray:
+    """Return the principal components of the features of the frozen network, float32 (N, K)."""
     precision = choose_inference_precision(precision)
     name = network.architecture.removeprefix("efficientnet_")
     name += f"-{network.height}x{network.width}"
@@ -166,13 +191,7 @@ def ask_frozen(
     build = partial(build_frozen, network, precision)
     features, train = extract_features(store, data_dir, name, build), store.rows("train")
     features = features / np.sqrt(features[train].var(axis=0).mean())
-    features = reduce_features(features, train, network.components)
-    hashes = hash_posters(store.index["id"], data_dir)
-    folds = plan_folds(train, group_duplicates(hashes, network.near_duplicate), network.seed)
-    targets = fit_targets(features, store.labels, folds, network.regularization)
-    if words is not None:
-        targets = add_words(targets, words, store.labels, train, folds=folds)
-    return Teacher(targets, estimate_prior(store.labels[train]), features)
+    return reduce_features(features, train, network.components)
 
 
 def build_frozen(network: FrozenNetwork, precision: str) -> keras.Model:
@@ -182,14 +201,15 @@ def build_frozen(network: FrozenNetwork, precision: str) -> keras.Model:
         return feature_extractor(build_efficientnet(variant, network.height, network.width))
 
 
-def plan_folds(train: np.ndarray, groups: np.ndarray, seed: int) -> Folds:
+def plan_folds(train: np.ndarray, groups: np.ndarray, count: int, seed: int) -> Folds:
     """Return folds that predict each poster once, a training poster by a model that never saw it.
 
     A model that was fitted with the poster, or with a duplicate of it, would repeat its labels.
     `train` has the rows of the training posters, `groups` the group of duplicates of each poster.
+    The first of `count` + 1 folds is of all training posters, and predicts the others.
     """
     rest = np.setdiff1d(np.arange(len(groups)), train)
-    splits = GroupKFold(FOLDS, shuffle=True, random_state=seed).split(train, groups=groups[train])
+    splits = GroupKFold(count, shuffle=True, random_state=seed).split(train, groups=groups[train])
     return [(train, rest), *((train[fit], train[rows]) for fit, rows in splits)]
 
 
@@ -230,31 +250,6 @@ def cross_fit(
     for fit, rows in folds:
         predicted[rows] = predict(fit, rows)
     return predicted
-
-
-# --- a fine-tuned network -------------------------------------------------------------------------
-
-
-def ask_fine_tuned(data_dir: Path, store: Store, network: FineTunedNetwork) -> Teacher:
-    """Return what a fine-tuned backbone says; exit if it is of another sample or no backbone."""
-    folder = Path(network.fine_tuned)
-    model, about = open_model(folder)
-    check_sample(about, store.samples_sha256, folder)
-    if about["settings"]["architecture"] not in BACKBONES:
-        sys.exit(
-            f"{folder} holds a network without a backbone, which cannot be a teacher. Set "
-            "FINE_TUNED in train.py to the folder of a fine-tuned backbone, then run: "
-            "python train.py"
-        )
-    build = partial(feature_extractor, model)
-    extracted = extract_features(store, data_dir, network.model, build)
-    features = reduce_features(extracted, store.rows("train"), network.components)
-    targets = apply_head(extracted, *model.get_layer("genres").get_weights()).astype(np.float32)
-    prior = estimate_prior(store.labels[store.rows("val")])  # see shift_priors
-    return Teacher(targets, prior, features)
-
-
-# --- both -----------------------------------------------------------------------------------------
 
 
 def apply_head(features: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:

@@ -9,30 +9,36 @@ from postergenres.words.text_model import FILE, TextModel, load_text_model, logi
 
 import numpy as np
 
+WEIGHTS = ("image_weight", "text_weight", "offset")  # in model.json, lists of all genres
+ByGenre = float | np.ndarray  # of all genres, or (G,)
+
 
 def combine(
-    probabilities: np.ndarray, evidence: np.ndarray, image_weight: float, text_weight: float
+    probabilities: np.ndarray,
+    evidence: np.ndarray,
+    image_weight: ByGenre,
+    text_weight: ByGenre,
+    offset: ByGenre = 0.0,
 ) -> np.ndarray:
     """Return the probabilities of the network and the words together; all arrays are (N, G).
 
     The weights are factors of the network's logits and of the evidence, `TextModel.weigh_evidence`.
     """
     image = logit(np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7))
-    return 1 / (1 + np.exp(-image_weight * image - text_weight * evidence))
+    return 1 / (1 + np.exp(-image_weight * image - text_weight * evidence - offset))
 
 
 class WordsModel(NamedTuple):
     """What a model of train.py knows about words."""
 
     text_model: TextModel
-    image_weight: float  # see `combine`
-    text_weight: float
+    weights: tuple[ByGenre, ...]  # of image and text, and the offset: see `combine`
     thresholds: dict[str, Any]  # the entries of model.json that belong to the combination
 
     def add_words(self, probabilities: np.ndarray, words: list[Words]) -> np.ndarray:
         """Return the network's probabilities of N posters, (N, G), with the evidence of words."""
         evidence = self.text_model.weigh_evidence(words)
-        return combine(probabilities, evidence, self.image_weight, self.text_weight)
+        return combine(probabilities, evidence, *self.weights)
 
     def show(self, words: Words) -> str:
         """Return the words on a poster that mean something to the model, for people."""
@@ -51,7 +57,7 @@ def open_words(folder: Path, about: dict[str, Any]) -> WordsModel | None:
     entry = about["words"]
     return WordsModel(
         text_model=load_text_model(folder),
-        image_weight=entry["image_weight"],
-        text_weight=entry["text_weight"],
+        # Older models have one number for all genres, and no offset.
+        weights=tuple(np.array(entry.get(name, 0.0)) for name in WEIGHTS),
         thresholds={name: entry[name] for name in ("thresholds", "shared_thresholds")},
     )

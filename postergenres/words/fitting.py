@@ -8,6 +8,7 @@ from typing import Any
 
 from postergenres.dataset.store import Store
 from postergenres.scores.bootstrap import bootstrap
+from postergenres.scores.calibration import weigh_by_genre
 from postergenres.scores.metrics import (
     beside_floor,
     choose_thresholds,
@@ -16,7 +17,7 @@ from postergenres.scores.metrics import (
     format_scores,
 )
 from postergenres.scores.predicted_genres import Thresholds, describe_thresholds, read_thresholds
-from postergenres.words.combination import combine
+from postergenres.words.combination import WEIGHTS, combine
 from postergenres.words.ngrams import HASHES, count_ngrams
 from postergenres.words.reading import CONFIDENCE, Words, describe_reader, select_texts
 from postergenres.words.text_model import TextModel, logit, weigh_ngrams
@@ -97,14 +98,13 @@ def fit_words(
     labels = store.labels[val]
     text_model = fit_text_model([words[row] for row in train], store.labels[train])
     evidence = text_model.weigh_evidence([words[row] for row in val])
-    image_weight, text_weight = choose_weights(labels, probabilities, evidence)
-    combined = combine(probabilities, evidence, image_weight, text_weight)
+    weights = choose_weights_by_genre(labels, probabilities, evidence)
+    combined = combine(probabilities, evidence, *weights)
     thresholds = choose_thresholds(labels, combined)
     scores = compute_scores(labels, combined, thresholds)
     gain = measure_gain(labels, (combined, thresholds), (probabilities, read_thresholds(about)))
     return text_model, {
-        "image_weight": image_weight,
-        "text_weight": text_weight,
+        **{name: values.tolist() for name, values in zip(WEIGHTS, weights, strict=True)},
         "reader": describe_reader(),
         **describe_thresholds(thresholds, store.genres),
         "scores": {"split": "val"} | beside_floor(scores, floor),
@@ -135,6 +135,19 @@ def choose_weights(
     return float(found.x), float(found.x * ratio)
 
 
+def choose_weights_by_genre(
+    labels: np.ndarray, probabilities: np.ndarray, evidence: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the weights of the network and of the words, and the offset, of each genre, (G,).
+
+    They have the lowest cross-entropy, shrunken to those of `choose_weights`.
+    """
+    common = choose_weights(labels, probabilities, evidence)
+    logits = logit(np.clip(probabilities, 1e-7, 1 - 1e-7))
+    (image, text), offset = weigh_by_genre(labels, [logits, evidence], common)
+    return image, text, offset
+
+
 def measure_gain(
     labels: np.ndarray,
     with_words: tuple[np.ndarray, Thresholds],
@@ -153,7 +166,8 @@ def measure_gain(
 
 def format_words(entry: dict[str, Any]) -> str:
     """Return lines with the scores with words, and what they add; of "words" in model.json."""
-    weights = f"{entry['image_weight']:.2f} x network + {entry['text_weight']:.2f} x words"
+    image, text = (f"{min(entry[name]):.2f} to {max(entry[name]):.2f}" for name in WEIGHTS[:2])
+    weights = f"by genre, {image} x network + {text} x words"
     gain = entry["mAP_gain"]
     lines = [
         f"with the words on the posters ({weights}):",

@@ -1,20 +1,14 @@
+import functools
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
-from postergenres.dataset.decoding import decode_poster
 from postergenres.dataset.store import open_store
 from postergenres.download.manifest import poster_path
-from postergenres.files import (
-    identify_folder,
-    read_json,
-    record_checksums,
-    write_json,
-    writing_folder,
-)
-from postergenres.models import transfer
+from postergenres.files import identify_folder, read_json
 from postergenres.models.efficientnet import FEATURES
-from postergenres.models.saved import predict_batch, save_model
-from postergenres.training import teacher
+from postergenres.scores.metrics import estimate_prior
+from postergenres.training import fine_tuned, teacher
 from postergenres.training.input import draw_sample
 from postergenres.words.cache import read_stored_posters
 from postergenres.words.fitting import CONSTANTS
@@ -23,6 +17,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import build_color_network, contents
+from scipy.special import expit, logit
 
 SMALL = teacher.FrozenNetwork(height=30, width=20, components=20, regularization=1.0)
 
@@ -59,7 +54,7 @@ def test_the_teacher_is_fitted_and_its_outputs_are_written_once(data, monkeypatc
     assert f"making the teacher's outputs: {data / 'distillation'} is missing" in output
     assert "macro ROC-AUC" in output
     before = contents(data / "distillation")
-    monkeypatch.setattr(teacher, "ask_frozen", pytest.fail)
+    monkeypatch.setattr(teacher, "ask_network", pytest.fail)
     open_one(data)
     assert contents(data / "distillation") == before and capsys.readouterr().out == ""
 
@@ -69,6 +64,7 @@ def test_everything_that_the_outputs_depend_on_is_recorded(data):
     assert about_of(data)["basis"] == {
         **{"architecture": "efficientnet_lite2", "height": 30, "width": 20, "components": 20},
         **{"regularization": 1.0, "folds": 5, "near_duplicate": 68, "seed": 0, "text_model": None},
+        "fine_tuned": None,
         "store": open_store(data).sha256,
     }
 
@@ -96,7 +92,7 @@ def test_another_host_waits_for_the_outputs_of_the_first(data, monkeypatch):
     monkeypatch.setattr(teacher, "find_staleness", lambda *_: found.pop(0))
     monkeypatch.setattr(teacher, "is_first", lambda: False)
     monkeypatch.setattr(teacher, "POLL_SECONDS", 0)
-    monkeypatch.setattr(teacher, "ask_frozen", pytest.fail)
+    monkeypatch.setattr(teacher, "ask_network", pytest.fail)
     assert open_one(data).prior.shape == (3,) and found == []
 
 
@@ -154,51 +150,89 @@ def test_a_missing_poster_names_the_commands(data):
         open_one(data)
 
 
-def save_backbone(data, folder, **changes):
-    """Write a backbone as train.py does, with random weights."""
-    network = transfer.build_transfer("efficientnet_lite0", 32, 32, 3)
-    about = read_json(data / "model" / "model.json") | {"H": 32, "W": 32}
-    about |= {"settings": {"architecture": "efficientnet_lite0"}} | changes
-    with writing_folder(folder) as part:
-        save_model(network, about, part)
-    return network
+@pytest.fixture
+def trained(monkeypatch):
+    """Fake trainings of backbones; those that were started, by the rows that they train on."""
+    runs = []
+
+    def train_network(build, run, data_dir):
+        assert (data_dir / "posters").exists() and run.store.images.shape[1:3] == (32, 24)
+        runs.append(run)
+        return SimpleNamespace(model=len(runs))  # this backbone predicts 0.1, 0.2 ... for all
+
+    def predict_probabilities(model, images, rows):
+        return np.full((len(rows), 3), model / 10)
+
+    monkeypatch.setattr(fine_tuned, "train_network", train_network)
+    monkeypatch.setattr(fine_tuned, "predict_probabilities", predict_probabilities)
+    return runs
 
 
-@pytest.mark.slow
-def test_a_fine_tuned_teacher_outputs_what_the_network_predicts(data, tmp_path):
-    network = save_backbone(data, tmp_path / "tuned")
-    chosen = replace(teacher.choose_network(tmp_path / "tuned"), components=20)
-    made = open_one(data, chosen)
-    basis = about_of(data)["basis"]
-    assert basis["fine_tuned"] == str(tmp_path / "tuned") and basis["components"] == 20
-    assert basis["model"] == identify_folder(tmp_path / "tuned")
-    paths = [data / "posters" / f"{movie}.jpg" for movie in open_store(data).index["id"]]
-    posters = np.stack([decode_poster(path, 32, 32) for path in paths])
-    predicted = predict_batch(network, posters)
-    np.testing.assert_allclose(made.targets, predicted, atol=0.01)  # averaged before the head
-    assert made.features.shape == (len(posters), 20)
+TUNED = replace(SMALL, fine_tuned=fine_tuned.FineTuned(folds=2, height=32, width=24))
 
 
-@pytest.mark.slow
-def test_a_network_of_another_sample_or_without_a_backbone_is_no_teacher(data, tmp_path):
-    folder = tmp_path / "tuned"
-    save_backbone(data, folder)
-    about = read_json(folder / "model.json")
-    for changes, message in (
-        ({"samples_sha256": "other"}, "another sample"),
-        ({"settings": {"architecture": "improved"}}, "without a backbone"),
-    ):
-        write_json(about | changes, folder / "model.json")
-        record_checksums(folder, ["model.json"])
-        with pytest.raises(SystemExit, match=message):
-            open_one(data, teacher.choose_network(folder))
-    assert teacher.choose_network() == teacher.FrozenNetwork()
+def test_each_fine_tuned_backbone_teaches_the_posters_that_it_has_not_seen(data, trained):
+    made, store = open_one(data, TUNED), open_store(data)
+    first, second = (run.sample.rows for run in trained)
+    assert sorted([*first, *second]) == store.rows("train").tolist()
+    assert made.targets[second] == pytest.approx(0.1)
+    assert made.targets[first] == pytest.approx(0.2)
+    mean = expit((logit(0.1) + logit(0.2)) / 2)
+    assert made.targets[store.rows("test")] == pytest.approx(mean)
+    assert made.prior == pytest.approx(estimate_prior(store.labels[store.rows("val")]))
+    assert made.features == pytest.approx(open_one(data).features)
+    assert sorted(path.name for path in (data / "teacher").iterdir()) == ["fold-1", "fold-2"]
+
+
+def test_what_a_backbone_learns_does_not_depend_on_the_labels_of_the_other_fold(data, trained):
+    store = open_store(data)
+    run = functools.partial(teacher.ask_network, network=TUNED, words=None, precision="float32")
+    run(data, store)
+    rows, others = trained[0].sample.rows, trained[1].sample.rows
+    shutil.rmtree(data / "teacher")
+    run(data, replace(store, labels=flip(store.labels, others[:20])))
+    for before, after in zip(trained[:2], trained[2:], strict=True):
+        np.testing.assert_array_equal(before.sample.rows, after.sample.rows)
+    targets = [run.targets.train["genres"] for run in trained]
+    np.testing.assert_array_equal(targets[0][rows], targets[2][rows])
+    assert (targets[1][others] != targets[3][others]).any()
+
+
+def test_a_fold_that_is_done_is_not_trained_again(data, trained, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(fine_tuned, "draw_sample", stop_at_the_second(fine_tuned.draw_sample))
+        open_one(data, TUNED)
+    assert len(trained) == 1
+    open_one(data, TUNED)
+    assert len(trained) == 2 and trained[1].seed == 2
+    open_one(data, replace(TUNED, regularization=2.0))  # of the teachers of the backbones
+    assert len(trained) == 4
+
+
+def stop_at_the_second(function):
+    calls = []
+
+    def stop(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return function(*arguments)
+
+    return stop
+
+
+def test_a_poster_that_has_changed_names_the_command(data, trained):
+    movie = open_store(data).index["id"][5]
+    other = open_store(data).index["id"][6]
+    shutil.copy(data / "posters" / f"{other}.jpg", data / "posters" / f"{movie}.jpg")
+    with pytest.raises(SystemExit, match=f"{movie}.jpg .*changed. Run: python preprocessing.py"):
+        open_one(data, TUNED)
 
 
 # --- what it learns -------------------------------------------------------------------------------
 
 TRAIN = np.arange(50)  # of 60 posters
-FOLDS = teacher.plan_folds(TRAIN, groups=np.arange(60), seed=0)
+FOLDS = teacher.plan_folds(TRAIN, groups=np.arange(60), count=5, seed=0)
 
 
 def test_features_are_reduced_to_principal_components_of_the_training_posters():
@@ -244,7 +278,7 @@ def test_no_training_poster_gets_probabilities_from_the_labels_of_a_duplicate(da
         shutil.copy(posters[first], posters[row])
     flipped = replace(store, labels=flip(store.labels, first))
     before, after = (
-        teacher.ask_frozen(data, x, SMALL, words=None, precision="float32").targets
+        teacher.ask_network(data, x, SMALL, words=None, precision="float32").targets
         for x in (store, flipped)
     )
     np.testing.assert_array_equal(after[others], before[others])

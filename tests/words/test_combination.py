@@ -21,7 +21,8 @@ def folder(tmp_path):
 @pytest.fixture
 def about(fake_reader):
     """The content of its model.json."""
-    entry = {"reader": describe_reader(), "image_weight": 0.9, "text_weight": 0.5}
+    entry = {"reader": describe_reader(), "image_weight": [0.9], "text_weight": [0.5]}
+    entry |= {"offset": [0.1]}
     entry |= {"thresholds": {"Horror": 0.3}, "shared_thresholds": {"micro": 0.3, "samples": 0.2}}
     return {"words": entry, "thresholds": {"Horror": 0.6}}
 
@@ -30,6 +31,8 @@ def test_logits_are_weighted_and_added():
     probabilities, evidence = np.array([[0.2, 0.7]]), np.array([[1.5, -3]])
     expected = expit(0.9 * logit(probabilities) + 0.5 * evidence)
     np.testing.assert_allclose(combine(probabilities, evidence, 0.9, 0.5), expected)
+    moved = combine(probabilities, evidence, np.array([0.9, 0.0]), 0.5, np.array([0.0, 2.0]))
+    np.testing.assert_allclose(moved, [[expected[0, 0], expit(0.5 * -3 + 2)]])
     certain = combine(np.array([[0, 1.0]], np.float32), evidence, 1, 1)
     assert np.isfinite(logit(certain)).all() and certain[0, 0] < 1e-5 and certain[0, 1] > 1 - 1e-5
 
@@ -40,8 +43,8 @@ def test_words_change_the_probabilities_of_their_posters_only(folder, about, cap
     assert (about | model.thresholds)["thresholds"] == {"Horror": 0.3}
     alone = np.full((3, 1), 0.5)
     blood, laughs, none = model.add_words(alone, [*WORDS[:2], []])
-    assert blood > 0.6 and laughs < 0.4 and none == 0.5
-    assert blood == combine(alone, model.text_model.weigh_evidence(WORDS[:1]), 0.9, 0.5)[0]
+    assert blood > 0.6 and laughs < 0.4 and none == pytest.approx(expit(0.1))
+    assert blood == combine(alone, model.text_model.weigh_evidence(WORDS[:1]), 0.9, 0.5, 0.1)[0]
 
 
 def test_a_model_without_words_opens_nothing(folder):

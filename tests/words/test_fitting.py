@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 from postergenres.scores.metrics import choose_thresholds, compute_scores
 from postergenres.scores.predicted_genres import describe_thresholds
-from postergenres.words.combination import combine
+from postergenres.words.combination import WEIGHTS, combine
 from postergenres.words.fitting import (
     RATIOS,
     choose_weights,
@@ -89,7 +89,7 @@ def test_the_entry_of_model_json_says_what_the_words_add(fake_reader, texts):
     assert entry["reader"].startswith("rapidocr 0, onnxruntime 0; ")
     assert set(entry["thresholds"]) == {"A", "B"}
     evidence = text_model.weigh_evidence(arguments[1][200:])
-    both = combine(arguments[2], evidence, entry["image_weight"], entry["text_weight"])
+    both = combine(arguments[2], evidence, *(np.array(entry[x]) for x in WEIGHTS))
     mean = entry["scores"]["mAP"]
     assert mean["score"] == pytest.approx(score(arguments[0].labels[200:], both)["mAP"])
     assert mean["floor"] == arguments[4]["mAP"] and entry["scores"]["split"] == "val"
