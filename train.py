@@ -31,7 +31,6 @@ from postergenres.settings import (
     Seed,
     Share,
     Weight,
-    Zoom,
     checked,
     run_from_shell,
 )
@@ -54,7 +53,6 @@ PATIENCE = 5  # epochs without a lower validation loss before training stops
 BATCH_SIZE = 32  # posters per step; larger is hardly faster on a CPU
 LEARNING_RATE = None  # peak of the cosine schedule of AdamW; lower it if the loss diverges
 SHIFT = 0.08  # largest random shift, as a share of height and width; 0 for none
-ZOOM = 0.0  # largest random change of height and width, as a share; 0.15 helps "improved"
 CROP = None  # most that is randomly cropped off height and width, as a share; backbones only
 COLOR = None  # largest random change of contrast and brightness, as a share; 0 for none
 EMA_MOMENTUM = None  # of the moving average of the weights, which is kept; 0 to average nothing
@@ -79,7 +77,6 @@ def main(
     seed: Seed = SEED,
     patience: Count = PATIENCE,
     shift: Share = SHIFT,
-    zoom: Zoom = ZOOM,
     crop: Share | None = CROP,
     color: Share | None = COLOR,
     ema_momentum: Momentum | None = EMA_MOMENTUM,
@@ -103,7 +100,7 @@ def main(
         ema_momentum=ema_momentum,
         is_continued=weights is not None,
     )
-    augmentation = make_augmentation(architecture, shift=shift, zoom=zoom, crop=crop, color=color)
+    augmentation = make_augmentation(architecture, shift=shift, crop=crop, color=color)
     with step("train", data_dir, rank=find_rank(hosts)):
         if not weights:
             require_weights(architecture)

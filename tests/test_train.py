@@ -311,7 +311,7 @@ def test_without_soft_targets_and_hints_there_is_no_teacher(pipeline, tmp_path, 
     assert about["teacher"] is None
     assert list(about["settings"]) == [
         *("architecture", "epochs", "batch_size", "learning_rate", "patience", "ema_momentum"),
-        *("shift", "zoom", "crop", "color", "soft_targets", "hints", "seed", "precision"),
+        *("shift", "crop", "color", "soft_targets", "hints", "seed", "precision"),
     ]
 
 

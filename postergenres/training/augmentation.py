@@ -13,15 +13,12 @@ class Augmentation:
     """How much each poster is changed, as shares: see the functions below."""
 
     shift: float = 0.0
-    zoom: float = 0.0
     crop: float = 0.0
     color: float = 0.0
 
     def apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return the posters of a batch, changed at random."""
         images = mirror_and_shift(images, self.shift, rng)
-        if self.zoom:
-            images = zoom_at_random(images, self.zoom, rng)
         if self.crop:
             images = crop_at_random(images, self.crop, rng)
         if self.color:
@@ -34,13 +31,11 @@ def make_augmentation(
     shift: float,
     crop: float | None = None,
     color: float | None = None,
-    zoom: float = 0.0,
 ) -> Augmentation:
     """Return the augmentation of a network; None is the default of its architecture."""
     usual_crop, usual_color = (0.3, 0.2) if architecture in BACKBONES else (0.0, 0.0)
     return Augmentation(
         shift=shift,
-        zoom=zoom,
         crop=usual_crop if crop is None else crop,
         color=usual_color if color is None else color,
     )
@@ -81,25 +76,6 @@ def shift_pixels(pixels: np.ndarray, target: np.ndarray, top: int, left: int) ->
     rows[:, end_column:] = part[:, -1:]
     target[:first_row] = target[first_row]
     target[end_row:] = target[end_row - 1]
-
-
-def zoom_at_random(images: np.ndarray, zoom: float, rng: np.random.Generator) -> np.ndarray:
-    """Enlarge or shrink each poster at random; what does not fit is cut off, edge pixels fill gaps.
-
-    `zoom` is the largest change of H and of W, which are drawn apart, as a share.
-    """
-    whole = np.array(images.shape[2:0:-1])  # width, height
-    margin = np.ceil(whole * zoom).astype(int) + 1
-    sides = [(side, side) for side in margin[::-1]]
-    padded = np.pad(images, ((0, 0), *sides, (0, 0)), mode="edge")
-    parts = rng.uniform(1 - zoom, 1 + zoom, size=(len(images), 2)) * whole
-    corners = margin + rng.random((len(images), 2)) * (whole - parts)
-    zoomed = np.empty_like(images)
-    for i, (corner, part) in enumerate(zip(corners, parts, strict=True)):
-        box, size = (*corner, *(corner + part)), (int(whole[0]), int(whole[1]))
-        resized = Image.fromarray(padded[i]).resize(size, Image.Resampling.BILINEAR, box=box)
-        zoomed[i] = np.asarray(resized)
-    return zoomed
 
 
 def crop_at_random(images: np.ndarray, crop: float, rng: np.random.Generator) -> np.ndarray:

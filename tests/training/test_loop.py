@@ -28,14 +28,7 @@ def run(pipeline):
 def test_model_json_records_every_setting(run):
     assert run.describe_settings() == {
         **{"architecture": "improved", "epochs": 3, "batch_size": 32, "learning_rate": 1e-3},
-        **{
-            "patience": 5,
-            "ema_momentum": 0.0,
-            "shift": 0.0,
-            "zoom": 0.0,
-            "crop": 0.0,
-            "color": 0.0,
-        },
+        **{"patience": 5, "ema_momentum": 0.0, "shift": 0.0, "crop": 0.0, "color": 0.0},
         **{"soft_targets": 0.7, "hints": 0.1, "seed": 4, "precision": "auto"},
     }
 
