@@ -55,7 +55,7 @@ def test_the_words_can_be_switched_off(fake_reader, pipeline, tmp_path, capsys):
         predict.main(images, tmp_path, model="improved", words=words) for words in (True, False)
     )
     first, second = re.findall("^predicted by .*", capsys.readouterr().out, re.M)
-    assert "improved and the words on the posters; mAP 0.2" in first and "words" not in second
+    assert "improved and the words on the posters; mAP 0.3" in first and "words" not in second
     assert "words" in with_words and "words" not in without
     assert with_words["Drama"][0] != without["Drama"][0]
 
