@@ -76,8 +76,8 @@ def predict_with_folds(
                 np.save(part / "targets.npy", targets)
                 write_json(about, part / "fold.json")
         logits.append(logit(np.load(done / "targets.npy").clip(1e-7, 1 - 1e-7)))
-    shutil.rmtree(folder / "posters", ignore_errors=True)
-    shutil.rmtree(folder / "unfinished", ignore_errors=True)
+    for name in ("posters", "unfinished", "tensorboard"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     return expit(np.nanmean(logits, axis=0)).astype(np.float32)
 
 
