@@ -64,7 +64,7 @@ class RankingScores(keras.metrics.Metric):
 
 def mean_of(scores: Any, is_defined: Any) -> Any:
     """Return the mean of the scores, (G,), that are defined; 0 if there are none."""
-    weights = ops.cast(is_defined, "float32")
+    weights = ops.cast(is_defined, scores.dtype)
     return ops.divide_no_nan(ops.sum(scores * weights), ops.sum(weights))
 
 
