@@ -8,9 +8,14 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import expit
+from scipy.special import expit, logit
 
 SHRINKAGE = 100.0  # weight of the squared deviations; see docs/training.md
+
+
+def to_logits(probabilities: np.ndarray) -> np.ndarray:
+    """Return the logits of probabilities, which are first clipped as Keras clips them."""
+    return logit(np.clip(probabilities, 1e-7, 1 - 1e-7))
 
 
 def weigh_by_genre(

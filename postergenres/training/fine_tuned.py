@@ -20,6 +20,7 @@ from postergenres.files import find_damage, read_json, write_json, writing_folde
 from postergenres.models.saved import predict_probabilities
 from postergenres.models.transfer import build_transfer
 from postergenres.parallel import open_executor
+from postergenres.scores.calibration import to_logits
 from postergenres.training.augmentation import make_augmentation
 from postergenres.training.input import draw_sample
 from postergenres.training.loop import Run, train_network
@@ -27,7 +28,7 @@ from postergenres.training.schedule import make_schedule
 from postergenres.training.soft_targets import Teacher, make_targets
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def predict_with_folds(
             with writing_folder(done) as part:
                 np.save(part / "targets.npy", targets)
                 write_json(about, part / "fold.json")
-        logits.append(logit(np.load(done / "targets.npy").clip(1e-7, 1 - 1e-7)))
+        logits.append(to_logits(np.load(done / "targets.npy")))
     for name in ("posters", "unfinished", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
     return expit(np.nanmean(logits, axis=0)).astype(np.float32)

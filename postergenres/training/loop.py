@@ -12,7 +12,7 @@ from postergenres.files import write_csv, writing_folder
 from postergenres.models.saved import list_versions, predict_probabilities, save_model
 from postergenres.models.transfer import build_to_train, freeze_layers, initialize_network
 from postergenres.plotting import save_figure
-from postergenres.scores.calibration import weigh_by_genre
+from postergenres.scores.calibration import to_logits, weigh_by_genre
 from postergenres.scores.metrics import format_scores
 from postergenres.scores.predicted_genres import describe_thresholds
 from postergenres.settings import SettingError
@@ -38,7 +38,6 @@ import keras
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy.special import logit
 
 
 @dataclass(frozen=True)
@@ -267,7 +266,7 @@ def tabulate_epochs(epochs: list[dict[str, float]], start: int, loss: str) -> pd
 def calibrate(model: keras.Model, run: Run) -> None:
     """Scale and move the logits of each genre as suits the validation movies best."""
     probabilities = predict_probabilities(model, run.store.images, run.sample.val)
-    logits = logit(probabilities.clip(1e-7, 1 - 1e-7))
+    logits = to_logits(probabilities)
     scales, offsets = weigh_by_genre(run.sample.val_labels, [logits], [1.0])
     head = model.get_layer("genres")
     kernel, bias = head.get_weights()

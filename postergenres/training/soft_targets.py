@@ -8,6 +8,8 @@ row for each of the N posters of a store.
 from dataclasses import dataclass
 from typing import Any
 
+from postergenres.scores.calibration import to_logits
+
 import keras
 import numpy as np
 from scipy.special import expit, logit
@@ -55,7 +57,7 @@ def make_targets(
     train, val = {"genres": labels}, {"genres": labels}
     if teacher and soft_targets:
         shift = logit(sample_prior) - logit(teacher.prior)
-        soft = expit(logit(np.clip(teacher.targets, 1e-7, 1 - 1e-7)) + shift)
+        soft = expit(to_logits(teacher.targets) + shift)
         mixed = (1 - soft_targets) * labels + soft_targets * soft
         train["genres"] = mixed.astype(np.float32)
     if teacher and hints:

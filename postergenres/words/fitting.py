@@ -8,7 +8,7 @@ from typing import Any
 
 from postergenres.dataset.store import Store
 from postergenres.scores.bootstrap import bootstrap
-from postergenres.scores.calibration import weigh_by_genre
+from postergenres.scores.calibration import to_logits, weigh_by_genre
 from postergenres.scores.metrics import (
     beside_floor,
     choose_thresholds,
@@ -143,8 +143,8 @@ def choose_weights_by_genre(
     They have the lowest cross-entropy, shrunken to those of `choose_weights`.
     """
     common = choose_weights(labels, probabilities, evidence)
-    logits = logit(np.clip(probabilities, 1e-7, 1 - 1e-7))
-    (image, text), offset = weigh_by_genre(labels, [logits, evidence], common)
+    inputs = [to_logits(probabilities), evidence]
+    (image, text), offset = weigh_by_genre(labels, inputs, common)
     return image, text, offset
 
 
