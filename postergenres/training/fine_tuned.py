@@ -49,7 +49,7 @@ def predict_with_folds(
     data_dir: Path,
     store: Store,
     settings: FineTuned,
-    folds: list[tuple[np.ndarray, np.ndarray]],
+    folds: list[np.ndarray],
     teach: Callable[[np.ndarray], Teacher],
     basis: dict[str, Any],
     precision: str,
@@ -57,14 +57,14 @@ def predict_with_folds(
     """Return what fine-tuned backbones say of each poster, float32 (N, G); train them if needed.
 
     Args:
-        folds: rows of the store to train on, and rows to predict, all training posters together.
-            Other posters get the mean of the logits of all backbones.
+        folds: rows of the store that each backbone is trained on. A poster gets the mean of the
+            logits of the backbones that were not trained on it.
         teach: returns a teacher of the rows to train on that knows no labels of other rows.
         basis: everything that the folds and these teachers depend on, as JSON types.
         precision: of the training, see `precision.choose_precision`.
     """
     folder, logits = data_dir / "teacher", []
-    for number, (fit, _) in enumerate(folds, start=1):
+    for number, fit in enumerate(folds, start=1):
         about = basis | {"fold": number}
         done = folder / f"fold-{number}"
         if find_damage(done) or read_json(done / "fold.json") != about:

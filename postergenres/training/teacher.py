@@ -162,7 +162,7 @@ def ask_network(
     if tuned is None:
         teacher = teach(train)
     else:
-        folds = plan(train, tuned.folds)[1:]
+        folds = [fit for fit, _ in plan(train, tuned.folds)[1:]]
         targets = predict_with_folds(
             data_dir,
             store,
