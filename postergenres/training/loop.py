@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from postergenres.dataset.samples import read_titles
 from postergenres.dataset.store import Store
 from postergenres.files import write_csv, writing_folder
 from postergenres.models.saved import list_versions, predict_probabilities, save_model
@@ -312,7 +313,12 @@ def finish_training(
         from postergenres.words.fitting import fit_words, format_words  # only for WORDS
 
         text_model, about["words"] = fit_words(
-            run.store, words, probabilities, about=about, floor=floor
+            run.store,
+            words,
+            probabilities,
+            about=about,
+            floor=floor,
+            titles=read_titles(data_dir),
         )
         score_lines.append(format_words(about["words"]))
     if is_first():

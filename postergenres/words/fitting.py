@@ -1,9 +1,9 @@
-"""Fit a text model on the training posters, and combine it with the network.
+"""Fit a text model on the posters and titles of training movies; combine it with the network.
 
 The weights of both, and what the words add, come from the validation movies.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from postergenres.dataset.store import Store
@@ -41,10 +41,20 @@ RATIOS = np.linspace(0, 2, 41)  # weights of the words, beside 1 for the network
 
 
 def fit_text_model(
-    words: Sequence[Words], labels: np.ndarray, regularization: float = REGULARIZATION
+    words: Sequence[Words],
+    labels: np.ndarray,
+    titles: Sequence[str] = (),
+    regularization: float = REGULARIZATION,
 ) -> TextModel:
-    """Fit a text model on those of N training posters that have words; labels are (N, G)."""
+    """Fit a text model on those of N training posters that have words; labels are (N, G).
+
+    Titles, one for each poster, are fitted as the words on N more posters; "" is none. Only n-grams
+    that are on posters count.
+    """
     idf = compute_idf(words)
+    if titles:
+        words = [*words, *([(title, 1.0)] for title in titles)]
+        labels = np.concatenate([labels, labels])
     ngrams = stack_ngrams(words, idf)
     has_words = ngrams.getnnz(axis=1) > 0
     ngrams, labels = ngrams[has_words], labels[has_words]
@@ -85,18 +95,24 @@ def fit_words(
     probabilities: np.ndarray,
     about: dict[str, Any],
     floor: dict[str, Any],
+    titles: Mapping[str, str],
 ) -> tuple[TextModel, dict[str, Any]]:
-    """Return a text model of the training posters, and the entry "words" of model.json.
+    """Return a text model of the training movies, and the entry "words" of model.json.
 
     Args:
         words: for each row of the store its words.
         probabilities: (validation movies, G), of the network.
         about: content of model.json, of which the thresholds are read.
         floor: scores of the prior on the validation movies.
+        titles: of movies by id. Only those of training movies are used.
     """
     train, val = store.rows("train"), store.rows("val")
     labels = store.labels[val]
-    text_model = fit_text_model([words[row] for row in train], store.labels[train])
+    text_model = fit_text_model(
+        [words[row] for row in train],
+        store.labels[train],
+        [titles.get(movie, "") for movie in store.index["id"].iloc[train]],
+    )
     evidence = text_model.weigh_evidence([words[row] for row in val])
     weights = choose_weights_by_genre(labels, probabilities, evidence)
     combined = combine(probabilities, evidence, *weights)

@@ -12,6 +12,7 @@ from postergenres.words.fitting import (
 )
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import draw_predictions
 from scipy.special import expit, logit
@@ -74,7 +75,8 @@ def draw_store(texts):
     labels = (rng.random((400, 2)) < [0.3, 0.6]).astype(np.uint8)
     words = [[(texts[x], 0.9)] for x in labels[:, 0]]
     rows = {"train": np.arange(200), "val": np.arange(200, 400)}
-    store = SimpleNamespace(labels=labels, rows=rows.get, genres=["A", "B"])
+    index = pd.DataFrame({"id": [f"tt{row:07d}" for row in range(400)]})
+    store = SimpleNamespace(labels=labels, rows=rows.get, genres=["A", "B"], index=index)
     probabilities = np.clip(0.4 + rng.normal(0, 0.1, (200, 2)), 0.1, 0.9)
     thresholds = choose_thresholds(labels[200:], probabilities, 1)
     about = {"genres": ["A", "B"]} | describe_thresholds(thresholds, ["A", "B"])
@@ -85,7 +87,7 @@ def draw_store(texts):
 @pytest.mark.parametrize("texts", [("nothing", "blood"), ("nothing", "nothing")])
 def test_the_entry_of_model_json_says_what_the_words_add(fake_reader, texts):
     arguments = draw_store(texts)
-    text_model, entry = fit_words(*arguments)
+    text_model, entry = fit_words(*arguments, titles={})
     assert entry["reader"].startswith("rapidocr 0, onnxruntime 0; ")
     assert set(entry["thresholds"]) == {"A", "B"}
     evidence = text_model.weigh_evidence(arguments[1][200:])
@@ -98,3 +100,14 @@ def test_the_entry_of_model_json_says_what_the_words_add(fake_reader, texts):
     assert (entry["mAP_gain"]["low"] > 0.1) == has_helped
     assert ("so the words may not help; they are used." in out) != has_helped
     assert f"mAP with words minus without: {entry['mAP_gain']['gain']:+.4f}, 95 % interval" in out
+
+
+def test_titles_of_validation_movies_are_not_used(fake_reader):
+    arguments = draw_store(("nothing", "blood"))
+    ids, is_bloody = arguments[0].index["id"], arguments[0].labels[:, 0]
+    titles = {movie: ("Nothing", "Blood")[x] for movie, x in zip(ids, is_bloody, strict=True)}
+    of_training = {movie: titles[movie] for movie in ids[:200]}
+    models = [fit_words(*arguments, titles=x)[0] for x in ({}, of_training, titles)]
+    without, trained, both = (model.weigh_evidence([[("blood", 0.9)]]) for model in models)
+    np.testing.assert_array_equal(trained, both)
+    assert trained[0, 0] > without[0, 0] + 0.1

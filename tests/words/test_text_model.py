@@ -37,6 +37,17 @@ def test_typical_words_raise_the_probability_of_their_genre(model):
     assert misread > 0.4 > 0.2 > plain[0]
 
 
+def test_titles_teach_the_words_that_posters_have(posters):
+    words, labels = posters
+    mute = [[("starring wedding", 0.9)] for _ in words]
+    titles = ["Unheard wedding" if comedy else "" for comedy in labels[:, 1]]
+    with_titles, without = (fit_text_model(mute, labels, x) for x in (titles, []))
+    texts = [[("wedding", 0.9)], [("unheard", 0.9)]]
+    assert with_titles.weigh_evidence(texts)[0, 1] > without.weigh_evidence(texts)[0, 1] + 0.3
+    assert with_titles.knows("wedding") and not with_titles.knows("unheard")
+    np.testing.assert_array_equal(with_titles.idf, without.idf)
+
+
 @pytest.mark.parametrize("words", [[], [("blood", 0.3)], [("", 0.9)], [("  ", 0.9)]])
 def test_a_poster_without_words_gets_the_prior_and_no_evidence(posters, model, words):
     labels = posters[1][[bool(lines) for lines in posters[0]]]
