@@ -2,7 +2,8 @@
 
     python train.py
 
-Reads   DATA_DIR/store/; with SOFT_TARGETS, HINTS or WORDS also DATA_DIR/posters/
+Reads   DATA_DIR/store/; with SOFT_TARGETS, HINTS or WORDS also DATA_DIR/posters/; with WORDS also
+        the titles in DATA_DIR/samples.csv
 Writes  DATA_DIR/model/: model.keras, the epoch with the lowest validation loss; model.tflite, the
         same, exported for predict.py; model.json: genres, settings, thresholds, validation scores,
         versions; history.csv and training.png; trained_on.npy: hashes of the training movies
